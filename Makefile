@@ -1,0 +1,39 @@
+# Everything is set up by these targets: a machine needs Python 3.11 or newer, git and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SEED ?= 1
+
+.PHONY: demo test check bench chaos wheel clean
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[check]"
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m examples.oncall
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(VENV)/.ready
+	$(BIN)/python benchmarks/run.py
+
+chaos: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos --seed $(SEED)
+
+wheel: $(VENV)/.ready
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""NATS subjects, built and parsed here and nowhere else.
+
+    <ns>.signal.<user>.<agent>.<session>         a signal for a session
+    <ns>.event.<user>.<category>.<id>.<name>     every recorded event
+    <ns>.live.<user>.<run>                       chunks while they happen, not stored
+    <ns>.work.<user>.<worker>                    prompts for a worker
+    <ns>.ask.<kind>                              services: run, history, approve, cancel …
+    <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
+
+An id becomes exactly one token: what NATS does not allow in a token is written as `=` and two hex digits a
+byte, as in quoted-printable, `=` itself included; the empty id (an anonymous user, say) is written as `-`,
+and an id that is `-` as `=2D`. So `unescape(escape(x)) == x` for every text, and an id can never add a token
+or a wildcard.
+"""
+
+import re
+from typing import NamedTuple
+
+DEFAULT_NAMESPACE = "treadle"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_\-]+\Z")
+_ESCAPED = re.compile(r"=([0-9A-F]{2})")
+
+
+def escape(text: str) -> str:
+    """`text` as one subject token: letters, digits, `_` and `-` stay, other bytes become `=XX`."""
+    if text == "":
+        return "-"
+    if text == "-":
+        return "=2D"
+    if _PLAIN.match(text):
+        return text
+    return "".join(
+        chr(byte) if chr(byte) in _SAFE else f"={byte:02X}" for byte in text.encode("utf-8", "surrogatepass")
+    )
+
+
+def unescape(token: str) -> str:
+    """The text that `escape` made `token` of."""
+    if token == "-":
+        return ""
+    if "=" not in token:
+        return token
+    raw = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), token)
+    return raw.encode("latin-1").decode("utf-8", "surrogatepass")
+
+
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+class SignalAddress(NamedTuple):
+    """Whom a signal is for."""
+
+    user_id: str
+    agent: str
+    session_id: str
+
+
+class EventAddress(NamedTuple):
+    """Which event a subject tells of."""
+
+    user_id: str
+    category: str
+    entity_id: str
+    name: str
+
+
+class Subjects:
+    """The subjects of one namespace.
+
+    Args:
+        namespace: The first token of every subject; letters, digits, `_` and `-`.
+    """
+
+    def __init__(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        if not _PLAIN.match(namespace):
+            raise ValueError(f"namespace {namespace!r} must be one token of letters, digits, '_' and '-'")
+        self.namespace = namespace
+
+    def signal(self, user_id: str, agent: str, session_id: str) -> str:
+        return f"{self.namespace}.signal.{escape(user_id)}.{escape(agent)}.{escape(session_id)}"
+
+    def signals(self, agent: str = "", user_id: str = "") -> str:
+        """The filter for all signals, or those of one agent or user."""
+        return (
+            f"{self.namespace}.signal.{escape(user_id) if user_id else '*'}.{escape(agent) if agent else '*'}.*"
+        )
+
+    def parked(self, subject: str) -> str:
+        """Where a signal that came on `subject` is set aside; any subject at all is accepted."""
+        head = f"{self.namespace}.signal."
+        rest = subject.removeprefix(head) if subject.startswith(head) else escape(subject)
+        return f"{self.namespace}.parked.{rest}"
+
+    def event(self, user_id: str, stream: str, type: str) -> str:
+        """The subject of one event: `stream` is `<category>-<id>`, `type` is `<category>.<name>`."""
+        category, _, entity_id = stream.partition("-")
+        name = type.partition(".")[2] or type
+        return f"{self.namespace}.event.{escape(user_id)}.{escape(category)}.{escape(entity_id)}.{escape(name)}"
+
+    def events(self, user_id: str | None = None, category: str | None = None, entity_id: str | None = None) -> str:
+        """A filter for events; what is None matches everything."""
+        parts = [
+            "*" if user_id is None else escape(user_id),
+            "*" if category is None else escape(category),
+            "*" if entity_id is None else escape(entity_id),
+        ]
+        return f"{self.namespace}.event.{'.'.join(parts)}.>"
+
+    def live(self, user_id: str, run_id: str) -> str:
+        return f"{self.namespace}.live.{escape(user_id)}.{escape(run_id)}"
+
+    def work(self, user_id: str, worker: str) -> str:
+        return f"{self.namespace}.work.{escape(user_id)}.{escape(worker)}"
+
+    def works(self, worker: str) -> str:
+        """The filter for all users' work of one worker."""
+        return f"{self.namespace}.work.*.{escape(worker)}"
+
+    def ask(self, kind: str) -> str:
+        return f"{self.namespace}.ask.{escape(kind)}"
+
+    def parse_signal(self, subject: str) -> SignalAddress:
+        """Whom the signal on `subject` is for.
+
+        Raises:
+            ValueError: `subject` is no signal subject of this namespace.
+        """
+        tokens = subject.split(".")
+        if len(tokens) != 5 or tokens[:2] != [self.namespace, "signal"]:
+            raise ValueError(f"{subject!r} is not {self.namespace}.signal.<user>.<agent>.<session>")
+        return SignalAddress(*map(unescape, tokens[2:]))
+
+    def parse_event(self, subject: str) -> EventAddress:
+        """Which event is told on `subject`.
+
+        Raises:
+            ValueError: `subject` is no event subject of this namespace.
+        """
+        tokens = subject.split(".")
+        if len(tokens) != 6 or tokens[:2] != [self.namespace, "event"]:
+            raise ValueError(f"{subject!r} is not {self.namespace}.event.<user>.<category>.<id>.<name>")
+        return EventAddress(*map(unescape, tokens[2:]))
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Does `subject` fall under `pattern`, by NATS' rules: `*` is one token, `>` at the end one or more."""
+    wanted = pattern.split(".")
+    given = subject.split(".")
+    for index, token in enumerate(wanted):
+        if token == ">":
+            return index == len(wanted) - 1 and len(given) > index
+        if index >= len(given) or (token != "*" and token != given[index]):
+            return False
+    return len(given) == len(wanted)

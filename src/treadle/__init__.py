@@ -1,0 +1,1 @@
+"""Treadle: LLM agents as event-sourced actors over NATS."""
