@@ -38,9 +38,7 @@ class VersionConflict(TreadleError):
     """The stream moved on, and nothing of this append was stored."""
 
     def __init__(self, stream: str, expected: int, found: int) -> None:
-        super().__init__(
-            f"expected version {expected} of stream {stream!r}, found {found}; reload and decide again"
-        )
+        super().__init__(f"expected version {expected} of stream {stream!r}, found {found}; reload and decide again")
         self.stream = stream
         self.expected = expected
         self.found = found

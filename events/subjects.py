@@ -82,9 +82,7 @@ class Subjects:
 
     def signals(self, agent: str = "", user_id: str = "") -> str:
         """The filter for all signals, or those of one agent or user."""
-        return (
-            f"{self.namespace}.signal.{escape(user_id) if user_id else '*'}.{escape(agent) if agent else '*'}.*"
-        )
+        return f"{self.namespace}.signal.{escape(user_id) if user_id else '*'}.{escape(agent) if agent else '*'}.*"
 
     def parked(self, subject: str) -> str:
         """Where a signal that came on `subject` is set aside; any subject at all is accepted."""

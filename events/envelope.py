@@ -1,0 +1,300 @@
+"""The envelope around every event, its stored form, and the hash chain of a stream.
+
+The stored form is one JSON object, the same bytes in the journal, on NATS and in an archive. Its last member,
+`hash`, is the SHA-256 (hex) of the object without that member; `prev_hash` is the hash of the stream's event
+before it, 64 zeros for the first. So anybody can verify a stream with a JSON file and `sha256`:
+
+    {"id": …, "stream": "run-7f3a", "version": 2, …, "prev_hash": "…", "data": {…}, "hash": "…"}
+
+`position` is the journal's and not part of the stored form: the same event keeps its bytes wherever it goes.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache, cached_property
+from typing import Any, NewType, cast
+
+import msgspec
+
+from .errors import CorruptEvent, Undecodable
+from .event import Event, UnknownEvent, event_type
+from .upcasting import lift
+
+StreamName = NewType("StreamName", str)
+Version = NewType("Version", int)
+Position = NewType("Position", int)
+
+GENESIS = "0" * 64
+_TAIL = len(b',"hash":""}') + 64
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What an activation says about all events it writes.
+
+    Attributes:
+        user_id: Whose events these are; empty for anonymous.
+        session_id, run_id: The conversation and the run, where there is one.
+        correlation_id: The conversation of messages that all this belongs to.
+        causation_id: The event or message that led here.
+        traceparent: W3C trace context of the caller.
+        epoch: The writer's fencing number: grows with each activation that writes.
+    """
+
+    user_id: str = ""
+    session_id: str = ""
+    run_id: str = ""
+    correlation_id: str = ""
+    causation_id: str = ""
+    traceparent: str = ""
+    epoch: int = 0
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The stored form, without `hash`. The fields' order is the order in the JSON text."""
+
+    id: str
+    stream: str
+    version: int
+    type: str
+    schema: int
+    at: datetime
+    user_id: str
+    session_id: str
+    run_id: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+    epoch: int
+    key_id: str
+    prev_hash: str
+    data: Any
+    blob: str = ""
+
+
+class _StoredEnvelope(msgspec.Struct, frozen=True):
+    """How an envelope is read back: the payload stays bytes until somebody wants it."""
+
+    id: str
+    stream: str
+    version: int
+    type: str
+    schema: int
+    at: datetime
+    user_id: str
+    session_id: str
+    run_id: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+    epoch: int
+    key_id: str
+    prev_hash: str
+    data: msgspec.Raw
+    hash: str
+    blob: str = ""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The end of a stream: what the next append builds on. Version 0 is an empty stream."""
+
+    version: int = 0
+    hash: str = GENESIS
+
+
+EMPTY = Head()
+
+
+class Recorded(msgspec.Struct, frozen=True, dict=True):
+    """An event as the journal holds it.
+
+    `stored` are the bytes in the journal, `data` the payload's JSON (fetched from the blob store if it was
+    claim-checked), `position` its place in the journal.
+    """
+
+    id: str
+    stream: str
+    version: int
+    position: int
+    type: str
+    schema: int
+    at: datetime
+    user_id: str
+    session_id: str
+    run_id: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+    epoch: int
+    key_id: str
+    prev_hash: str
+    hash: str
+    data: bytes
+    stored: bytes
+    blob: str = ""
+
+    @cached_property
+    def event(self) -> Event:
+        """The event, lifted to today's schema; `UnknownEvent` when its tag or schema is not known here.
+
+        Raises:
+            CorruptEvent: The payload does not fit its type.
+        """
+        try:
+            return decode_event(self.type, self.schema, self.data)
+        except Undecodable as exc:
+            raise CorruptEvent(self.stream, self.version, self.position, str(exc)) from exc
+
+    @property
+    def category(self) -> str:
+        return self.stream.partition("-")[0]
+
+    @property
+    def head(self) -> Head:
+        return Head(self.version, self.hash)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_envelope = msgspec.json.Decoder(_StoredEnvelope).decode
+_sha256 = hashlib.sha256
+
+
+def encode_event(event: Event) -> bytes:
+    """The payload's JSON: the fields alone."""
+    return event.data.__bytes__() if isinstance(event, UnknownEvent) else _encode(event)
+
+
+@cache
+def _decoder(cls: type[Event]) -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(cls)
+
+
+def decode_event(tag: str, schema: int, data: bytes) -> Event:
+    """The event of a stored payload.
+
+    Raises:
+        Undecodable: The payload does not fit the type filed under `tag`.
+    """
+    cls = event_type(tag)
+    if cls is None:
+        return UnknownEvent(type=tag, schema=schema, data=msgspec.Raw(data))
+    try:
+        if schema == cls.event_schema:
+            return _decoder(cls).decode(data)
+        lifted = lift(tag, msgspec.json.decode(data), schema, cls.event_schema)
+        if lifted is None:
+            return UnknownEvent(type=tag, schema=schema, data=msgspec.Raw(data))
+        return msgspec.convert(lifted, cls)
+    except msgspec.MsgspecError as exc:
+        raise Undecodable(f"payload of {tag!r} schema {schema}: {exc}") from exc
+
+
+def link(envelope: Envelope) -> tuple[bytes, str]:
+    """The stored form of `envelope` and its hash."""
+    body = _encode(envelope)
+    digest = _sha256(body).hexdigest()
+    return b'%b,"hash":"%b"}' % (body[:-1], digest.encode()), digest
+
+
+def hash_of(stored: bytes) -> str:
+    """What the hash of these stored bytes has to be."""
+    return _sha256(stored[:-_TAIL] + b"}").hexdigest()
+
+
+def read_stored(
+    stored: bytes, position: int, blob: bytes | None = None, *, stream: str = "", version: int = 0
+) -> Recorded:
+    """A stored event as `Recorded`; its hash is checked, its place in the chain is not (`verify_chain` does).
+
+    Args:
+        blob: The payload, when the event names one.
+        stream, version: Where the bytes were found, to compare and for the error.
+    Raises:
+        CorruptEvent: The bytes are no event, or not the event that was stored here.
+    """
+    try:
+        found = _decode_envelope(stored)
+    except msgspec.MsgspecError as exc:
+        raise CorruptEvent(stream, version, position, str(exc)) from exc
+    where = stream or found.stream, version or found.version, position
+    if hash_of(stored) != found.hash:
+        raise CorruptEvent(*where, f"the bytes do not match their hash {found.hash[:12]}…")
+    if stream and (found.stream, found.version) != (stream, version):
+        raise CorruptEvent(*where, f"the row holds event {found.version} of {found.stream!r}")
+    data = bytes(found.data)
+    if found.blob:
+        if blob is None or hashlib.sha256(blob).hexdigest() != found.blob:
+            raise CorruptEvent(*where, f"its payload, blob {found.blob[:12]}…, is missing or was changed")
+        data = blob
+    return Recorded(
+        found.id, found.stream, found.version, position, found.type, found.schema, found.at,
+        found.user_id, found.session_id, found.run_id, found.correlation_id, found.causation_id,
+        found.traceparent, found.epoch, found.key_id, found.prev_hash, found.hash, data, stored, found.blob,
+    )  # fmt: skip
+
+
+def blob_of(stored: bytes) -> str:
+    """The digest of the blob that a stored event names, empty when it holds its payload itself."""
+    marker = stored.rfind(b'"blob":"', 0, len(stored) - _TAIL + 1)
+    if marker < 0:
+        return ""
+    try:
+        return _decode_envelope(stored).blob
+    except msgspec.MsgspecError:
+        return ""
+
+
+def verify_chain(events: Iterable[Recorded], head: Head = EMPTY) -> Head:
+    """Checks that `events` continue a stream from `head` without a hole and returns its new head.
+
+    Raises:
+        CorruptEvent: Names the first event that is out of place.
+    """
+    for event in events:
+        if event.version != head.version + 1:
+            raise CorruptEvent(
+                event.stream, event.version, event.position, f"it follows version {head.version}: events are missing"
+            )
+        if event.prev_hash != head.hash:
+            raise CorruptEvent(
+                event.stream,
+                event.version,
+                event.position,
+                f"it was chained to {event.prev_hash[:12]}…, the event before it has {head.hash[:12]}…",
+            )
+        head = Head(event.version, event.hash)
+    return head
+
+
+def envelopes(
+    stream: str, head: Head, events: Sequence[Event], meta: Meta, ids: Sequence[str], at: datetime, limit_bytes: int
+) -> tuple[list[bytes], Head, list[tuple[str, bytes]]]:
+    """The stored forms of `events` on top of `head`, the new head, and the blobs to store beside them.
+
+    Payloads over `limit_bytes` are claim-checked: the envelope carries the digest, the blob the bytes.
+    """
+    stored: list[bytes] = []
+    blobs: list[tuple[str, bytes]] = []
+    version, prev = head.version, head.hash
+    for event, id in zip(events, ids, strict=True):
+        version += 1
+        cls = type(event)
+        tag, schema, data, blob = cls.event_tag, cls.event_schema, cast(Any, event), ""
+        if isinstance(event, UnknownEvent):
+            tag, schema, data = event.type, event.schema, event.data
+        elif not tag:
+            raise TypeError(f"{cls.__qualname__} has no tag and cannot be stored")
+        envelope = Envelope(
+            id, stream, version, tag, schema, at, meta.user_id, meta.session_id, meta.run_id, meta.correlation_id,
+            meta.causation_id, meta.traceparent, meta.epoch, "", prev, data, blob,
+        )  # fmt: skip
+        entry, digest = link(envelope)
+        if len(entry) > limit_bytes:
+            payload = encode_event(event)
+            if len(payload) > limit_bytes:
+                blob = hashlib.sha256(payload).hexdigest()
+                blobs.append((blob, payload))
+                entry, digest = link(msgspec.structs.replace(envelope, data=None, blob=blob))
+        stored.append(entry)
+        prev = digest
+    return stored, Head(version, prev), blobs
