@@ -18,9 +18,17 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from .errors import ConfigError, Refused, TreadleError, Unavailable, Undecodable
+
+MESSAGE_ID_HEADER = "Nats-Msg-Id"
+"""Carries the `message_id` of a queued message."""
+
+ERROR_HEADER = "Treadle-Error"
+"""Set on an answer that is an error: the name of what the caller does next, see `answer`."""
+
 
 class BusMessage(Struct, frozen=True):
-    """One published or asked message."""
+    """One published or asked message. An answer has the subject that was asked."""
 
     subject: str
     data: bytes
@@ -84,7 +92,8 @@ class Bus(Protocol):
         """Listen to a subject or a pattern; with `queue`, share the messages with the others of that group.
 
         The subscription stands when the context is entered: nothing published afterwards is missed. A
-        listener that falls more than the adapter's bound behind gets `Unavailable`, never a silent gap.
+        listener that falls more than the adapter's bound behind, or whose connection was lost, is given what
+        came before and then `Unavailable`, never a silent gap. `Bus.close` ends the iteration.
         """
         ...
 
@@ -102,7 +111,8 @@ class Bus(Protocol):
         """Answer requests on `subject` with what `handler` returns, while the context is open.
 
         Several servers of one `queue` share the requests. Requests are handled concurrently. A handler that
-        raises answers with the header `Treadle-Error` and the message as data.
+        raises answers with the header `Treadle-Error` and the message as data; the caller reads the reply
+        through `answer`. When the context ends, what is still being handled is cancelled and answered so.
         """
         ...
 
@@ -117,6 +127,7 @@ class Bus(Protocol):
             False when it was dropped as a duplicate.
         Raises:
             Unavailable: No queue takes this subject, or the broker did not confirm; ask again with the same id.
+            TooLarge: More than fits into one message.
         """
         ...
 
@@ -126,10 +137,52 @@ class Bus(Protocol):
         """Take queued messages of `subject`, shared with every consumer of the same name, in this process or not.
 
         Args:
-            consumer: The cursor's name; it outlives this process.
+            consumer: The cursor's name; it outlives this process. On one queue the subjects of two consumers
+                must not overlap, so consumers are named for what they take: one agent's signals, say.
             ack_wait_s: Seconds after which an unsettled message is delivered again.
-            limit: How many messages may be held unsettled at once.
+            limit: How many messages this consumer may hold unsettled at once.
+        Raises:
+            Unavailable: No queue takes this subject, or the broker does not answer. Once entered, an outage only
+                pauses the iteration.
+            ConfigError: The consumer exists with another subject, or another consumer takes some of it.
         """
         ...
 
     async def close(self) -> None: ...
+
+
+_ANSWERED: tuple[type[TreadleError], ...] = (Refused, Unavailable, ConfigError, Undecodable)
+
+
+def error_answer(error: Exception) -> tuple[bytes, dict[str, str]]:
+    """Data and headers that tell the caller of `error`; `answer` is the other side.
+
+    What crosses the wire is what the caller does next and the message, not the class.
+    """
+    kind = next((known.__name__ for known in _ANSWERED if isinstance(error, known)), "Fault")
+    text = f"{error.what}: {error.why}" if isinstance(error, Unavailable) else str(error) or type(error).__name__
+    return text.encode("utf-8", "backslashreplace"), {ERROR_HEADER: kind}
+
+
+def answer(reply: BusMessage) -> bytes:
+    """The data of `reply`, or the error that it carries.
+
+    Raises:
+        Refused, Unavailable, ConfigError, Undecodable: The handler raised one of these or one of their kind.
+        TreadleError: The handler failed in another way.
+    """
+    kind = reply.headers.get(ERROR_HEADER)
+    if kind is None:
+        return reply.data
+    text = reply.data.decode("utf-8", "replace")
+    match kind:
+        case "Unavailable":
+            raise Unavailable(repr(reply.subject), text)
+        case "Refused":
+            raise Refused(text)
+        case "ConfigError":
+            raise ConfigError(text)
+        case "Undecodable":
+            raise Undecodable(text)
+        case _:
+            raise TreadleError(f"{reply.subject!r} failed: {text}")

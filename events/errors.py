@@ -16,8 +16,7 @@
     └── Refused                  never retry: an answer, not a fault
         ├── BudgetExceeded
         ├── NotFound
-        └── RunFailed            the run is closed; `.result` tells how
-            ├── RunCancelled
+        └── RunError             the run has ended without an answer; `.result` tells how
             └── RunTimeout
 
 Foreign exceptions are translated where they enter, in the gateways.
@@ -187,17 +186,13 @@ class NotFound(Refused):
         self.name = name
 
 
-class RunFailed(Refused):
-    """A run ended without an answer. `result` is its `RunResult`, `state` and all."""
+class RunError(Refused):
+    """A run failed or was cancelled. `result` is its `RunResult`, `state` and all."""
 
     def __init__(self, message: str, result: Any = None) -> None:
         super().__init__(message)
         self.result = result
 
 
-class RunCancelled(RunFailed):
-    """A run was cancelled by somebody who may."""
-
-
-class RunTimeout(RunFailed):
+class RunTimeout(RunError):
     """A run was closed because it had taken longer than its time-out."""

@@ -20,6 +20,9 @@ DEFAULT_NAMESPACE = "treadle"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_\-]+\Z")
 _ESCAPED = re.compile(r"=([0-9A-F]{2})")
+_TOKEN = r"[^\s.*>]+"
+_LITERAL = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*\Z")
+_PATTERN = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)\Z")
 
 
 def escape(text: str) -> str:
@@ -151,3 +154,13 @@ def matches(pattern: str, subject: str) -> bool:
         if index >= len(given) or (token != "*" and token != given[index]):
             return False
     return len(given) == len(wanted)
+
+
+def is_literal(subject: str) -> bool:
+    """Can something be sent to `subject`: tokens that are not empty, without spaces and wildcards?"""
+    return _LITERAL.match(subject) is not None
+
+
+def is_pattern(subject: str) -> bool:
+    """Can one listen to `subject`: as `is_literal`, or with `*` for a token and `>` for the rest?"""
+    return _PATTERN.match(subject) is not None

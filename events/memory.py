@@ -1,0 +1,143 @@
+"""A memory partition: what is remembered of one user. Stream `memory-<user_id>`.
+
+Working blocks are short texts that stand in every prompt; episodes are finished runs; facts are claims with a
+valid time. The partition's own state keeps the blocks, the newest episodes and the facts that hold now: all facts
+there ever were, with both their times, are in the `facts` projection.
+"""
+
+from collections import deque
+from datetime import datetime
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from .envelope import StreamName
+from .event import Event
+
+CATEGORY = "memory"
+KEPT_EPISODES = 200
+KEPT_FACTS = 2000
+
+
+def memory_stream(user_id: str) -> StreamName:
+    return StreamName(f"memory-{user_id}")
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class BlockUpdated(Event, tag="memory.block_updated"):
+    """A working block has this content now; empty removes it."""
+
+    name: str
+    content: str
+
+
+class EpisodeRemembered(Event, tag="memory.episode_remembered"):
+    """A run that ended with an answer. Its id is the run's, so a run is remembered once."""
+
+    episode_id: str
+    agent: str
+    session_id: str
+    input: str
+    output: str
+    tools: tuple[str, ...] = ()
+
+
+class FactAsserted(Event, tag="memory.fact_asserted"):
+    """A claim: `subject` `predicate` `object`, true from `valid_from` until `valid_until` (open when None).
+
+    A claim with the same subject and predicate and another object ends the earlier one where it begins.
+    """
+
+    fact_id: str
+    subject: str
+    predicate: str
+    object: str
+    valid_from: datetime
+    valid_until: datetime | None = None
+    confidence: float = 1.0
+    sources: tuple[str, ...] = ()
+
+
+class FactRetracted(Event, tag="memory.fact_retracted"):
+    """The claim was a mistake: it is not believed from now on. What was believed before stays on record."""
+
+    fact_id: str
+    reason: str = ""
+
+
+MemoryEvent: TypeAlias = BlockUpdated | EpisodeRemembered | FactAsserted | FactRetracted
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+class Memory(Struct):
+    """The fold of a partition. Owned by one activation; `evolve` changes it in place."""
+
+    blocks: dict[str, str] = field(default_factory=dict[str, str])
+    episodes: deque[EpisodeRemembered] = field(default_factory=deque[EpisodeRemembered])
+    episodes_total: int = 0
+    facts: dict[str, FactAsserted] = field(default_factory=dict[str, FactAsserted])
+    facts_total: int = 0
+
+
+SNAPSHOT = "memory/1"
+
+
+def evolve(state: Memory, event: Event) -> Memory:
+    match event:
+        case BlockUpdated(name, content):
+            if content:
+                state.blocks[name] = content
+            else:
+                state.blocks.pop(name, None)
+        case EpisodeRemembered():
+            state.episodes_total += 1
+            state.episodes.append(event)
+            if len(state.episodes) > KEPT_EPISODES:
+                state.episodes.popleft()
+        case FactAsserted():
+            state.facts_total += 1
+            state.facts.pop(_claim(event), None)
+            state.facts[_claim(event)] = event
+            if len(state.facts) > KEPT_FACTS:
+                del state.facts[next(iter(state.facts))]
+        case FactRetracted(fact_id):
+            state.facts = {claim: fact for claim, fact in state.facts.items() if fact.fact_id != fact_id}
+        case _:
+            pass
+    return state
+
+
+def _claim(fact: FactAsserted) -> str:
+    return f"{fact.subject}\n{fact.predicate}"
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+def update_block(name: str, content: str, state: Memory) -> list[BlockUpdated]:
+    """A working block's new content; nothing when it has it."""
+    return [] if state.blocks.get(name, "") == content else [BlockUpdated(name=name, content=content)]
+
+
+def remember_episode(episode: EpisodeRemembered, state: Memory) -> list[EpisodeRemembered]:
+    """An episode, once."""
+    return [] if any(known.episode_id == episode.episode_id for known in state.episodes) else [episode]
+
+
+def assert_fact(fact: FactAsserted, state: Memory) -> list[FactAsserted]:
+    """A claim; nothing when it is believed already, or has been asserted under this id."""
+    known = state.facts.get(_claim(fact))
+    if known is not None and (known.fact_id == fact.fact_id or known.object == fact.object):
+        return []
+    return [fact]
+
+
+def retract_fact(fact_id: str, reason: str, state: Memory) -> list[FactRetracted]:
+    """A claim withdrawn; nothing when it is not believed now."""
+    if all(fact.fact_id != fact_id for fact in state.facts.values()):
+        return []
+    return [FactRetracted(fact_id=fact_id, reason=reason)]

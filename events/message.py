@@ -1,0 +1,97 @@
+"""What models, tools and runs say to each other: messages, calls, replies, usage, tool specifications."""
+
+from typing import Any, Literal
+
+from msgspec import Raw, Struct
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class ToolCall(Struct, frozen=True):
+    """A tool call as a model asked for it.
+
+    Attributes:
+        id: The model's own id of the call, which pairs it with its result in the messages.
+        args: The arguments; when the model sent no JSON object, `{"_invalid": <text>}`.
+    """
+
+    id: str
+    tool: str
+    args: dict[str, Any] = {}
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation, as models see it."""
+
+    role: Role
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+class Usage(Struct, frozen=True, omit_defaults=True):
+    """What one or more model calls used.
+
+    Attributes:
+        input_tokens: Fresh input; cached input is counted apart.
+        cost_usd: In US dollars.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def total_tokens(self) -> int:
+        return self.input_tokens + self.output_tokens + self.cached_input_tokens + self.cache_write_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+class ModelReply(Struct, frozen=True, omit_defaults=True):
+    """A model's whole answer to one call."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    finish_reason: str = "stop"
+
+
+class ToolSpec(Struct, frozen=True, omit_defaults=True):
+    """A tool as models and histories know it.
+
+    Attributes:
+        parameters: JSON Schema of the arguments, an object.
+        destructive: Cannot be undone: asks first, and is never repeated on a guess.
+        read_only: Changes nothing: may be repeated freely.
+        idempotent: Doing it twice with one call id does it once: repeated with the same call id.
+        concurrency_safe: May run beside the other calls of its turn; a destructive one runs alone anyway.
+        ends_turn: Its result is the run's answer.
+        timeout_s: Seconds until its outcome is given up as unknown; None waits for ever.
+    """
+
+    name: str
+    description: str = ""
+    parameters: Raw = Raw(b'{"type":"object","properties":{}}')
+    destructive: bool = False
+    read_only: bool = False
+    idempotent: bool = False
+    concurrency_safe: bool = True
+    requires_permission: bool = False
+    ends_turn: bool = False
+    timeout_s: float | None = 300.0
+
+    @property
+    def repeatable(self) -> bool:
+        """May be run again with the same call id when nobody knows whether it ran."""
+        return self.read_only or self.idempotent

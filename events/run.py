@@ -1,0 +1,436 @@
+"""A run: one task of one agent, from its prompt to its end. Stream `run-<run_id>`.
+
+Everything a run does to the world has an intent before it and an outcome after it, joined by one call id.
+`step` names the place in the strategy that asked (see `actors/steps.py`): after a crash the strategy runs
+again from the top, and what has an outcome under its step is answered from here.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct, field
+
+from .envelope import StreamName
+from .errors import Refused, ReplayDivergence
+from .event import Event
+from .message import ModelReply, ToolSpec, Usage
+
+CATEGORY = "run"
+
+
+def run_stream(run_id: str) -> StreamName:
+    return StreamName(f"run-{run_id}")
+
+
+class RunState(StrEnum):
+    """Where a run is. `interrupted` may be open (somebody may resume it) or closed (see `Run.closed`)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    DEGRADED = "degraded"
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class RunStarted(Event, tag="run.started"):
+    """The task, and every input that a replay needs: what is not here comes from the session's own stream.
+
+    Attributes:
+        owner: The process that runs it (see `Journal.is_alive`).
+        tools: The catalogue that the model is shown, fixed for this run.
+        depth: 0 for a run that a person or a signal started, one more for each delegation.
+    """
+
+    agent: str
+    prompt: str
+    owner: str
+    model: str
+    instructions: str = ""
+    tools: tuple[ToolSpec, ...] = ()
+    strategy: str = "react"
+    max_turns: int = 50
+    timeout_s: float | None = None
+    parent_run_id: str = ""
+    parent_call_id: str = ""
+    depth: int = 0
+    signal_id: str = ""
+    metadata: dict[str, Any] = {}
+
+
+class RunTakenOver(Event, tag="run.taken_over"):
+    """Another activation goes on with this run; the former one can append nothing more."""
+
+    owner: str
+    reason: str = ""
+
+
+class RunSuspended(Event, tag="run.suspended"):
+    """Whoever waited for this run went away. It stays open: `resume` continues it, another prompt closes it."""
+
+    reason: str
+
+
+class MemoryRecalled(Event, tag="run.memory_recalled"):
+    """What memory put before the model in this run."""
+
+    step: str
+    blocks: dict[str, str] = {}
+    facts: tuple[str, ...] = ()
+    episodes: tuple[str, ...] = ()
+
+
+class ValueRecorded(Event, tag="run.value_recorded"):
+    """Something the strategy could not know again: a time, an id, a choice."""
+
+    step: str
+    name: str
+    value: Any
+
+
+class ModelRequested(Event, tag="run.model_requested"):
+    """A model call is about to be sent.
+
+    Attributes:
+        digest: SHA-256 (16 hex digits) of what is sent: a replay that would send something else diverges.
+        attempt: 2 and more when an earlier attempt has no outcome in the journal: it may have been paid.
+    """
+
+    step: str
+    call_id: str
+    digest: str
+    attempt: int = 1
+
+
+class ModelCompleted(Event, tag="run.model_completed"):
+    step: str
+    call_id: str
+    reply: ModelReply
+
+
+class ModelFailed(Event, tag="run.model_failed"):
+    step: str
+    call_id: str
+    error: str
+    kind: str = "error"
+
+
+class ToolRequested(Event, tag="run.tool_requested"):
+    """A tool is about to be called. Durable before a tool with effects starts.
+
+    Attributes:
+        call_id: Unique for this call in all runs for ever, the same in every attempt: the idempotency key.
+        model_call_id: The model's id of the call, for pairing messages.
+    """
+
+    step: str
+    call_id: str
+    tool: str
+    args: dict[str, Any] = {}
+    model_call_id: str = ""
+    attempt: int = 1
+
+
+class ToolCompleted(Event, tag="run.tool_completed"):
+    call_id: str
+    output: Any = None
+    duration_ms: float = 0.0
+
+
+class ToolFailed(Event, tag="run.tool_failed"):
+    """The tool did not do it, as far as it says itself."""
+
+    call_id: str
+    error: str
+    kind: Literal["raised", "denied", "unknown_tool", "bad_arguments", "unrecordable"] = "raised"
+    duration_ms: float = 0.0
+
+
+class ToolOutcomeUnknown(Event, tag="run.tool_outcome_unknown"):
+    """Nobody knows whether the tool did it: it timed out, or its process died, and it must not be repeated."""
+
+    call_id: str
+    reason: str
+
+
+class ApprovalRequested(Event, tag="run.approval_requested"):
+    """The run waits until somebody has decided on this call."""
+
+    call_id: str
+    tool: str
+    reason: Literal["destructive", "permission", "unknown_outcome"]
+    args: dict[str, Any] = {}
+
+
+class ApprovalDecided(Event, tag="run.approval_decided"):
+    """An answer, bound to the call."""
+
+    call_id: str
+    allowed: bool
+    by: str = ""
+    note: str = ""
+
+
+class RunCompleted(Event, tag="run.completed"):
+    output: str
+    turns: int = 0
+    usage: Usage = Usage()
+
+
+class RunFailed(Event, tag="run.failed"):
+    error: str
+    kind: str = "error"
+    turns: int = 0
+    usage: Usage = Usage()
+
+
+class RunCancelled(Event, tag="run.cancelled"):
+    reason: str
+    by: str = ""
+    turns: int = 0
+    usage: Usage = Usage()
+
+
+class RunInterrupted(Event, tag="run.interrupted"):
+    """Stopped by a limit, with what there was so far."""
+
+    reason: str
+    output: str = ""
+    turns: int = 0
+    usage: Usage = Usage()
+
+
+RunEvent: TypeAlias = (
+    RunStarted
+    | RunTakenOver
+    | RunSuspended
+    | MemoryRecalled
+    | ValueRecorded
+    | ModelRequested
+    | ModelCompleted
+    | ModelFailed
+    | ToolRequested
+    | ToolCompleted
+    | ToolFailed
+    | ToolOutcomeUnknown
+    | ApprovalRequested
+    | ApprovalDecided
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | RunInterrupted
+)
+
+Closing: TypeAlias = RunCompleted | RunFailed | RunCancelled | RunInterrupted
+CLOSING_TAGS = frozenset({"run.completed", "run.failed", "run.cancelled", "run.interrupted"})
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+Outcome: TypeAlias = ToolCompleted | ToolFailed | ToolOutcomeUnknown
+
+
+class ModelStep(Struct):
+    requested: ModelRequested
+    outcome: ModelCompleted | ModelFailed | None = None
+
+
+class ToolStep(Struct):
+    requested: ToolRequested
+    outcome: Outcome | None = None
+    approval: ApprovalRequested | None = None
+    decision: ApprovalDecided | None = None
+
+    @property
+    def waiting(self) -> bool:
+        return self.approval is not None and self.decision is None and self.outcome is None
+
+
+class Run(Struct):
+    """The fold of a run's stream. Owned by one activation; `evolve` changes it in place."""
+
+    started: RunStarted | None = None
+    owner: str = ""
+    suspended: str = ""
+    models: dict[str, ModelStep] = field(default_factory=dict[str, ModelStep])
+    tools: dict[str, ToolStep] = field(default_factory=dict[str, ToolStep])
+    values: dict[str, ValueRecorded | MemoryRecalled] = field(default_factory=dict[str, ValueRecorded | MemoryRecalled])
+    turns: int = 0
+    usage: Usage = Usage()
+    closed: Closing | None = None
+
+    @property
+    def state(self) -> RunState:
+        match self.closed:
+            case RunCompleted():
+                return RunState.COMPLETED
+            case RunFailed():
+                return RunState.FAILED
+            case RunCancelled():
+                return RunState.CANCELLED
+            case RunInterrupted():
+                return RunState.INTERRUPTED
+            case None:
+                if self.started is None:
+                    return RunState.QUEUED
+                if self.suspended:
+                    return RunState.INTERRUPTED
+                return RunState.WAITING if self.waiting_for else RunState.RUNNING
+
+    @property
+    def waiting_for(self) -> list[ApprovalRequested]:
+        """The approvals that nobody has decided on."""
+        return [step.approval for step in self.tools.values() if step.waiting and step.approval is not None]
+
+
+def evolve(state: Run, event: Event) -> Run:
+    match event:
+        case RunStarted():
+            state.started, state.owner = event, event.owner
+        case RunTakenOver():
+            state.owner, state.suspended = event.owner, ""
+        case RunSuspended():
+            state.suspended = event.reason
+        case MemoryRecalled() | ValueRecorded():
+            state.values[event.step] = event
+        case ModelRequested():
+            known = state.models.get(event.step)
+            if known is None:
+                state.turns += 1
+                state.models[event.step] = ModelStep(event)
+            else:
+                known.requested = event
+        case ModelCompleted():
+            state.models[event.step].outcome = event
+            state.usage += event.reply.usage
+        case ModelFailed():
+            state.models[event.step].outcome = event
+        case ToolRequested():
+            known_call = state.tools.get(event.call_id)
+            if known_call is None:
+                state.tools[event.call_id] = ToolStep(event)
+            else:
+                known_call.requested = event
+        case ToolCompleted() | ToolFailed() | ToolOutcomeUnknown():
+            state.tools[event.call_id].outcome = event
+        case ApprovalRequested():
+            step = state.tools[event.call_id]
+            step.approval, step.decision = event, None
+        case ApprovalDecided():
+            state.tools[event.call_id].decision = event
+        case RunCompleted() | RunFailed() | RunCancelled() | RunInterrupted():
+            state.closed = event
+        case _:
+            pass  # an event of a newer Treadle: kept in the stream, unknown to this fold
+    return state
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+class RunClosed(Refused):
+    """The run has ended; nothing more happens in it."""
+
+    def __init__(self, run_id: str, state: RunState) -> None:
+        super().__init__(f"run {run_id!r} has ended ({state}); start a new run")
+        self.run_id = run_id
+        self.state = state
+
+
+class NothingToApprove(Refused):
+    """No such call is waiting for an approval."""
+
+    def __init__(self, run_id: str, call_id: str, waiting: list[str]) -> None:
+        known = ", ".join(waiting) or "none"
+        super().__init__(f"run {run_id!r}: call {call_id!r} is not waiting for an approval; waiting: {known}")
+        self.run_id = run_id
+        self.call_id = call_id
+
+
+def request_model(run_id: str, step: str, digest: str, state: Run) -> list[ModelRequested]:
+    """The intent of a model call; nothing when its answer is recorded.
+
+    Raises:
+        ReplayDivergence: Another call was recorded at this step.
+    """
+    call_id = f"{run_id}_{step}"
+    known = state.models.get(step)
+    if known is None:
+        if step in state.values:
+            raise ReplayDivergence(run_id, step, state.values[step].event_tag, "a model call")
+        return [ModelRequested(step=step, call_id=call_id, digest=digest)]
+    if known.requested.digest != digest:
+        raise ReplayDivergence(
+            run_id, step, f"a model call with digest {known.requested.digest}", f"one with digest {digest}"
+        )
+    if known.outcome is not None:
+        return []
+    return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=known.requested.attempt + 1)]
+
+
+def request_tool(
+    run_id: str, step: str, call_id: str, tool: str, args: dict[str, Any], model_call_id: str, state: Run
+) -> list[ToolRequested]:
+    """The intent of a tool call; nothing when it is recorded, with or without an outcome.
+
+    Raises:
+        ReplayDivergence: Another call was recorded at this step.
+    """
+    known = state.tools.get(call_id)
+    if known is None:
+        return [ToolRequested(step=step, call_id=call_id, tool=tool, args=args, model_call_id=model_call_id)]
+    if (known.requested.tool, known.requested.args) != (tool, args):
+        raise ReplayDivergence(
+            run_id,
+            step,
+            f"{known.requested.tool}({known.requested.args!r})",
+            f"{tool}({args!r})",
+        )
+    return []
+
+
+def retry_tool(call_id: str, state: Run) -> list[ToolRequested]:
+    """A further attempt at a call whose outcome nobody knows."""
+    last = state.tools[call_id].requested
+    return [
+        ToolRequested(
+            step=last.step,
+            call_id=call_id,
+            tool=last.tool,
+            args=last.args,
+            model_call_id=last.model_call_id,
+            attempt=last.attempt + 1,
+        )
+    ]
+
+
+def decide_approval(run_id: str, call_id: str, allowed: bool, by: str, note: str, state: Run) -> list[ApprovalDecided]:
+    """An answer to a waiting approval; nothing when the same answer was given before.
+
+    Raises:
+        RunClosed: The run has ended.
+        NothingToApprove: The call does not wait, or was decided otherwise.
+    """
+    step = state.tools.get(call_id)
+    if step is not None and step.decision is not None and step.decision.allowed == allowed:
+        return []
+    if state.closed is not None:
+        raise RunClosed(run_id, state.state)
+    if step is None or not step.waiting:
+        raise NothingToApprove(run_id, call_id, [asked.call_id for asked in state.waiting_for])
+    return [ApprovalDecided(call_id=call_id, allowed=allowed, by=by, note=note)]
+
+
+def take_over(owner: str, reason: str, state: Run) -> list[RunTakenOver]:
+    """A new activation goes on; nothing for a run that has ended."""
+    return [] if state.closed is not None else [RunTakenOver(owner=owner, reason=reason)]
+
+
+def close(closing: Closing, state: Run) -> list[Closing]:
+    """The end of a run; a run ends once, and the first end counts."""
+    return [] if state.closed is not None else [closing]

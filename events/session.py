@@ -1,0 +1,186 @@
+"""A session: one conversation of one user with one agent. Stream `session-<user>/<agent>/<session>`.
+
+The single writer of the conversation: it takes prompts and signals, runs one at a time, and hands each run the
+turns before it. Signals are deduplicated by id and by `dedupe_key`; a run that has ended is never run again.
+"""
+
+from collections import deque
+from typing import TypeAlias
+
+from msgspec import Struct, field
+
+from .envelope import StreamName
+from .event import Event
+from .message import Message
+from .run import RunState
+from .signal import RuntimeSignal
+
+CATEGORY = "session"
+
+HISTORY_LIMIT_CHARS = 200_000
+"""How much of the conversation a session keeps ready for the next run: its newest turns, about 50,000 tokens."""
+
+REMEMBERED_SIGNALS = 4096
+"""How many signal ids and dedupe keys a session remembers; the broker redelivers long before that many."""
+
+
+def session_stream(user_id: str, agent: str, session_id: str) -> StreamName:
+    """The stream of a session; `/` inside the parts is written as `%2F`."""
+    return StreamName("session-" + "/".join(_quote(part) for part in (user_id, agent, session_id)))
+
+
+def session_key(stream: str) -> tuple[str, str, str]:
+    """User, agent and session id of a session's stream."""
+    user_id, agent, session_id = (_unquote(part) for part in stream.removeprefix("session-").split("/"))
+    return user_id, agent, session_id
+
+
+def _quote(part: str) -> str:
+    return part.replace("%", "%25").replace("/", "%2F")
+
+
+def _unquote(part: str) -> str:
+    return part.replace("%2F", "/").replace("%25", "%")
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class SignalReceived(Event, tag="session.signal_received"):
+    """A signal waits for its run."""
+
+    signal: RuntimeSignal
+
+
+class SignalParked(Event, tag="session.signal_parked"):
+    """A signal was set aside; its bytes are on the parked subject."""
+
+    signal_id: str
+    reason: str
+    size_bytes: int = 0
+
+
+class RunOpened(Event, tag="session.run_opened"):
+    """The conversation goes on with this run; there is no other until it has ended."""
+
+    run_id: str
+    prompt: str
+    signal_id: str = ""
+
+
+class RunEnded(Event, tag="session.run_ended"):
+    """The run's last word. `output` joins the conversation when the run completed."""
+
+    run_id: str
+    state: RunState
+    output: str = ""
+
+
+SessionEvent: TypeAlias = SignalReceived | SignalParked | RunOpened | RunEnded
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+class Turn(Struct, frozen=True):
+    """A prompt and what came of it."""
+
+    run_id: str
+    prompt: str
+    output: str
+
+
+class Session(Struct):
+    """The fold of a session's stream. Owned by one activation; `evolve` changes it in place."""
+
+    turns: deque[Turn] = field(default_factory=deque[Turn])
+    turns_chars: int = 0
+    turns_dropped: int = 0
+    open: RunOpened | None = None
+    waiting: deque[RuntimeSignal] = field(default_factory=deque[RuntimeSignal])
+    seen: dict[str, str] = field(default_factory=dict[str, str])
+    last_run_id: str = ""
+    parked: int = 0
+
+    @property
+    def history(self) -> list[Message]:
+        """The conversation before the next run, oldest first."""
+        messages: list[Message] = []
+        for turn in self.turns:
+            messages.append(Message("user", turn.prompt))
+            messages.append(Message("assistant", turn.output))
+        return messages
+
+
+SNAPSHOT = "session/1"
+
+
+def evolve(state: Session, event: Event) -> Session:
+    match event:
+        case SignalReceived(signal):
+            state.waiting.append(signal)
+            _remember(state, signal.id, "")
+            if signal.dedupe_key:
+                _remember(state, f"key:{signal.dedupe_key}", "")
+        case SignalParked():
+            state.parked += 1
+            _remember(state, event.signal_id, "")
+        case RunOpened():
+            state.open, state.last_run_id = event, event.run_id
+            if event.signal_id:
+                _remember(state, event.signal_id, event.run_id)
+                if state.waiting and state.waiting[0].id == event.signal_id:
+                    state.waiting.popleft()
+        case RunEnded():
+            opened, state.open = state.open, None
+            if opened is not None and event.state == RunState.COMPLETED:
+                state.turns.append(Turn(event.run_id, opened.prompt, event.output))
+                state.turns_chars += len(opened.prompt) + len(event.output)
+                while state.turns_chars > HISTORY_LIMIT_CHARS and len(state.turns) > 1:
+                    oldest = state.turns.popleft()
+                    state.turns_chars -= len(oldest.prompt) + len(oldest.output)
+                    state.turns_dropped += 1
+        case _:
+            pass
+    return state
+
+
+def _remember(state: Session, key: str, run_id: str) -> None:
+    state.seen[key] = run_id
+    while len(state.seen) > REMEMBERED_SIGNALS:
+        del state.seen[next(iter(state.seen))]
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+def receive_signal(signal: RuntimeSignal, state: Session) -> list[SignalReceived]:
+    """Take a signal; nothing when it, or one with its dedupe key, was taken before."""
+    if signal.id in state.seen or (signal.dedupe_key and f"key:{signal.dedupe_key}" in state.seen):
+        return []
+    return [SignalReceived(signal=signal)]
+
+
+def park_signal(signal_id: str, reason: str, size_bytes: int, state: Session) -> list[SignalParked]:
+    """Set a signal aside; once."""
+    if signal_id in state.seen:
+        return []
+    return [SignalParked(signal_id=signal_id, reason=reason, size_bytes=size_bytes)]
+
+
+def open_run(run_id: str, prompt: str, signal_id: str, state: Session) -> list[RunOpened]:
+    """Begin a run. Nothing when it is open already, or when the signal had its run."""
+    if state.open is not None and state.open.run_id == run_id:
+        return []
+    if signal_id and state.seen.get(signal_id):
+        return []
+    if state.open is not None:
+        raise AssertionError(f"run {state.open.run_id!r} is open; a session runs one at a time")
+    return [RunOpened(run_id=run_id, prompt=prompt, signal_id=signal_id)]
+
+
+def end_run(run_id: str, ended: RunState, output: str, state: Session) -> list[RunEnded]:
+    """The end of the open run; nothing when it has ended before."""
+    if state.open is None or state.open.run_id != run_id:
+        return []
+    return [RunEnded(run_id=run_id, state=ended, output=output)]

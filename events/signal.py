@@ -1,0 +1,91 @@
+"""Signals: how the world speaks to a session."""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from .errors import Undecodable
+
+Urgency = Literal["low", "normal", "high", "critical"]
+
+SIGNAL_LIMIT_BYTES = 256 * 1024
+"""A signal above this size is parked."""
+
+
+class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
+    """One thing that happened, whoever noticed it: a gateway, a timer, a webhook, an application.
+
+    Attributes:
+        id: Unique; a second signal with the same id has no second effect. Empty: the transport gives one.
+        summary: What a person would say of it; it opens the prompt of the run.
+        dedupe_key: The producer's own key: signals of one session that share it have one effect.
+    """
+
+    summary: str
+    id: str = ""
+    source: str = "custom"
+    type: str = "event"
+    payload: Any = None
+    urgency: Urgency = "normal"
+    session_id: str = ""
+    run_id: str = ""
+    dedupe_key: str = ""
+    observed_at: str = ""
+
+    @classmethod
+    def create(cls, content: str, **fields: Any) -> "RuntimeSignal":
+        """A signal that says `content`; the other fields by name."""
+        return cls(summary=content, **fields)
+
+    @property
+    def prompt(self) -> str:
+        """What the run is asked: the summary, then the payload as JSON."""
+        if self.payload in (None, {}, ""):
+            return self.summary
+        payload = msgspec.json.format(msgspec.json.encode(self.payload), indent=2).decode()
+        return f"{self.summary}\n\n{payload}" if self.summary else payload
+
+
+class _Wire(Struct, frozen=True, forbid_unknown_fields=True):
+    summary: str
+    id: str = ""
+    source: str = "nats"
+    type: str = "event"
+    payload: Any = None
+    urgency: Urgency = "normal"
+    dedupe_key: str = ""
+    observed_at: str = ""
+
+
+_decode = msgspec.json.Decoder(_Wire).decode
+
+
+def decode_signal(data: bytes, signal_id: str) -> RuntimeSignal:
+    """The signal in a message's bytes, JSON: `{"summary": …}` and what else there is to say.
+
+    Args:
+        signal_id: The id it gets when it brings none.
+    Raises:
+        Undecodable: Too large, no JSON, a missing or unknown field, or an empty summary.
+    """
+    if len(data) > SIGNAL_LIMIT_BYTES:
+        raise Undecodable(
+            f"the signal has {len(data)} bytes, the limit is {SIGNAL_LIMIT_BYTES}; send a reference to the data instead"
+        )
+    try:
+        wire = _decode(data)
+    except msgspec.MsgspecError as exc:
+        raise Undecodable(f"the signal is not what docs/nats.md describes: {exc}") from exc
+    if not wire.summary.strip() and wire.payload is None:
+        raise Undecodable("the signal has neither a summary nor a payload")
+    return RuntimeSignal(
+        summary=wire.summary,
+        id=wire.id or signal_id,
+        source=wire.source,
+        type=wire.type,
+        payload=wire.payload,
+        urgency=wire.urgency,
+        dedupe_key=wire.dedupe_key,
+        observed_at=wire.observed_at,
+    )
