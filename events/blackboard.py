@@ -1,6 +1,5 @@
 """A blackboard: a workspace where agents leave entries for each other. Stream `blackboard-<name>`."""
 
-from collections import deque
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field
@@ -38,7 +37,7 @@ BlackboardEvent: TypeAlias = Posted
 class Blackboard(Struct):
     """The fold of a board: its newest entries. Owned by one activation; `evolve` changes it in place."""
 
-    entries: deque[Posted] = field(default_factory=deque[Posted])
+    entries: list[Posted] = field(default_factory=list[Posted])
     total: int = 0
 
 
@@ -51,7 +50,7 @@ def evolve(state: Blackboard, event: Event) -> Blackboard:
             state.total += 1
             state.entries.append(event)
             if len(state.entries) > KEPT_ENTRIES:
-                state.entries.popleft()
+                state.entries.pop(0)
         case _:
             pass
     return state

@@ -16,6 +16,7 @@
     └── Refused                  never retry: an answer, not a fault
         ├── BudgetExceeded
         ├── NotFound
+        ├── TooLarge             send less, or a claim check
         └── RunError             the run has ended without an answer; `.result` tells how
             └── RunTimeout
 
@@ -184,6 +185,19 @@ class NotFound(Refused):
         super().__init__(f"no {what} {name!r}" + (f"; {hint}" if hint else ""))
         self.what = what
         self.name = name
+
+
+class TooLarge(Refused):
+    """More bytes than one message may have; nothing was sent."""
+
+    def __init__(self, what: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"{what} is too large: {size_bytes} bytes with its headers, {limit_bytes} fit into one message; "
+            "send a claim check instead"
+        )
+        self.what = what
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
 
 
 class RunError(Refused):

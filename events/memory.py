@@ -5,7 +5,6 @@ valid time. The partition's own state keeps the blocks, the newest episodes and 
 there ever were, with both their times, are in the `facts` projection.
 """
 
-from collections import deque
 from datetime import datetime
 from typing import TypeAlias
 
@@ -77,7 +76,7 @@ class Memory(Struct):
     """The fold of a partition. Owned by one activation; `evolve` changes it in place."""
 
     blocks: dict[str, str] = field(default_factory=dict[str, str])
-    episodes: deque[EpisodeRemembered] = field(default_factory=deque[EpisodeRemembered])
+    episodes: list[EpisodeRemembered] = field(default_factory=list[EpisodeRemembered])
     episodes_total: int = 0
     facts: dict[str, FactAsserted] = field(default_factory=dict[str, FactAsserted])
     facts_total: int = 0
@@ -97,7 +96,7 @@ def evolve(state: Memory, event: Event) -> Memory:
             state.episodes_total += 1
             state.episodes.append(event)
             if len(state.episodes) > KEPT_EPISODES:
-                state.episodes.popleft()
+                state.episodes.pop(0)
         case FactAsserted():
             state.facts_total += 1
             state.facts.pop(_claim(event), None)

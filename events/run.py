@@ -159,8 +159,14 @@ class ToolOutcomeUnknown(Event, tag="run.tool_outcome_unknown"):
 
 
 class ApprovalRequested(Event, tag="run.approval_requested"):
-    """The run waits until somebody has decided on this call."""
+    """The run waits until somebody has decided on this call.
 
+    It comes before `run.tool_requested`: the intent is recorded when the call may start, so an intent without an
+    outcome always means that the call may have happened. Then the reason is `unknown_outcome`, and allowing it
+    means doing it again.
+    """
+
+    step: str
     call_id: str
     tool: str
     reason: Literal["destructive", "permission", "unknown_outcome"]
@@ -241,10 +247,12 @@ class ModelStep(Struct):
 
 
 class ToolStep(Struct):
-    requested: ToolRequested
-    outcome: Outcome | None = None
+    """One call. `requested` is None while the call still needs its approval: it has not been started then."""
+
+    requested: ToolRequested | None = None
     approval: ApprovalRequested | None = None
     decision: ApprovalDecided | None = None
+    outcome: Outcome | None = None
 
     @property
     def waiting(self) -> bool:
@@ -311,15 +319,11 @@ def evolve(state: Run, event: Event) -> Run:
         case ModelFailed():
             state.models[event.step].outcome = event
         case ToolRequested():
-            known_call = state.tools.get(event.call_id)
-            if known_call is None:
-                state.tools[event.call_id] = ToolStep(event)
-            else:
-                known_call.requested = event
+            state.tools.setdefault(event.call_id, ToolStep()).requested = event
         case ToolCompleted() | ToolFailed() | ToolOutcomeUnknown():
             state.tools[event.call_id].outcome = event
         case ApprovalRequested():
-            step = state.tools[event.call_id]
+            step = state.tools.setdefault(event.call_id, ToolStep())
             step.approval, step.decision = event, None
         case ApprovalDecided():
             state.tools[event.call_id].decision = event
@@ -373,40 +377,37 @@ def request_model(run_id: str, step: str, digest: str, state: Run) -> list[Model
     return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=known.requested.attempt + 1)]
 
 
-def request_tool(
-    run_id: str, step: str, call_id: str, tool: str, args: dict[str, Any], model_call_id: str, state: Run
-) -> list[ToolRequested]:
-    """The intent of a tool call; nothing when it is recorded, with or without an outcome.
+def check_tool(run_id: str, step: str, call_id: str, tool: str, args: dict[str, Any], state: Run) -> ToolStep:
+    """What the history has of a call; an empty step when it has nothing.
 
     Raises:
         ReplayDivergence: Another call was recorded at this step.
     """
     known = state.tools.get(call_id)
     if known is None:
-        return [ToolRequested(step=step, call_id=call_id, tool=tool, args=args, model_call_id=model_call_id)]
-    if (known.requested.tool, known.requested.args) != (tool, args):
-        raise ReplayDivergence(
-            run_id,
-            step,
-            f"{known.requested.tool}({known.requested.args!r})",
-            f"{tool}({args!r})",
-        )
-    return []
+        if step in state.models or step in state.values:
+            raise ReplayDivergence(run_id, step, "another kind of step", f"{tool}({args!r})")
+        return ToolStep()
+    recorded = known.requested or known.approval
+    if recorded is not None and (recorded.tool, recorded.args) != (tool, args):
+        raise ReplayDivergence(run_id, step, f"{recorded.tool}({recorded.args!r})", f"{tool}({args!r})")
+    return known
 
 
-def retry_tool(call_id: str, state: Run) -> list[ToolRequested]:
-    """A further attempt at a call whose outcome nobody knows."""
-    last = state.tools[call_id].requested
+def request_tool(
+    step: str, call_id: str, tool: str, args: dict[str, Any], model_call_id: str, state: Run
+) -> list[ToolRequested]:
+    """The intent of the next attempt at a call; nothing when its outcome is recorded."""
+    known = state.tools.get(call_id, _NO_STEP)
+    if known.outcome is not None:
+        return []
+    attempt = known.requested.attempt + 1 if known.requested is not None else 1
     return [
-        ToolRequested(
-            step=last.step,
-            call_id=call_id,
-            tool=last.tool,
-            args=last.args,
-            model_call_id=last.model_call_id,
-            attempt=last.attempt + 1,
-        )
+        ToolRequested(step=step, call_id=call_id, tool=tool, args=args, model_call_id=model_call_id, attempt=attempt)
     ]
+
+
+_NO_STEP = ToolStep()
 
 
 def decide_approval(run_id: str, call_id: str, allowed: bool, by: str, note: str, state: Run) -> list[ApprovalDecided]:

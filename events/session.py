@@ -4,7 +4,6 @@ The single writer of the conversation: it takes prompts and signals, runs one at
 turns before it. Signals are deduplicated by id and by `dedupe_key`; a run that has ended is never run again.
 """
 
-from collections import deque
 from typing import TypeAlias
 
 from msgspec import Struct, field
@@ -93,11 +92,11 @@ class Turn(Struct, frozen=True):
 class Session(Struct):
     """The fold of a session's stream. Owned by one activation; `evolve` changes it in place."""
 
-    turns: deque[Turn] = field(default_factory=deque[Turn])
+    turns: list[Turn] = field(default_factory=list[Turn])
     turns_chars: int = 0
     turns_dropped: int = 0
     open: RunOpened | None = None
-    waiting: deque[RuntimeSignal] = field(default_factory=deque[RuntimeSignal])
+    waiting: list[RuntimeSignal] = field(default_factory=list[RuntimeSignal])
     seen: dict[str, str] = field(default_factory=dict[str, str])
     last_run_id: str = ""
     parked: int = 0
@@ -130,14 +129,14 @@ def evolve(state: Session, event: Event) -> Session:
             if event.signal_id:
                 _remember(state, event.signal_id, event.run_id)
                 if state.waiting and state.waiting[0].id == event.signal_id:
-                    state.waiting.popleft()
+                    state.waiting.pop(0)
         case RunEnded():
             opened, state.open = state.open, None
             if opened is not None and event.state == RunState.COMPLETED:
                 state.turns.append(Turn(event.run_id, opened.prompt, event.output))
                 state.turns_chars += len(opened.prompt) + len(event.output)
                 while state.turns_chars > HISTORY_LIMIT_CHARS and len(state.turns) > 1:
-                    oldest = state.turns.popleft()
+                    oldest = state.turns.pop(0)
                     state.turns_chars -= len(oldest.prompt) + len(oldest.output)
                     state.turns_dropped += 1
         case _:

@@ -164,3 +164,14 @@ def is_literal(subject: str) -> bool:
 def is_pattern(subject: str) -> bool:
     """Can one listen to `subject`: as `is_literal`, or with `*` for a token and `>` for the rest?"""
     return _PATTERN.match(subject) is not None
+
+
+def overlap(one: str, other: str) -> bool:
+    """Is there a subject that falls under both patterns?"""
+    left, right = one.split("."), other.split(".")
+    for a, b in zip(left, right, strict=False):
+        if a == ">" or b == ">":
+            return True
+        if a != b and "*" not in (a, b):
+            return False
+    return len(left) == len(right)
