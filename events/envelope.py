@@ -25,6 +25,9 @@ StreamName = NewType("StreamName", str)
 Version = NewType("Version", int)
 Position = NewType("Position", int)
 
+Row = tuple[str, int, str, bytes]
+"""An event on its way into a journal: stream, version, type, stored form."""
+
 GENESIS = "0" * 64
 _TAIL = len(b',"hash":""}') + 64
 
@@ -193,7 +196,7 @@ def link(envelope: Envelope) -> tuple[bytes, str]:
     """The stored form of `envelope` and its hash."""
     body = _encode(envelope)
     digest = _sha256(body).hexdigest()
-    return b'%b,"hash":"%b"}' % (body[:-1], digest.encode()), digest
+    return body[:-1] + f',"hash":"{digest}"}}'.encode(), digest
 
 
 def hash_of(stored: bytes) -> str:
@@ -223,7 +226,7 @@ def read_stored(
         raise CorruptEvent(*where, f"the row holds event {found.version} of {found.stream!r}")
     data = bytes(found.data)
     if found.blob:
-        if blob is None or hashlib.sha256(blob).hexdigest() != found.blob:
+        if blob is None or _sha256(blob).hexdigest() != found.blob:
             raise CorruptEvent(*where, f"its payload, blob {found.blob[:12]}…, is missing or was changed")
         data = blob
     return Recorded(
@@ -268,33 +271,33 @@ def verify_chain(events: Iterable[Recorded], head: Head = EMPTY) -> Head:
 
 def envelopes(
     stream: str, head: Head, events: Sequence[Event], meta: Meta, ids: Sequence[str], at: datetime, limit_bytes: int
-) -> tuple[list[bytes], Head, list[tuple[str, bytes]]]:
-    """The stored forms of `events` on top of `head`, the new head, and the blobs to store beside them.
+) -> tuple[list[Row], Head, list[tuple[str, bytes]]]:
+    """`events` as rows on top of `head`, the new head, and the blobs to store beside them: digest and bytes.
 
     Payloads over `limit_bytes` are claim-checked: the envelope carries the digest, the blob the bytes.
     """
-    stored: list[bytes] = []
+    rows: list[Row] = []
     blobs: list[tuple[str, bytes]] = []
     version, prev = head.version, head.hash
     for event, id in zip(events, ids, strict=True):
         version += 1
         cls = type(event)
-        tag, schema, data, blob = cls.event_tag, cls.event_schema, cast(Any, event), ""
+        tag, schema, data = cls.event_tag, cls.event_schema, cast(Any, event)
         if isinstance(event, UnknownEvent):
             tag, schema, data = event.type, event.schema, event.data
         elif not tag:
             raise TypeError(f"{cls.__qualname__} has no tag and cannot be stored")
         envelope = Envelope(
             id, stream, version, tag, schema, at, meta.user_id, meta.session_id, meta.run_id, meta.correlation_id,
-            meta.causation_id, meta.traceparent, meta.epoch, "", prev, data, blob,
+            meta.causation_id, meta.traceparent, meta.epoch, "", prev, data,
         )  # fmt: skip
-        entry, digest = link(envelope)
-        if len(entry) > limit_bytes:
+        stored, digest = link(envelope)
+        if len(stored) > limit_bytes:
             payload = encode_event(event)
             if len(payload) > limit_bytes:
-                blob = hashlib.sha256(payload).hexdigest()
+                blob = _sha256(payload).hexdigest()
                 blobs.append((blob, payload))
-                entry, digest = link(msgspec.structs.replace(envelope, data=None, blob=blob))
-        stored.append(entry)
+                stored, digest = link(msgspec.structs.replace(envelope, data=None, blob=blob))
+        rows.append((stream, version, tag, stored))
         prev = digest
-    return stored, Head(version, prev), blobs
+    return rows, Head(version, prev), blobs

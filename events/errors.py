@@ -35,10 +35,14 @@ class ConfigError(TreadleError):
 
 
 class VersionConflict(TreadleError):
-    """The stream moved on, and nothing of this append was stored."""
+    """The stream moved on, and nothing of this append was stored.
+
+    `found` equals `expected` when the stream has that version, but another event in its place.
+    """
 
     def __init__(self, stream: str, expected: int, found: int) -> None:
-        super().__init__(f"expected version {expected} of stream {stream!r}, found {found}; reload and decide again")
+        what = f"found {found}" if found != expected else "found another event in its place"
+        super().__init__(f"expected version {expected} of stream {stream!r}, {what}; reload and decide again")
         self.stream = stream
         self.expected = expected
         self.found = found

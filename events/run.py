@@ -247,11 +247,16 @@ class ModelStep(Struct):
 
 
 class ToolStep(Struct):
-    """One call. `requested` is None while the call still needs its approval: it has not been started then."""
+    """One call. `requested` is None while the call still needs its approval: it has not been started then.
+
+    Attributes:
+        used: The approval has been used up by an attempt; a further attempt needs a new one.
+    """
 
     requested: ToolRequested | None = None
     approval: ApprovalRequested | None = None
     decision: ApprovalDecided | None = None
+    used: bool = False
     outcome: Outcome | None = None
 
     @property
@@ -319,12 +324,13 @@ def evolve(state: Run, event: Event) -> Run:
         case ModelFailed():
             state.models[event.step].outcome = event
         case ToolRequested():
-            state.tools.setdefault(event.call_id, ToolStep()).requested = event
+            call = state.tools.setdefault(event.call_id, ToolStep())
+            call.requested, call.used = event, True
         case ToolCompleted() | ToolFailed() | ToolOutcomeUnknown():
             state.tools[event.call_id].outcome = event
         case ApprovalRequested():
             step = state.tools.setdefault(event.call_id, ToolStep())
-            step.approval, step.decision = event, None
+            step.approval, step.decision, step.used = event, None, False
         case ApprovalDecided():
             state.tools[event.call_id].decision = event
         case RunCompleted() | RunFailed() | RunCancelled() | RunInterrupted():
@@ -432,6 +438,14 @@ def take_over(owner: str, reason: str, state: Run) -> list[RunTakenOver]:
     return [] if state.closed is not None else [RunTakenOver(owner=owner, reason=reason)]
 
 
-def close(closing: Closing, state: Run) -> list[Closing]:
-    """The end of a run; a run ends once, and the first end counts."""
-    return [] if state.closed is not None else [closing]
+def close(closing: Closing, state: Run) -> list[ToolOutcomeUnknown | Closing]:
+    """The end of a run; a run ends once, and the first end counts. Calls that were going on end as unknown."""
+    if state.closed is not None:
+        return []
+    reason = f"the run ended ({closing.event_tag.removeprefix('run.')}) while it was going on"
+    cut_off = [
+        ToolOutcomeUnknown(call_id=call_id, reason=reason)
+        for call_id, call in state.tools.items()
+        if call.requested is not None and call.outcome is None
+    ]
+    return [*cut_off, closing]

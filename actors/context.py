@@ -1,0 +1,84 @@
+"""What code inside a run can ask about where it is: the run's context and, in a tool, its call.
+
+Both are context variables: they reach coroutines and the threads of synchronous tools, and no argument has to be
+handed through. The model never sees them.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from typing import Any
+
+from msgspec import Struct
+
+
+class RunContext(Struct, frozen=True, kw_only=True):
+    """Where a run belongs.
+
+    Attributes:
+        metadata: Ambient, for tools and hooks; never shown to the model.
+        inputs, knowledge, extensions: Shown to the model with the prompt.
+    """
+
+    user_id: str = ""
+    session_id: str = ""
+    run_id: str = ""
+    metadata: Mapping[str, Any] = {}
+    inputs: Mapping[str, Any] = {}
+    knowledge: Any = None
+    extensions: Mapping[str, Any] = {}
+
+
+class CallContext(Struct, frozen=True):
+    """The tool call that is going on.
+
+    Attributes:
+        call_id: The same in every attempt at this call and different for every other call: the idempotency key.
+        attempt: 1 at first; more when an earlier attempt may have happened and nobody knows.
+        depth: How many delegations this run is away from a person or a signal.
+    """
+
+    call_id: str
+    attempt: int
+    tool: str
+    run_id: str
+    session_id: str
+    user_id: str
+    agent: str
+    depth: int = 0
+
+
+_NOWHERE = RunContext()
+
+_run: ContextVar[RunContext] = ContextVar("treadle_run", default=_NOWHERE)
+_call: ContextVar[CallContext] = ContextVar("treadle_call")
+
+
+def get_run_context() -> RunContext:
+    """The context of the run that this code runs in; an empty one outside of any run."""
+    return _run.get()
+
+
+def set_run_context(context: RunContext) -> None:
+    """Make `context` the current one, for code that runs tools outside of a run: tests, scripts."""
+    _run.set(context)
+
+
+def current_call() -> CallContext:
+    """The tool call that this code runs in.
+
+    Raises:
+        LookupError: No tool call is going on here.
+    """
+    try:
+        return _call.get()
+    except LookupError:
+        raise LookupError("current_call() works inside a tool that a run called, and there is none here") from None
+
+
+def enter_call(call: CallContext) -> Token[CallContext]:
+    """`call` goes on from here until `leave_call`."""
+    return _call.set(call)
+
+
+def leave_call(token: Token[CallContext]) -> None:
+    _call.reset(token)

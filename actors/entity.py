@@ -1,0 +1,189 @@
+"""The event-sourced part of an actor: one stream, its fold, and what was recorded and is not on disk yet.
+
+Recording queues and goes on; `flush` waits for the disk. `commit` is for actors that answer one message at a time:
+decide, record, flush, and when the stream moved on meanwhile, reload and decide again: asking a decision twice
+decides once, so a lost answer is no different from a conflict.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+from ..events.envelope import EMPTY, Meta, Recorded, StreamName
+from ..events.errors import AppendUncertain, VersionConflict
+from ..events.event import Event
+from ..events.journal import Append, Journal, Pending, Snapshot
+from .clock import Clock
+
+S = TypeVar("S")
+E = TypeVar("E", bound=Event)
+
+SNAPSHOT_EVERY = 500
+"""Events between two snapshots: folding so many takes a few milliseconds."""
+
+_ATTEMPTS = 16
+_PAGE = 1000
+_log = logging.getLogger("treadle.actors")
+
+
+class Fold(msgspec.Struct, Generic[S], frozen=True):
+    """How a category's state comes about.
+
+    Attributes:
+        new: The state of an empty stream.
+        evolve: Applies one event, in place.
+        snapshot: Names the state's form, `<category>/<number>`; empty for categories without snapshots.
+    """
+
+    new: Callable[[], S]
+    evolve: Callable[[S, Event], S]
+    snapshot: str = ""
+
+
+class Entity(Generic[S]):
+    """One stream in one activation.
+
+    Attributes:
+        state: The fold of everything recorded, on disk or not.
+        head: The end of the stream with everything recorded.
+        meta: What this activation says about its events; its `epoch` grows when it is loaded over another's.
+        last_at: When the newest event happened.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, stream: StreamName, fold: Fold[S], meta: Meta) -> None:
+        self.stream = stream
+        self.state = fold.new()
+        self.head = EMPTY
+        self.meta = meta
+        self.last_at: datetime | None = None
+        self.first_at: datetime | None = None
+        self._journal = journal
+        self._clock = clock
+        self._fold = fold
+        self._pending: list[Pending] = []
+        self._since_snapshot = 0
+        self._stale = False
+
+    def __repr__(self) -> str:
+        waiting = sum(not pending.done for pending in self._pending)
+        return f"<Entity {self.stream} v{self.head.version}, {waiting} pending>"
+
+    async def load(self) -> None:
+        """Read the stream: the snapshot if there is one, then what follows it. Forgets what was not stored."""
+        self.state = self._fold.new()
+        self.head = EMPTY
+        self._pending.clear()
+        self._since_snapshot = 0
+        epoch = await self._load_snapshot()
+        while True:
+            page = await self._journal.read(self.stream, self.head.version, _PAGE)
+            for recorded in page:
+                self._apply(recorded)
+                epoch = recorded.epoch
+            if len(page) < _PAGE:
+                break
+        self._stale = False
+        if self.head.version:
+            self.meta = msgspec.structs.replace(self.meta, epoch=max(epoch, self.meta.epoch) + 1)
+
+    async def _load_snapshot(self) -> int:
+        """Start from the snapshot, if it is one of this very history, and return the epoch of its last event."""
+        if not self._fold.snapshot:
+            return 0
+        found = await self._journal.load_snapshot(self.stream, self._fold.snapshot)
+        if found is None:
+            return 0
+        last = await self._journal.read(self.stream, found.head.version - 1, 1)
+        if not last or last[0].head != found.head:
+            _log.warning("snapshot of %r is of another history (a restored file?); folding from the start", self.stream)
+            return 0
+        try:
+            self.state = msgspec.json.decode(found.state, type=type(self.state))
+        except msgspec.MsgspecError:
+            _log.warning("snapshot of %r does not decode; folding from the start", self.stream)
+            return 0
+        self.head, self.last_at = found.head, last[0].at
+        return last[0].epoch
+
+    def _apply(self, recorded: Recorded) -> None:
+        self.state = self._fold.evolve(self.state, recorded.event)
+        self.head = recorded.head
+        self.last_at = recorded.at
+        if recorded.version == 1:
+            self.first_at = recorded.at
+        self._since_snapshot += 1
+
+    def stage(self, events: Sequence[Event]) -> Append:
+        """Fold `events` and return the append that stores them, for a submission together with other streams'.
+
+        The caller submits it at once and hands the result to `staged`.
+        """
+        at = self._clock.now()
+        append = Append(self.stream, self.head, events, self.meta, at)
+        evolve = self._fold.evolve
+        for event in events:
+            self.state = evolve(self.state, event)
+        self.last_at = at
+        if self.first_at is None:
+            self.first_at = at
+        self._since_snapshot += len(events)
+        return append
+
+    def staged(self, pending: Pending, index: int) -> None:
+        """`pending` stores what was staged, as its append number `index`."""
+        self.head = pending.heads[index]
+        self._pending.append(pending)
+
+    def record(self, events: Sequence[Event]) -> Pending | None:
+        """Queue `events` and go on; the state has them at once."""
+        if not events:
+            return None
+        pending = self._journal.submit(self.stage(events))
+        self.staged(pending, 0)
+        return pending
+
+    async def flush(self) -> None:
+        """Wait until all that was recorded is on disk.
+
+        Raises:
+            VersionConflict, AppendUncertain, Unavailable, ReadOnly: As the journal says; `load` before going on.
+        """
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        for one in pending:
+            await one
+        if self._fold.snapshot and self._since_snapshot >= SNAPSHOT_EVERY and not self._pending:
+            await self.save_snapshot()
+
+    async def save_snapshot(self) -> None:
+        """Keep the state as it is, so that the next activation starts from here."""
+        self._since_snapshot = 0
+        state = msgspec.json.encode(self.state)
+        await self._journal.save_snapshot(Snapshot(self.stream, self.head, self._fold.snapshot, state))
+
+    async def commit(self, decide: Callable[[S], Sequence[E]]) -> Sequence[E]:
+        """Decide, record and wait for the disk; decide anew on the newer state when another writer was first.
+
+        Returns:
+            The events that were stored by this call; none when the decision had been made before.
+        """
+        for _ in range(_ATTEMPTS):
+            if self._stale:
+                await self.load()
+            events = decide(self.state)
+            if not events and not self._pending:
+                return events
+            self.record(events)
+            # Until the disk has answered, what was folded may turn out not to have happened.
+            self._stale = True
+            try:
+                await self.flush()
+            except (VersionConflict, AppendUncertain):
+                continue
+            self._stale = False
+            return events
+        raise VersionConflict(self.stream, self.head.version, (await self._journal.head(self.stream)).version)

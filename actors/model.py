@@ -1,0 +1,79 @@
+"""What a run needs of a language model. Adapters are in `gateways/models/`; any object with these methods will do."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from ..events.errors import TreadleError
+from ..events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+
+
+class ModelChunk(Struct, frozen=True, omit_defaults=True):
+    """A piece of an answer while it is made: text, thinking, a whole tool call, or the finish with its usage."""
+
+    kind: Literal["text", "thinking", "tool_call", "finish"]
+    text: str = ""
+    tool_call: ToolCall | None = None
+    finish_reason: str = ""
+    usage: Usage | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A language model: messages and a tool catalogue in, chunks out.
+
+    An implementation may also offer `async complete(messages, *, tools, **options) -> ModelReply`; it is used
+    when nobody watches the chunks. It may raise anything: the run records the failure and ends as failed.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def stream(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> AsyncIterator[ModelChunk]:
+        """One answer. The last chunk is `finish`; without it the answer counts as cut off and the call as failed."""
+        ...
+
+
+class ModelCallFailed(TreadleError):
+    """The model raised, hung, or sent half an answer. The failure is recorded; `kind` says which."""
+
+    def __init__(self, message: str, kind: str = "error") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
+    """The whole reply of a stream of chunks.
+
+    Raises:
+        ModelCallFailed: The stream ended without its `finish` chunk: half an answer is no answer.
+    """
+    text: list[str] = []
+    calls: list[ToolCall] = []
+    finish: ModelChunk | None = None
+    async for chunk in chunks:
+        if chunk.kind == "text":
+            text.append(chunk.text)
+        elif chunk.kind == "tool_call" and chunk.tool_call is not None:
+            calls.append(chunk.tool_call)
+        elif chunk.kind == "finish":
+            finish = chunk
+    if finish is None:
+        raise ModelCallFailed(f"model {model!r} stopped in the middle of its answer", "truncated")
+    return ModelReply("".join(text), tuple(calls), finish.usage or Usage(), finish.finish_reason or "stop")
+
+
+def text_of(reply: Any, model: str) -> ModelReply:
+    """What a `complete` method returned, checked.
+
+    Raises:
+        ModelCallFailed: It is no `ModelReply`.
+    """
+    if not isinstance(reply, ModelReply):
+        raise ModelCallFailed(
+            f"model {model!r} returned {type(reply).__name__} from complete(); a ModelReply is expected", "bad_reply"
+        )
+    return reply

@@ -1,0 +1,93 @@
+"""What a run came to, as callers see it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+from ..events.run import ApprovalRequested, Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
+
+_NEVER = datetime.fromtimestamp(0, UTC)
+
+
+class RunResult(Struct, kw_only=True):
+    """The answer of a run and what it took.
+
+    Attributes:
+        state: completed, failed, cancelled, interrupted (by a limit, or open and resumable), waiting (for approvals).
+        interrupted: There is no final answer, though nothing failed; `interruption_reason` says why:
+            `max_turns`, `budget:<cap>`, `approval:<call_id>` …
+        error: What failed, empty when nothing did.
+        waiting_for: The approvals that the run waits for.
+    """
+
+    run_id: str
+    session_id: str
+    user_id: str = ""
+    output: str = ""
+    parsed: Any = None
+    state: RunState = RunState.COMPLETED
+    interrupted: bool = False
+    interruption_reason: str = ""
+    error: str = ""
+    error_kind: str = ""
+    turns: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_tokens_in: int = 0
+    cost_usd: float = 0.0
+    started_at: datetime = _NEVER
+    finished_at: datetime = _NEVER
+    waiting_for: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested])
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def value(self) -> Any:
+        """The parsed answer when there is one, else its text."""
+        return self.output if self.parsed is None else self.parsed
+
+    @property
+    def total_tokens(self) -> int:
+        return self.tokens_in + self.cached_tokens_in + self.tokens_out
+
+    @property
+    def duration_ms(self) -> float:
+        return (self.finished_at - self.started_at).total_seconds() * 1000
+
+
+def result_of(
+    state: Run, *, run_id: str, session_id: str, user_id: str, started_at: datetime | None, last_at: datetime | None
+) -> RunResult:
+    """The result of a run in this state, which need not be its last."""
+    result = RunResult(
+        run_id=run_id,
+        session_id=session_id,
+        user_id=user_id,
+        state=state.state,
+        turns=state.turns,
+        tokens_in=state.usage.input_tokens,
+        tokens_out=state.usage.output_tokens,
+        cached_tokens_in=state.usage.cached_input_tokens,
+        cost_usd=state.usage.cost_usd,
+        started_at=started_at or _NEVER,
+        finished_at=last_at or _NEVER,
+    )
+    if state.started is not None:
+        result.metadata = dict(state.started.metadata)
+    match state.closed:
+        case RunCompleted(output):
+            result.output = output
+        case RunFailed(error, kind):
+            result.error, result.error_kind = error, kind
+        case RunCancelled(reason):
+            result.error, result.error_kind = f"cancelled: {reason}", "cancelled"
+        case RunInterrupted(reason, output):
+            result.interrupted, result.interruption_reason, result.output = True, reason, output
+        case None:
+            result.waiting_for = state.waiting_for
+            result.interrupted = True
+            if result.waiting_for:
+                result.interruption_reason = "approval:" + ",".join(asked.call_id for asked in result.waiting_for)
+            else:
+                result.interruption_reason = state.suspended or "running"
+    return result

@@ -1,0 +1,70 @@
+"""What an agent is, normalised: the one form behind everything that users may write (see `gateways/agent.py`)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from ..events.budget import Limits
+from ..events.message import ToolCall
+from .model import Model
+from .tool import Tool
+
+if TYPE_CHECKING:
+    from .steps import Steps
+
+Strategy = Callable[["Steps"], Awaitable[str]]
+"""How an agent thinks: async code that touches the world only through recorded steps, and returns its answer."""
+
+ApprovalHandler = Callable[["ApprovalQuestion"], "bool | Awaitable[bool]"]
+
+
+class ApprovalQuestion(Struct, frozen=True):
+    """A call that needs a yes.
+
+    Attributes:
+        reason: `destructive` and `permission` before the first attempt; `unknown_outcome` when an earlier attempt
+            may have happened, and yes means doing it again.
+    """
+
+    call_id: str
+    tool: str
+    args: Mapping[str, Any]
+    reason: Literal["destructive", "permission", "unknown_outcome"]
+    run_id: str
+    session_id: str
+    user_id: str
+    agent: str
+
+    @property
+    def call(self) -> ToolCall:
+        return ToolCall(self.call_id, self.tool, dict(self.args))
+
+
+class AgentSpec(Struct, frozen=True, kw_only=True):
+    """An agent.
+
+    Attributes:
+        approvals: Who answers when a tool asks: `deny` refuses, `allow` permits, `wait` parks the run until somebody
+            approves it from outside, a function decides. A call whose outcome is unknown is never decided by
+            `allow` or `deny`: it waits, unless a function answers.
+        max_turns: Model calls in one run; the run is interrupted after them.
+        timeout_s: Seconds that one activation of a run may work, waiting for approvals included; None: no limit.
+        model_timeout_s: Seconds that one model call may take.
+        budget: Caps for all runs of this agent together; `budget_per_user` for those of each user.
+    """
+
+    name: str
+    model: Model
+    instructions: str = ""
+    tools: Mapping[str, Tool] = {}
+    strategy: Strategy
+    strategy_name: str = "react"
+    approvals: Literal["deny", "allow", "wait"] | ApprovalHandler = "deny"
+    max_turns: int = 50
+    timeout_s: float | None = None
+    model_timeout_s: float | None = 600.0
+    budget: Limits | None = None
+    budget_per_user: Limits | None = None
+    memory: bool = False
+    options: Mapping[str, Any] = {}

@@ -1,0 +1,67 @@
+"""A tool as a run uses it: its specification and the function behind it. `gateways/tools/` makes them of functions."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..events.errors import TreadleError
+from ..events.message import ToolSpec
+
+
+class BadArguments(TreadleError):
+    """The model's arguments do not fit the tool; it is told why and may try again."""
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool.
+
+    Attributes:
+        run: Called with the validated arguments. Synchronous functions are called in a thread.
+        bind: The model's arguments as `run` takes them; raises `BadArguments`.
+    """
+
+    spec: ToolSpec
+    run: Callable[..., Any | Awaitable[Any]]
+    is_async: bool
+    bind: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function itself, for code that wants to call it directly."""
+        return self.run(*args, **kwargs)
+
+
+class Unrecordable(TreadleError):
+    """A tool returned something that has no JSON form."""
+
+
+def recordable(value: Any) -> Any:
+    """`value` as JSON types, the way it is recorded and shown to the model.
+
+    Structs, dataclasses, dates, enums, decimals, sets and objects with a `model_dump` have a JSON form.
+
+    Raises:
+        Unrecordable: `value` has none.
+    """
+    if value is None or type(value) in (str, bool, int):
+        return value
+    try:
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_dump)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise Unrecordable(f"a result of type {type(value).__name__} has no JSON form: {exc}") from exc
+
+
+def _dump(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def as_text(output: Any) -> str:
+    """What a recorded output looks like to a model."""
+    return output if isinstance(output, str) else msgspec.json.encode(output).decode()
