@@ -1,0 +1,127 @@
+"""All cases, with the aims of Treadle's design: ratios, since a time says as much about the machine as the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.case import TREADLE, Aim, Case, Contender
+
+HERE = Path(__file__).resolve().parent.parent
+PEERS = HERE / "peers"
+IMPORT_TIME = HERE / "import_time.py"
+
+
+def treadle(case: str, *arguments: str, name: str = TREADLE) -> Contender:
+    """Treadle's side of a case: found by the case's name, so a new program needs no entry anywhere."""
+    return Contender(name, HERE / "treadle_side" / f"{case}.py", arguments, is_peer=False)
+
+
+def peer(name: str, program: str, *arguments: str, note: str = "") -> Contender:
+    return Contender(name, PEERS / program, arguments, note=note)
+
+
+CASES: tuple[Case, ...] = (
+    Case(
+        name="echo_turn",
+        title="one agent turn with an echo model, in memory, nothing configured: time per run",
+        unit="s",
+        contenders=(
+            treadle("echo_turn"),
+            peer("loomflow", "loomflow_agent.py"),
+            peer("LangGraph", "langgraph_agent.py", note="one node, no checkpointer"),
+            peer("pydantic-ai", "pydantic_ai_agent.py", note="FunctionModel"),
+        ),
+        aims=(Aim("not slower than loomflow", 1.0, against="loomflow"),),
+    ),
+    Case(
+        name="durable_loop",
+        title="model asks a tool, tool answers, model answers, durable in SQLite: time per run",
+        unit="s",
+        contenders=(
+            treadle("durable_loop"),
+            peer("loomflow", "loomflow_agent.py", note="SqliteRuntime, no fsync"),
+            peer("LangGraph", "langgraph_agent.py", "blocking", note="SqliteSaver, sync, fsync"),
+            peer("LangGraph async", "langgraph_agent.py", note="AsyncSqliteSaver, sync, fsync"),
+            peer("pydantic-ai", "pydantic_ai_agent.py", note="stores nothing"),
+            peer("sqlite3", "sqlite_limit.py", note="two fsynced commits: the limit"),
+        ),
+        aims=(
+            Aim("a third of loomflow", 1 / 3, against="loomflow"),
+            Aim("an eighth of LangGraph", 1 / 8, against="LangGraph"),
+        ),
+    ),
+    Case(
+        name="concurrent_loops",
+        title="500 such loops started at once: runs per second",
+        unit="runs/s",
+        contenders=(
+            treadle("concurrent_loops"),
+            peer("loomflow", "loomflow_agent.py", note="SqliteRuntime, no fsync"),
+            peer("LangGraph async", "langgraph_agent.py", note="AsyncSqliteSaver, sync, fsync"),
+            peer("pydantic-ai", "pydantic_ai_agent.py", note="stores nothing"),
+        ),
+        aims=(Aim("ten times loomflow", 10.0, against="loomflow"),),
+    ),
+    Case(
+        name="actor_ask",
+        title="a message to a local actor and its answer: time per round trip",
+        unit="s",
+        contenders=(
+            treadle("actor_ask"),
+            peer("AutoGen core", "autogen_actor.py", note="SingleThreadedAgentRuntime"),
+        ),
+        aims=(Aim("a tenth of AutoGen core", 0.1, against="AutoGen core"),),
+    ),
+    Case(
+        name="journal_100",
+        title="appending 100 events a commit, fsynced: events per second",
+        unit="events/s",
+        contenders=(
+            treadle("journal_100"),
+            peer("sqlite3", "sqlite_limit.py", note="the same table: the limit"),
+        ),
+        aims=(Aim("60 % of raw sqlite3", 0.6, against="sqlite3"),),
+    ),
+    Case(
+        name="signal_latency",
+        title="signal published by one NATS client → run.started seen by another: time",
+        unit="s",
+        contenders=(
+            treadle("signal_latency"),
+            peer("NATS core", "nats_limit.py", note="one hop, not stored: the limit"),
+            peer("NATS JetStream", "nats_limit.py", "jetstream", note="one hop, stored and fsynced"),
+        ),
+        aims=(Aim("p50 under 2 ms", 0.002),),
+        needs_broker=True,
+    ),
+    Case(
+        name="import_time",
+        title="from … import Agent in a fresh interpreter: time",
+        unit="s",
+        contenders=(
+            Contender(TREADLE, IMPORT_TIME, ("from treadle import Agent",), is_peer=False),
+            Contender("loomflow", IMPORT_TIME, ("from loomflow import Agent",)),
+            Contender("LangGraph", IMPORT_TIME, ("from langgraph.graph import StateGraph",)),
+            Contender("pydantic-ai", IMPORT_TIME, ("from pydantic_ai import Agent",)),
+        ),
+    ),
+    Case(
+        name="storage",
+        title="size of the journal on disk: bytes per event",
+        unit="bytes",
+        contenders=(
+            treadle("storage", "1000", name="Treadle, 1 thousand events"),
+            treadle("storage", "100000", name="Treadle, 100 thousand"),
+            treadle("storage", "1000000", name="Treadle, 1 million"),
+        ),
+        aims=(
+            Aim(
+                "constant: within 10 % of 1 thousand",
+                1.1,
+                against="Treadle, 1 thousand events",
+                of="Treadle, 1 million",
+            ),
+        ),
+        rounds=1,
+    ),
+)
