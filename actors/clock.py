@@ -30,8 +30,9 @@ class SystemClock:
         self._lock = Lock()
         self._last_ms = 0
         self._counter = 0
-        self._random = b""
-        self._pid = os.getpid()
+        self._prefix = ""
+        self._tails: list[str] = []
+        self._process = _process
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -40,22 +41,44 @@ class SystemClock:
         return time.monotonic()
 
     def new_id(self) -> str:
-        # RFC 9562, method 1: 48 bits of milliseconds, a 12-bit counter within one, 62 random bits.
+        # RFC 9562, method 1: 48 bits of milliseconds, a 12-bit counter within one, 62 random bits. Every event
+        # has one: the text of the milliseconds is kept, and the random parts are drawn by the page.
         with self._lock:
             ms = time.time_ns() // 1_000_000
             if ms > self._last_ms:
-                self._last_ms, self._counter = ms, 0
+                self._start(ms)
+            elif self._counter == 0xFFF:
+                self._start(self._last_ms + 1)
             else:
                 self._counter += 1
-                if self._counter > 0xFFF:
-                    self._last_ms, self._counter = self._last_ms + 1, 0
-            if len(self._random) < 8 or self._pid != os.getpid():
-                # Random bytes are drawn by the page; a forked child must not share its parent's.
-                self._random, self._pid = os.urandom(4096), os.getpid()
-            low = int.from_bytes(self._random[-8:], "big") & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
-            self._random = self._random[:-8]
-            text = f"{self._last_ms << 16 | 0x7000 | self._counter:016x}{low:016x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+            if not self._tails or self._process is not _process:
+                self._tails, self._process = _random_tails(), _process
+            return f"{self._prefix}{self._counter:03x}{self._tails.pop()}"
+
+    def _start(self, ms: int) -> None:
+        text = f"{ms:012x}"
+        self._last_ms, self._counter, self._prefix = ms, 0, f"{text[:8]}-{text[8:]}-7"
+
+
+_process = object()
+
+
+def _after_fork() -> None:
+    # A forked child must not draw the random parts that its parent has in store.
+    global _process
+    _process = object()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _random_tails() -> list[str]:
+    """The last two groups of 256 UUIDs: two bits of variant, 62 random ones."""
+    page = os.urandom(256 * 8).hex()
+    return [
+        f"-{'89ab'[int(page[at], 16) & 3]}{page[at + 1 : at + 4]}-{page[at + 4 : at + 16]}"
+        for at in range(0, len(page), 16)
+    ]
 
 
 SYSTEM_CLOCK = SystemClock()

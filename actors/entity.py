@@ -5,6 +5,7 @@ decide, record, flush, and when the stream moved on meanwhile, reload and decide
 decides once, so a lost answer is no different from a conflict.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from ..events.envelope import EMPTY, Meta, Recorded, StreamName
-from ..events.errors import AppendUncertain, VersionConflict
+from ..events.errors import AppendUncertain, TreadleError, VersionConflict
 from ..events.event import Event
 from ..events.journal import Append, Journal, Pending, Snapshot
 from .clock import Clock
@@ -66,6 +67,9 @@ class Entity(Generic[S]):
         self._pending: list[Pending] = []
         self._since_snapshot = 0
         self._stale = False
+        self._deciding = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._last: Pending | None = None
 
     def __repr__(self) -> str:
         waiting = sum(not pending.done for pending in self._pending)
@@ -73,6 +77,19 @@ class Entity(Generic[S]):
 
     async def load(self) -> None:
         """Read the stream: the snapshot if there is one, then what follows it. Forgets what was not stored."""
+        async with self._loading:
+            await self._settled()
+            await self._read()
+
+    async def _settled(self) -> None:
+        """Wait until the journal has answered everything submitted so far, whatever it says."""
+        while self._last is not None and not self._last.done:
+            try:
+                await self._last
+            except TreadleError as exc:
+                _log.debug("%r is read again after %s", self.stream, exc)
+
+    async def _read(self) -> None:
         self.state = self._fold.new()
         self.head = EMPTY
         self._pending.clear()
@@ -136,6 +153,7 @@ class Entity(Generic[S]):
         """`pending` stores what was staged, as its append number `index`."""
         self.head = pending.heads[index]
         self._pending.append(pending)
+        self._last = pending
 
     def record(self, events: Sequence[Event]) -> Pending | None:
         """Queue `events` and go on; the state has them at once."""
@@ -171,19 +189,20 @@ class Entity(Generic[S]):
         Returns:
             The events that were stored by this call; none when the decision had been made before.
         """
-        for _ in range(_ATTEMPTS):
-            if self._stale:
-                await self.load()
-            events = decide(self.state)
-            if not events and not self._pending:
+        async with self._deciding:
+            for _ in range(_ATTEMPTS):
+                if self._stale:
+                    await self.load()
+                events = decide(self.state)
+                if not events and not self._pending:
+                    return events
+                self.record(events)
+                # Until the disk has answered, what was folded may turn out not to have happened.
+                self._stale = True
+                try:
+                    await self.flush()
+                except (VersionConflict, AppendUncertain):
+                    continue
+                self._stale = False
                 return events
-            self.record(events)
-            # Until the disk has answered, what was folded may turn out not to have happened.
-            self._stale = True
-            try:
-                await self.flush()
-            except (VersionConflict, AppendUncertain):
-                continue
-            self._stale = False
-            return events
         raise VersionConflict(self.stream, self.head.version, (await self._journal.head(self.stream)).version)

@@ -13,18 +13,21 @@ Order and guarantees:
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
-import msgspec
+from msgspec import Struct, structs
 
+from ..events.budget import Limits
 from ..events.envelope import Meta
 from ..events.errors import (
     AppendUncertain,
     BudgetExceeded,
     Fenced,
+    NotFound,
+    Owned,
     ReadOnly,
     ReplayDivergence,
     TreadleError,
@@ -32,7 +35,7 @@ from ..events.errors import (
     VersionConflict,
 )
 from ..events.event import Event
-from ..events.journal import Append, Journal
+from ..events.journal import Append, Journal, Pending
 from ..events.memory import EpisodeRemembered
 from ..events.message import Message, ModelReply, ToolCall, ToolSpec
 from ..events.run import (
@@ -74,8 +77,19 @@ from .tool import BadArguments, Tool, Unrecordable, recordable
 FOLD: Fold[Run] = Fold(Run, evolve)
 _log = logging.getLogger("treadle.actors")
 
-Companion = Callable[[Closing], "tuple[Append, Callable[[Any, int], None]] | None"]
-"""What the session writes in the same append in which the run ends, and whom to tell that it was queued."""
+
+class SessionSide(Protocol):
+    """What a run's session writes in the same appends as the run: its beginning and its end."""
+
+    def opening(self) -> Append: ...
+    def closing(self, closing: Closing) -> Append | None: ...
+    def queued(self, pending: Pending, index: int) -> None:
+        """The append was submitted; it is number `index` of `pending`."""
+        ...
+
+    async def reload(self) -> None:
+        """The session's stream moved on under us: read it again."""
+        ...
 
 
 class Interrupted(TreadleError):
@@ -86,7 +100,7 @@ class Interrupted(TreadleError):
         self.reason = reason
 
 
-class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+class RunRequest(Struct, frozen=True, kw_only=True):
     """A run that is to be."""
 
     run_id: str
@@ -130,15 +144,17 @@ class RunActivation:
                 epoch=1,
             ),
         )
-        self._companion: Companion | None = None
+        self._session: SessionSide | None = None
         self._feeds: list[Feed] = []
         self._mine: set[str] = set()
         self._answers: dict[str, asyncio.Future[bool]] = {}
         self._working = 0
-        self._cancel: RunCancelled | None = None
+        self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._deadline = _Deadline(spec.timeout_s)
         self._scopes = _scopes(spec, request.user_id)
+        # Whether it can come to wait for an approval from outside.
+        self.may_park = any(tool.spec.destructive or tool.spec.requires_permission for tool in spec.tools.values())
 
     def __repr__(self) -> str:
         return f"<RunActivation {self.run_id} v{self._entity.head.version} {self.state.state}>"
@@ -171,11 +187,9 @@ class RunActivation:
             last_at=self._entity.last_at,
         )
 
-    def watch(self) -> Feed:
-        """A feed of everything from here on."""
-        feed = Feed()
+    def attach(self, feed: Feed) -> None:
+        """`feed` hears everything from here on."""
         self._feeds.append(feed)
-        return feed
 
     # --- recording ---
 
@@ -185,7 +199,7 @@ class RunActivation:
         if pending is not None and self._feeds:
             self._tell(pending, events)
 
-    def _tell(self, pending: Any, events: Sequence[Event]) -> None:
+    def _tell(self, pending: Pending, events: Sequence[Event]) -> None:
         at = self._entity.last_at
         if at is not None:
             for feed in self._feeds:
@@ -196,11 +210,14 @@ class RunActivation:
 
         Raises:
             Fenced: Somebody took the run over.
+            VersionConflict: The session's stream moved on in the same append; the run has not begun, or not ended.
             Unavailable, ReadOnly: The journal does not store; the run stays open and can be resumed.
         """
         try:
             await self._entity.flush()
         except VersionConflict as exc:
+            if exc.stream != self._entity.stream:
+                raise
             last = await self.services.journal.read(self._entity.stream, exc.found - 1, 1)
             fold = Run()
             for recorded in await self.services.journal.read(self._entity.stream):
@@ -211,8 +228,8 @@ class RunActivation:
 
     # --- beginning and ending ---
 
-    def begin(self, companion: Append | None = None, queued: Callable[[Any, int], None] | None = None) -> None:
-        """Record that the run has started, in one append with `companion`, the session's part."""
+    def begin(self, session: SessionSide | None = None) -> None:
+        """Record that the run has started, in one append with its session's part."""
         spec, request = self.spec, self.request
         started = RunStarted(
             agent=spec.name,
@@ -230,13 +247,16 @@ class RunActivation:
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
         )
-        if companion is None or queued is None:
-            self.record([started])
+        self._record_with([started], session.opening() if session is not None else None, session)
+
+    def _record_with(self, events: Sequence[Event], append: Append | None, session: SessionSide | None) -> None:
+        if append is None or session is None:
+            self.record(events)
             return
-        pending = self.services.journal.submit(companion, self._entity.stage([started]))
-        queued(pending, 0)
+        pending = self.services.journal.submit(append, self._entity.stage(events))
+        session.queued(pending, 0)
         self._entity.staged(pending, 1)
-        self._tell(pending, [started])
+        self._tell(pending, events)
 
     async def continue_(self, reason: str) -> bool:
         """Read the run's history and take it over; False when it had ended already.
@@ -251,27 +271,27 @@ class RunActivation:
         await self.barrier()
         return True
 
-    async def drive(self, companion: Companion | None = None) -> RunResult:
+    async def drive(self, session: SessionSide | None = None) -> RunResult:
         """Run the strategy to its end and record it; the result is on disk when this returns.
 
         Raises:
             Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly: The run stays open.
             CancelledError: Whoever drives it was cancelled; the run stays open as suspended.
         """
-        self._companion = companion
+        self._session = session
         self._driver = asyncio.current_task()
         begun = self.services.clock.monotonic()
         try:
             try:
                 closing = await self._closing()
             except asyncio.CancelledError:
-                if self._cancel is None:
+                if self._ending is None:
                     await self._suspend("whoever waited for this run went away")
                     raise
                 task = asyncio.current_task()
                 if task is not None:
                     task.uncancel()
-                closing = self._cancel
+                closing = self._ending
             if self._scopes and self.services.budget is not None:
                 seconds = self.services.clock.monotonic() - begun
                 await self.services.budget.spend_time(self._scopes, self.run_id, seconds)
@@ -307,18 +327,29 @@ class RunActivation:
             return RunFailed(error=_say(exc), kind=type(exc).__name__, turns=state.turns, usage=state.usage)
         return RunCompleted(output=output, turns=state.turns, usage=state.usage)
 
+    async def end(self, closing: Closing, session: SessionSide | None = None) -> RunResult:
+        """Close a run that nobody drives."""
+        self._session = session
+        await self._close(closing)
+        return self.result()
+
     async def _close(self, closing: Closing) -> None:
-        events = close(closing, self.state)
-        companion = self._companion(closing) if self._companion is not None else None
-        if companion is None:
-            self.record(events)
-        else:
-            append, queued = companion
-            pending = self.services.journal.submit(append, self._entity.stage(events))
-            queued(pending, 0)
-            self._entity.staged(pending, 1)
-            self._tell(pending, events)
-        await self.barrier()
+        session = self._session
+        while True:
+            append = session.closing(closing) if session is not None else None
+            self._record_with(close(closing, self.state), append, session)
+            try:
+                await self.barrier()
+            except VersionConflict as exc:
+                if session is None or exc.stream == self._entity.stream:
+                    raise
+                # Somebody else wrote to the session meanwhile, a signal perhaps; this run's end is not in question.
+                await session.reload()
+                await self._entity.load()
+                if self.state.started is None:
+                    raise
+            else:
+                return
 
     async def _suspend(self, reason: str) -> None:
         """Note that nobody drives the run now. Best effort: the journal may be what went away."""
@@ -330,18 +361,23 @@ class RunActivation:
         except (TreadleError, asyncio.CancelledError) as exc:
             _log.warning("run %s was left without a note that it is suspended: %s", self.run_id, exc)
 
-    def cancel(self, reason: str, by: str = "") -> None:
-        """Stop the run: its model call and its coroutine tools are cancelled, the run is closed as cancelled."""
-        if self._cancel is None and self.state.closed is None:
-            self._cancel = RunCancelled(reason=reason, by=by, turns=self.state.turns, usage=self.state.usage)
+    def stop(self, closing: RunCancelled | RunInterrupted) -> None:
+        """End the run so: its model call and its coroutine tools are cancelled, then it is closed."""
+        if self._ending is None and self.state.closed is None:
+            self._ending = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)
             if self._driver is not None:
                 self._driver.cancel()
+
+    def abandon(self) -> None:
+        """Whoever waited has gone: stop working, and leave the run open as suspended."""
+        if self._driver is not None:
+            self._driver.cancel()
 
     # --- what the model is shown ---
 
     def _context(self) -> RunContext:
         given = self.request.context or RunContext()
-        return msgspec.structs.replace(
+        return structs.replace(
             given,
             user_id=self.user_id,
             session_id=self.session_id,
@@ -725,12 +761,12 @@ def catalogue(spec: AgentSpec) -> tuple[ToolSpec, ...]:
     return tuple(tool.spec for tool in spec.tools.values())
 
 
-def _scopes(spec: AgentSpec, user_id: str) -> tuple[str, ...]:
-    scopes: list[str] = []
+def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
+    scopes: list[tuple[str, Limits]] = []
     if spec.budget is not None:
-        scopes.append(spec.name)
+        scopes.append((spec.name, spec.budget))
     if spec.budget_per_user is not None:
-        scopes.append(f"{spec.name}/{user_id}")
+        scopes.append((f"{spec.name}/{user_id}", spec.budget_per_user))
     return tuple(scopes)
 
 
@@ -759,14 +795,57 @@ def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-async def read_run(journal: Journal, run_id: str) -> RunResult | None:
-    """What the journal has of a run; None when it has nothing."""
-    state, first, last = Run(), None, None
-    for recorded in await journal.read(run_stream(run_id)):
+class RunHistory(Struct, frozen=True):
+    """A run as the journal has it, without taking it over."""
+
+    state: Run
+    result: RunResult
+    request: RunRequest
+    epoch: int
+
+    @property
+    def agent(self) -> str:
+        return self.state.started.agent if self.state.started is not None else ""
+
+    @property
+    def in_session(self) -> bool:
+        """A run without a session of its own has its id for a session id."""
+        return self.request.session_id != self.request.run_id
+
+
+async def history_of(journal: Journal, run_id: str) -> RunHistory:
+    """What the journal has of a run.
+
+    Raises:
+        NotFound: Nothing.
+    """
+    state, events = Run(), await journal.read(run_stream(run_id))
+    for recorded in events:
         evolve(state, recorded.event)
-        first, last = first or recorded, recorded
-    if first is None or last is None:
-        return None
-    return result_of(
+    if state.started is None:
+        raise NotFound("run", run_id, f"journal {journal.name} has no stream {run_stream(run_id)!r}")
+    first, last = events[0], events[-1]
+    result = result_of(
         state, run_id=run_id, session_id=first.session_id, user_id=first.user_id, started_at=first.at, last_at=last.at
     )
+    request = RunRequest(
+        run_id=run_id,
+        prompt=state.started.prompt,
+        user_id=first.user_id,
+        session_id=first.session_id,
+        correlation_id=first.correlation_id,
+        causation_id=first.causation_id,
+        traceparent=first.traceparent,
+    )
+    return RunHistory(state, result, request, last.epoch)
+
+
+async def refuse_if_owned(journal: Journal, history: RunHistory) -> None:
+    """A run that a living process works on is left to it.
+
+    Raises:
+        Owned: Names that process.
+    """
+    owner = history.state.owner
+    if history.state.closed is None and owner != journal.owner and await journal.is_alive(owner):
+        raise Owned(run_stream(history.result.run_id), owner, history.epoch)

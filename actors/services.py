@@ -5,6 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ..events.budget import Limits
 from ..events.journal import Journal
 from ..events.memory import EpisodeRemembered, FactAsserted
 from ..events.message import Usage
@@ -32,10 +33,14 @@ class MemoryPort(Protocol):
     async def assert_fact(self, user_id: str, fact: FactAsserted) -> None: ...
 
 
+Scopes = Sequence[tuple[str, Limits]]
+"""Names of budgets and the caps that hold in them."""
+
+
 class BudgetPort(Protocol):
     """The budgets that a run's model calls are charged to."""
 
-    async def reserve(self, scopes: Sequence[str], call_id: str, run_id: str, tokens_in: int, tokens_out: int) -> None:
+    async def reserve(self, scopes: Scopes, call_id: str, run_id: str, tokens_in: int, tokens_out: int) -> None:
         """Durable when it returns.
 
         Raises:
@@ -43,9 +48,9 @@ class BudgetPort(Protocol):
         """
         ...
 
-    async def settle(self, scopes: Sequence[str], call_id: str, usage: Usage) -> None: ...
-    async def release(self, scopes: Sequence[str], call_id: str, reason: str) -> None: ...
-    async def spend_time(self, scopes: Sequence[str], run_id: str, seconds: float) -> None: ...
+    async def settle(self, scopes: Scopes, call_id: str, usage: Usage) -> None: ...
+    async def release(self, scopes: Scopes, call_id: str, reason: str) -> None: ...
+    async def spend_time(self, scopes: Scopes, run_id: str, seconds: float) -> None: ...
 
 
 Live = Callable[[str, str, ModelChunk], Awaitable[None]]

@@ -1,0 +1,66 @@
+"""What actors of one system know of each other: who is hosted, and where everybody lives."""
+
+from collections.abc import Iterator
+
+from ..events.blackboard import blackboard_stream
+from ..events.budget import budget_stream
+from ..events.errors import NotFound
+from ..events.memory import memory_stream
+from ..events.run import run_stream
+from ..events.session import session_stream
+from ..events.worker import worker_stream
+from .runtime import ActorSystem, Ref
+from .services import Services
+from .spec import AgentSpec
+
+
+class Host:
+    """The agents that a system hosts, the ports it hands its actors, and the addresses of them all.
+
+    An actor's address is the name of its stream.
+    """
+
+    def __init__(self, system: ActorSystem, services: Services) -> None:
+        self.system = system
+        self.services = services
+        self._agents: dict[str, AgentSpec] = {}
+
+    def add(self, spec: AgentSpec) -> None:
+        """Host an agent; one of the same name is replaced, and its running runs go on as they began."""
+        self._agents[spec.name] = spec
+
+    def agent(self, name: str) -> AgentSpec:
+        """The agent of that name.
+
+        Raises:
+            NotFound: It is not hosted here; the message lists who is.
+        """
+        spec = self._agents.get(name)
+        if spec is None:
+            known = ", ".join(sorted(self._agents)) or "none"
+            raise NotFound("agent", name, f"hosted here: {known}")
+        return spec
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._agents
+
+    def __iter__(self) -> Iterator[AgentSpec]:
+        return iter(tuple(self._agents.values()))
+
+    def session(self, user_id: str, agent: str, session_id: str) -> Ref:
+        return self.system.ref(session_stream(user_id, agent, session_id))
+
+    def run(self, run_id: str) -> Ref:
+        return self.system.ref(run_stream(run_id))
+
+    def memory(self, user_id: str) -> Ref:
+        return self.system.ref(memory_stream(user_id))
+
+    def budget(self, scope: str) -> Ref:
+        return self.system.ref(budget_stream(scope))
+
+    def blackboard(self, name: str) -> Ref:
+        return self.system.ref(blackboard_stream(name))
+
+    def worker(self, name: str) -> Ref:
+        return self.system.ref(worker_stream(name))

@@ -1,0 +1,175 @@
+"""The actor around a run: takes messages for it while its strategy works beside them."""
+
+import asyncio
+from typing import Any
+
+from msgspec import Struct
+
+from ..events.run import RunCancelled, RunClosed, RunInterrupted
+from .feed import Feed
+from .host import Host
+from .result import RunResult
+from .run import RunActivation, RunHistory, RunRequest, SessionSide, history_of, refuse_if_owned
+from .runtime import CoroutineActor, Ref, Reply
+from .session_messages import EndOpenRun, ResumeSession
+from .spec import AgentSpec
+
+
+class StartRun(Struct, frozen=True):
+    """Begin a run and answer with its `RunResult` when it has ended, or waits for an approval and nothing else."""
+
+    spec: AgentSpec
+    request: RunRequest
+    session: SessionSide | None = None
+    feed: Feed | None = None
+
+
+class ContinueRun(Struct, frozen=True):
+    """Go on with a run that the journal has; answers like `StartRun`. One that has ended answers at once."""
+
+    spec: AgentSpec | None = None
+    request: RunRequest | None = None
+    session: SessionSide | None = None
+    reason: str = "resumed"
+    feed: Feed | None = None
+
+
+class EndRun(Struct, frozen=True):
+    """Close the run so, whether somebody drives it or not; answers with its `RunResult`."""
+
+    closing: RunCancelled | RunInterrupted
+    session: SessionSide | None = None
+
+
+class AwaitEnd(Struct, frozen=True):
+    """Answer with the `RunResult` when the run has ended, however long it waits for approvals."""
+
+
+class ApproveCall(Struct, frozen=True):
+    """Answer a call that waits for approval; answers None when that is on disk."""
+
+    call_id: str
+    allowed: bool
+    by: str = ""
+    note: str = ""
+
+
+class Abandon(Struct, frozen=True):
+    """Whoever waited has gone: suspend the run."""
+
+
+RunMessage = StartRun | ContinueRun | EndRun | AwaitEnd | ApproveCall | Abandon
+
+
+class RunActor(CoroutineActor):
+    """One run. Its address is its stream.
+
+    starting     nothing to do: a run is loaded when a message asks for it
+    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `EndRun`
+                 and `Abandon` act on it meanwhile
+    passivating  only when no strategy runs
+    stopped      the strategy was cancelled: the run is open in the journal, as suspended
+    """
+
+    def __init__(self, host: Host, run_id: str) -> None:
+        super().__init__()
+        self._host = host
+        self._run_id = run_id
+        self._activation: RunActivation | None = None
+        self._driving: Reply[RunResult] | None = None
+
+    def on_receive(self, message: RunMessage) -> Any:
+        match message:
+            case StartRun():
+                return self._start(message)
+            case ContinueRun():
+                return self.later(self._continue(message))
+            case EndRun():
+                return self.later(self._end(message))
+            case AwaitEnd():
+                return self.later(self._await_end())
+            case ApproveCall():
+                return self.later(self._approve(message))
+            case Abandon():
+                if self._activation is not None:
+                    self._activation.abandon()
+                return None
+
+    def _start(self, message: StartRun) -> Reply[RunResult]:
+        run = RunActivation(message.spec, self._host.services, message.request)
+        if message.feed is not None:
+            run.attach(message.feed)
+        run.begin(message.session)
+        return self._drive(run, message.session)
+
+    def _drive(self, run: RunActivation, session: SessionSide | None) -> Reply[RunResult]:
+        self._activation = run
+        self._driving = self.later(run.drive(session))
+        # A run without tools that ask cannot park: its end is the only answer there is.
+        return self.later(_end_or_parking(run, self._driving)) if run.may_park else self._driving
+
+    async def _continue(self, message: ContinueRun) -> RunResult:
+        run, driving = self._activation, self._driving
+        if run is not None and driving is not None:
+            if message.feed is not None:
+                run.attach(message.feed)
+            return await _end_or_parking(run, driving)
+        history = await history_of(self._host.services.journal, self._run_id)
+        if history.state.closed is not None:
+            return history.result
+        if message.session is None and history.in_session:
+            # Its session writes a part of its end, and knows the conversation before it.
+            return await self._session_of(history).ask(ResumeSession(message.spec))
+        await refuse_if_owned(self._host.services.journal, history)
+        spec = message.spec or self._host.agent(history.agent)
+        run = RunActivation(spec, self._host.services, message.request or history.request)
+        if not await run.continue_(message.reason):
+            return run.result()
+        if message.feed is not None:
+            run.attach(message.feed)
+        return await self._drive(run, message.session)
+
+    async def _end(self, message: EndRun) -> RunResult:
+        if self._activation is not None and self._driving is not None:
+            self._activation.stop(message.closing)
+            return await self._driving
+        history = await history_of(self._host.services.journal, self._run_id)
+        if history.state.closed is not None:
+            return history.result
+        if message.session is None and history.in_session:
+            return await self._session_of(history).ask(EndOpenRun(self._run_id, message.closing))
+        await refuse_if_owned(self._host.services.journal, history)
+        run = RunActivation(self._host.agent(history.agent), self._host.services, history.request)
+        if not await run.continue_(message.closing.reason):
+            return run.result()
+        return await run.end(message.closing, message.session)
+
+    async def _await_end(self) -> RunResult:
+        if self._driving is None:
+            result = await self._continue(ContinueRun())
+            if self._driving is None:
+                return result
+        return await self._driving
+
+    async def _approve(self, message: ApproveCall) -> None:
+        if self._activation is None:
+            await self._continue(ContinueRun(reason="an approval was answered"))
+        if self._activation is None:
+            history = await history_of(self._host.services.journal, self._run_id)
+            raise RunClosed(self._run_id, history.state.state)
+        await self._activation.approve(message.call_id, message.allowed, message.by, message.note)
+
+    def _session_of(self, history: RunHistory) -> Ref:
+        request = history.request
+        return self._host.session(request.user_id, history.agent, request.session_id)
+
+
+async def _end_or_parking(run: RunActivation, driving: Reply[RunResult]) -> RunResult:
+    """The end of the run, or the moment when it can only wait for somebody's approval."""
+    end, parking = asyncio.ensure_future(driving), asyncio.create_task(run.parked.wait())
+    try:
+        await asyncio.wait((end, parking), return_when=asyncio.FIRST_COMPLETED)
+        return end.result() if end.done() else run.result()
+    finally:
+        for waiting in (end, parking):
+            waiting.cancel()

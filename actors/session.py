@@ -1,0 +1,322 @@
+"""The session actor: takes prompts and signals, runs one at a time, hands each the conversation before it."""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any
+
+from msgspec import Struct, structs
+
+from ..events.envelope import Meta, StreamName
+from ..events.errors import Refused, TreadleError, VersionConflict
+from ..events.journal import Append, Pending
+from ..events.run import Closing, RunCompleted, RunInterrupted, RunState
+from ..events.session import (
+    SNAPSHOT,
+    Session,
+    end_run,
+    evolve,
+    open_run,
+    park_signal,
+    receive_signal,
+    session_key,
+)
+from ..events.signal import RuntimeSignal
+from .entity import Entity, Fold
+from .host import Host
+from .result import RunResult
+from .run import RunRequest, history_of
+from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, StartRun
+from .runtime import CoroutineActor, Reply
+from .session_messages import (
+    AbandonPrompt,
+    DescribeSession,
+    EndOpenRun,
+    ParkSignal,
+    Prompt,
+    ResumeSession,
+    SignalSession,
+)
+
+FOLD: Fold[Session] = Fold(Session, evolve, SNAPSHOT)
+
+_log = logging.getLogger("treadle.actors")
+
+SessionMessage = Prompt | ResumeSession | AbandonPrompt | SignalSession | ParkSignal | EndOpenRun | DescribeSession
+
+
+class NothingToResume(Refused):
+    """The session has no open run."""
+
+    def __init__(self, session_id: str, last_run_id: str) -> None:
+        last = f"its last run, {last_run_id!r}, has ended" if last_run_id else "it has no run at all"
+        super().__init__(f"session {session_id!r} has nothing to resume: {last}; send a prompt")
+        self.session_id = session_id
+        self.last_run_id = last_run_id
+
+
+class _Item(Struct):
+    """A prompt, or the wish to resume, and who waits for the result."""
+
+    message: Prompt | ResumeSession
+    reply: Reply[RunResult]
+
+
+class SessionActor(CoroutineActor):
+    """One conversation. Its address is its stream.
+
+    starting     reads its stream; messages wait in the mailbox
+    running      prompts and signals queue up and run one at a time, beside the messages; signals first
+    passivating  only when nothing runs and nothing waits
+    stopped      an open run is suspended; prompts that had not begun are answered with an error, signals are kept
+    """
+
+    def __init__(self, host: Host, stream: str) -> None:
+        super().__init__()
+        self._host = host
+        self.user_id, self.agent, self.session_id = session_key(stream)
+        services = host.services
+        meta = Meta(user_id=self.user_id, session_id=self.session_id, correlation_id=self.session_id, epoch=1)
+        self._entity = Entity(services.journal, services.clock, StreamName(stream), FOLD, meta)
+        self._prompts: deque[_Item] = deque()
+        self._signal_waiters: dict[str, list[Reply[RunResult | None]]] = {}
+        self._conversing = False
+        self._live_run = ""
+        self._prompt_run_id = ""
+
+    @property
+    def _state(self) -> Session:
+        return self._entity.state
+
+    async def on_start(self) -> None:
+        await self._entity.load()
+        if self._state.waiting and self.agent in self._host:
+            self._converse()
+
+    def can_passivate(self) -> bool:
+        return not self._conversing and super().can_passivate()
+
+    def on_receive(self, message: SessionMessage) -> Any:
+        match message:
+            case Prompt():
+                return self._queue(message)
+            case ResumeSession():
+                if self._live_run:
+                    return self._host.run(self._live_run).ask(ContinueRun(feed=message.feed))
+                return self._queue(message)
+            case AbandonPrompt(run_id):
+                return self._abandon(run_id)
+            case SignalSession():
+                return self.later(self._signal(message))
+            case ParkSignal(signal_id, reason, size_bytes):
+                return self.later(self._park(signal_id, reason, size_bytes))
+            case EndOpenRun():
+                return self.later(self._end_open(message))
+            case DescribeSession():
+                return self._state.history
+
+    # --- what is waiting ---
+
+    def _queue(self, message: Prompt | ResumeSession) -> Reply[RunResult]:
+        reply: Reply[RunResult] = Reply(self.address)
+        self._prompts.append(_Item(message, reply))
+        self._converse()
+        return reply
+
+    def _abandon(self, run_id: str) -> None:
+        if self._prompt_run_id == run_id and self._live_run:
+            self._host.run(self._live_run).tell(Abandon())
+        self._prompts = deque(item for item in self._prompts if item.message.run_id != run_id)
+
+    async def _signal(self, message: SignalSession) -> RunResult | None:
+        signal = message.signal
+        taken = await self._entity.commit(lambda state: receive_signal(signal, state))
+        if not taken and all(waiting.id != signal.id for waiting in self._state.waiting):
+            return await self._result_of(self._state.seen.get(signal.id, ""))
+        reply: Reply[RunResult | None] = Reply(self.address)
+        self._signal_waiters.setdefault(signal.id, []).append(reply)
+        self._converse()
+        return await reply
+
+    async def _result_of(self, run_id: str) -> RunResult | None:
+        """The end of a run that was begun before; None when there was none: the signal was parked, or a duplicate."""
+        if not run_id:
+            return None
+        if self._state.open is None or self._state.open.run_id != run_id:
+            return (await history_of(self._host.services.journal, run_id)).result
+        if not self._live_run:
+            await self._queue(ResumeSession())
+        return await self._host.run(run_id).ask(AwaitEnd())
+
+    async def _park(self, signal_id: str, reason: str, size_bytes: int) -> bool:
+        return bool(await self._entity.commit(lambda state: park_signal(signal_id, reason, size_bytes, state)))
+
+    async def _end_open(self, message: EndOpenRun) -> RunResult:
+        opened = self._state.open
+        if opened is None or opened.run_id != message.run_id:
+            return (await history_of(self._host.services.journal, message.run_id)).result
+        return await self._host.run(message.run_id).ask(EndRun(message.closing, self._side(opened.run_id)))
+
+    # --- one after the other ---
+
+    def _converse(self) -> None:
+        if not self._conversing:
+            self._conversing = True
+            self.spawn(self._conversation(), name=f"conversation of {self.address}")
+
+    async def _conversation(self) -> None:
+        try:
+            while True:
+                if self._state.waiting:
+                    if not await self._run_signal(self._state.waiting[0]):
+                        break
+                elif self._prompts:
+                    item = self._prompts.popleft()
+                    self._prompt_run_id = item.message.run_id
+                    await _answer([item.reply], self._run_item(item))
+                    await self._until_ended()
+                else:
+                    break
+        finally:
+            self._conversing = False
+            stopped = RuntimeError(f"{self.address} was stopped before this prompt had its turn; send it again")
+            for item in self._prompts:
+                item.reply.set_exception((type(stopped), stopped, None))
+            self._prompts.clear()
+
+    async def _run_signal(self, signal: RuntimeSignal) -> bool:
+        """Run the oldest signal; False when it cannot be run here and now: it stays, and whoever waits is told why."""
+        waiters = self._signal_waiters.setdefault(signal.id, [])
+        done = await _answer(waiters, self._signal_result(signal))
+        self._signal_waiters.pop(signal.id, None)
+        await self._until_ended()
+        return done
+
+    async def _signal_result(self, signal: RuntimeSignal) -> RunResult:
+        if self._state.open is not None:
+            await self._continue(ResumeSession())
+            await self._until_ended()
+        run_id = self._host.services.clock.new_id()
+        return await self._start(
+            Prompt(spec=self._host.agent(self.agent), prompt=signal.prompt, run_id=run_id), signal.id
+        )
+
+    async def _run_item(self, item: _Item) -> RunResult:
+        message, opened = item.message, self._state.open
+        if isinstance(message, ResumeSession):
+            return await self._continue(message)
+        if opened is not None and not opened.signal_id and opened.prompt == message.prompt:
+            return await self._continue(ResumeSession(message.spec, feed=message.feed))
+        if opened is not None:
+            closing = RunInterrupted(reason="superseded by a new prompt")
+            await self._host.run(opened.run_id).ask(EndRun(closing, self._side(opened.run_id)))
+        return await self._start(message)
+
+    async def _start(self, prompt: Prompt, signal_id: str = "") -> RunResult:
+        run_id = prompt.run_id or self._host.services.clock.new_id()
+        request = RunRequest(
+            run_id=run_id,
+            prompt=prompt.prompt,
+            user_id=self.user_id,
+            session_id=self.session_id,
+            history=self._state.history,
+            context=prompt.context,
+            signal_id=signal_id,
+            parent_run_id=prompt.parent_run_id,
+            parent_call_id=prompt.parent_call_id,
+            depth=prompt.depth,
+            causation_id=prompt.causation_id,
+            traceparent=prompt.traceparent,
+        )
+        while True:
+            side = self._side(run_id, prompt.prompt, signal_id)
+            try:
+                return await self._live(run_id, StartRun(prompt.spec, request, side, prompt.feed))
+            except VersionConflict as exc:
+                if exc.stream != self._entity.stream:
+                    raise
+                # Another process wrote to this session: nothing of the run was stored, and it had no effect yet.
+                await self._entity.load()
+                if self._state.open is not None:
+                    await self._continue(ResumeSession())
+                request = structs.replace(request, history=self._state.history)
+
+    async def _continue(self, message: ResumeSession) -> RunResult:
+        opened = self._state.open
+        if opened is None:
+            raise NothingToResume(self.session_id, self._state.last_run_id)
+        history = await history_of(self._host.services.journal, opened.run_id)
+        request = structs.replace(history.request, history=self._state.history)
+        side = self._side(opened.run_id)
+        spec = message.spec or self._host.agent(self.agent)
+        result = await self._live(opened.run_id, ContinueRun(spec, request, side, feed=message.feed))
+        if self._state.open is not None and result.state not in (RunState.WAITING, RunState.RUNNING):
+            # The run had ended, and its process died before the session knew. Never so with one append for both.
+            output = result.output
+            await self._entity.commit(lambda state: end_run(opened.run_id, result.state, output, state))
+        return result
+
+    async def _live(self, run_id: str, message: StartRun | ContinueRun) -> RunResult:
+        self._live_run = run_id
+        try:
+            result: RunResult = await self._host.run(run_id).ask(message)
+        except BaseException:
+            self._live_run = ""
+            raise
+        if result.state != RunState.WAITING:
+            self._live_run = ""
+        return result
+
+    async def _until_ended(self) -> None:
+        """A run that was answered because it waits for an approval has the floor until it has ended."""
+        if not self._live_run:
+            return
+        try:
+            await self._host.run(self._live_run).ask(AwaitEnd())
+        except TreadleError as exc:
+            _log.warning("run %s of %s stays open: %s", self._live_run, self.address, exc)
+        finally:
+            self._live_run = ""
+
+    def _side(self, run_id: str, prompt: str = "", signal_id: str = "") -> "_Side":
+        return _Side(self._entity, run_id, prompt, signal_id)
+
+
+class _Side:
+    """The session's part in the appends of one run."""
+
+    def __init__(self, entity: Entity[Session], run_id: str, prompt: str, signal_id: str) -> None:
+        self._entity = entity
+        self._run_id = run_id
+        self._prompt = prompt
+        self._signal_id = signal_id
+
+    def opening(self) -> Append:
+        return self._entity.stage(open_run(self._run_id, self._prompt, self._signal_id, self._entity.state))
+
+    def closing(self, closing: Closing) -> Append | None:
+        output = closing.output if isinstance(closing, RunCompleted | RunInterrupted) else ""
+        ended = RunState(closing.event_tag.removeprefix("run."))
+        events = end_run(self._run_id, ended, output, self._entity.state)
+        return self._entity.stage(events) if events else None
+
+    def queued(self, pending: Pending, index: int) -> None:
+        self._entity.staged(pending, index)
+
+    async def reload(self) -> None:
+        await self._entity.load()
+
+
+async def _answer(replies: "list[Any]", work: Awaitable[RunResult]) -> bool:
+    """Give the result of `work`, or its error, to all who wait for it; True when it was a result."""
+    try:
+        result = await work
+    except BaseException as exc:
+        for reply in replies:
+            reply.set_exception((type(exc), exc, exc.__traceback__))
+        if not isinstance(exc, Exception):
+            raise
+        return False
+    for reply in replies:
+        reply.set(result)
+    return True

@@ -1,0 +1,81 @@
+"""What a session is told and asked. Apart from `session.py`, because runs send some of these."""
+
+from msgspec import Struct
+
+from ..events.run import RunCancelled, RunInterrupted
+from ..events.signal import RuntimeSignal
+from .context import RunContext
+from .feed import Feed
+from .spec import AgentSpec
+
+
+class Prompt(Struct, frozen=True, kw_only=True):
+    """Run this; answers with its `RunResult` when the run has ended or waits for approvals.
+
+    A session runs one prompt at a time, in the order in which they came. When a run is open that nobody works on
+    (its process died, or its caller went away), a prompt with the same words continues it; other words close it as
+    interrupted and begin anew.
+
+    Attributes:
+        run_id: The run's id if the caller wants to choose it.
+        feed: Hears everything from the run's beginning on.
+    """
+
+    spec: AgentSpec
+    prompt: str
+    run_id: str = ""
+    context: RunContext | None = None
+    parent_run_id: str = ""
+    parent_call_id: str = ""
+    depth: int = 0
+    causation_id: str = ""
+    traceparent: str = ""
+    feed: Feed | None = None
+
+
+class ResumeSession(Struct, frozen=True):
+    """Continue the open run; answers with its `RunResult`, or `NothingToResume` when none is open.
+
+    Attributes:
+        run_id: Names this wish for `AbandonPrompt`; any unique text.
+    """
+
+    spec: AgentSpec | None = None
+    run_id: str = ""
+    feed: Feed | None = None
+
+
+class AbandonPrompt(Struct, frozen=True):
+    """Whoever sent the prompt or the wish to resume with this run id has gone: forget it, or suspend its run."""
+
+    run_id: str
+
+
+class SignalSession(Struct, frozen=True):
+    """A signal; answers with the `RunResult` of the run that it led to, when that has ended.
+
+    A signal that was taken before leads to no second run: it answers with the first one's result.
+    """
+
+    signal: RuntimeSignal
+    causation_id: str = ""
+    traceparent: str = ""
+
+
+class ParkSignal(Struct, frozen=True):
+    """A signal could not be handled and was set aside; answers whether this is news."""
+
+    signal_id: str
+    reason: str
+    size_bytes: int = 0
+
+
+class EndOpenRun(Struct, frozen=True):
+    """Close the open run so; answers with its `RunResult`."""
+
+    run_id: str
+    closing: RunCancelled | RunInterrupted
+
+
+class DescribeSession(Struct, frozen=True):
+    """Answers with a copy of the session's conversation: a list of `Message`."""

@@ -1,0 +1,99 @@
+"""The worker actor: serves delegated prompts by running its agent, each task once."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from ..events.errors import NotFound
+from ..events.run import RunState
+from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, end, evolve
+from .entity import Fold
+from .host import Host
+from .partition import PartitionActor
+from .result import RunResult
+from .run import RunRequest, history_of
+from .run_actor import AwaitEnd, ContinueRun, StartRun
+from .runtime import Reply
+from .spec import AgentSpec
+
+FOLD: Fold[Worker] = Fold(Worker, evolve, SNAPSHOT)
+
+
+class Delegate(Struct, frozen=True):
+    """A task. Answers with its `TaskEnded`; a task that was done before is answered from the journal."""
+
+    task: TaskAccepted
+
+
+class OpenTasks(Struct, frozen=True):
+    """Answers with the tasks that were accepted and have not ended."""
+
+
+class WorkerActor(PartitionActor[Worker]):
+    """One worker; its agent is the hosted agent of the same name. See `PartitionActor` for its phases.
+
+    Tasks run beside the messages, each as a run of its own. A task that is asked for again while it goes on is
+    answered by the same run.
+    """
+
+    def __init__(self, host: Host, stream: str) -> None:
+        super().__init__(host.services, stream, FOLD)
+        self._host = host
+        self._name = stream.removeprefix("worker-")
+        self._serving: dict[str, Reply[TaskEnded]] = {}
+
+    def on_receive(self, message: Delegate | OpenTasks) -> Any:
+        match message:
+            case Delegate(task):
+                return self._serving.get(task.task_id) or self._begin(task)
+            case OpenTasks():
+                return list(self._state.open.values())
+
+    def _begin(self, task: TaskAccepted) -> Reply[TaskEnded]:
+        serving: Reply[TaskEnded] = self.later(self._serve(task), name=f"task {task.task_id}")
+        self._serving[task.task_id] = serving
+        return serving
+
+    async def _serve(self, task: TaskAccepted) -> TaskEnded:
+        try:
+            known = self._state.ended.get(task.task_id)
+            if known is not None:
+                return known
+            spec = self._host.agent(self._name)
+            await self._commit(lambda state: accept(task, state))
+            result = await self._run(task, spec)
+            ended = TaskEnded(
+                task_id=task.task_id,
+                state=result.state,
+                output=result.output,
+                error=result.error or (result.interruption_reason if result.interrupted else ""),
+            )
+            await self._commit(lambda state: end(ended, state))
+            return ended
+        finally:
+            del self._serving[task.task_id]
+
+    async def _run(self, task: TaskAccepted, spec: AgentSpec) -> RunResult:
+        """The task's run: continued if an earlier attempt left it open, read if it has ended."""
+        run = self._host.run(task.run_id)
+        try:
+            result = (await history_of(self._services.journal, task.run_id)).result
+        except NotFound:
+            request = RunRequest(
+                run_id=task.run_id,
+                prompt=task.prompt,
+                user_id=task.user_id,
+                parent_run_id=task.parent_run_id,
+                parent_call_id=task.task_id,
+                depth=task.depth,
+                causation_id=task.task_id,
+                correlation_id=task.parent_run_id,
+            )
+            result = await run.ask(StartRun(spec, request))
+        else:
+            if result.state not in _ENDED:
+                result = await run.ask(ContinueRun(spec))
+        return result if result.state in _ENDED else await run.ask(AwaitEnd())
+
+
+_ENDED = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.DEGRADED)
