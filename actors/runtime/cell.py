@@ -1,16 +1,12 @@
 """What stands at a live address, whatever runs the actor: the interface the directory works with."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
-
-import pykka
+from typing import Any, Protocol
 
 from .future import Reply
+from .kind import Actor, Kind
 from .mailbox import Envelope
 from .phase import Phase
-
-if TYPE_CHECKING:
-    from .kind import Kind
 
 __all__ = ["Cell"]
 
@@ -19,11 +15,11 @@ class Cell(Protocol):
     """A live address. All methods are for the thread of the loop, unless they say otherwise."""
 
     address: str
-    kind: "Kind"
+    kind: Kind
     phase: Phase
 
     @property
-    def actor(self) -> pykka.Actor:
+    def actor(self) -> Actor:
         """The instance that serves the address now; another one after a restart."""
         ...
 

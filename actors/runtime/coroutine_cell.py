@@ -146,10 +146,8 @@ class CoroutineCell:
                 self.directory.loop.call_soon(self._drain, context=self.directory.context.copy())
             else:
                 self._launch(None)
-        elif self.phase is Phase.RESTARTING and any(is_stop(e) for e in self.mailbox.queue):
-            # Nobody waits for a restart that is not wanted any more.
-            self._cancel_timer()
-            self._launch(self._end(None, wake=False))
+        elif self.phase is Phase.RESTARTING and is_stop(self.mailbox.queue[-1]):
+            self._stop_restarting(self.mailbox.queue.pop())
 
     def stop(self) -> Reply[Any]:
         reply: Reply[Any] = Reply(self.address)
@@ -231,6 +229,9 @@ class CoroutineCell:
             except Exception as error:
                 self._launch(self._failed(error, envelope))
                 return
+            except asyncio.CancelledError as cancelled:
+                self._launch(self._failed(self._cancelled_within(cancelled, envelope.message), envelope))
+                return
             if result.__class__ is CoroutineType:
                 self._launch(self._handle(envelope, result))
                 return
@@ -249,6 +250,12 @@ class CoroutineCell:
                 self.arrived()
             elif self.kind.wakes:
                 self.directory.idle(self)
+        elif self.phase is Phase.RESTARTING:
+            for envelope in self.mailbox.queue:
+                if is_stop(envelope):  # it came while the failed instance was cleaning up
+                    self.mailbox.queue.remove(envelope)
+                    self._stop_restarting(envelope)
+                    break
 
     async def _handle(self, envelope: Envelope, begun: Coroutine[Any, Any, Any] | None = None) -> None:
         """Handle one message, or finish one whose plain handler returned the coroutine `begun`."""
@@ -423,6 +430,15 @@ class CoroutineCell:
         self.directory.counts.restarted += 1
         self._timer = self.directory.loop.call_later(delay_s, self._restart)
 
+    def _stop_restarting(self, stop: Envelope) -> None:
+        """Stop between two instances: there is nothing to stop, only a restart not to wait for."""
+        if self.mailbox.queue and self.kind.wakes and self.directory.is_open:
+            answer(stop, True)  # the mail would wake a new instance at once, and the back-off is there to prevent that
+        else:
+            self._cancel_timer()
+            self.mailbox.queue.append(stop)
+            self._launch(self._end(None))
+
     def _restart(self) -> None:
         self._timer = None
         self._launch(self._renew())
@@ -489,7 +505,7 @@ class CoroutineCell:
         await self._end(None)
         self.directory.counts.passivated += 1
 
-    async def _end(self, error: Exception | None, *, wake: bool = True) -> None:
+    async def _end(self, error: Exception | None) -> None:
         """End this activation. Mail that waits wakes the next one, if it may, or goes to the dead letters."""
         if error is None:
             if self.phase is not Phase.PASSIVATING:
@@ -505,7 +521,7 @@ class CoroutineCell:
         queue = self.mailbox.queue
         while queue and (is_stop(queue[0]) or isinstance(queue[0].message, _Failed)):
             self._bury(queue.popleft(), error)
-        if queue and error is None and wake and self.kind.wakes and self.directory.is_open:
+        if queue and error is None and self.kind.wakes and self.directory.is_open:
             self.phase = Phase.STARTING
             self.directory.loop.call_soon(self._wake)
             return

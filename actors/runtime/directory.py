@@ -27,17 +27,17 @@ from .cell import Cell
 from .coroutine_cell import CoroutineCell
 from .dead_letters import DeadLetters, answer
 from .idle import IdleActors
-from .kind import Factory, Kind
+from .kind import Actor, Factory, Kind
 from .mailbox import Envelope, is_stop
 from .ref import Ref
-from .supervisor import Failure, FailureHandler, Supervision
+from .supervisor import Directive, Failure, FailureHandler, Supervision
 from .thread_cell import ThreadCell
 
 __all__ = ["Counts", "Directory"]
 
 logger = logging.getLogger(__name__)
 
-A = TypeVar("A", bound=pykka.Actor)
+A = TypeVar("A", bound=Actor)
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Directory:
 
     def spawn(
         self,
-        factory: Callable[[], pykka.Actor],
+        factory: Callable[[], Actor],
         address: str | None = None,
         *,
         parent: Cell | None = None,
@@ -157,7 +157,7 @@ class Directory:
             wakes=wakes,
         )
 
-    def _name(self, actor: pykka.Actor) -> str:
+    def _name(self, actor: Actor) -> str:
         kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(actor).__name__).lower()
         while True:
             self._names[kind] += 1
@@ -165,7 +165,7 @@ class Directory:
             if address not in self._cells:
                 return address
 
-    def _seat(self, address: str, kind: Kind, actor: pykka.Actor, parent: Cell | None) -> CoroutineCell | ThreadCell:
+    def _seat(self, address: str, kind: Kind, actor: Actor, parent: Cell | None) -> CoroutineCell | ThreadCell:
         cell: CoroutineCell | ThreadCell
         if isinstance(actor, CoroutineActor):
             cell = CoroutineCell(self, kind, address, actor, parent)
@@ -304,7 +304,8 @@ class Directory:
         """Note a failure."""
         self.counts.failed += 1
         self.failures.append(failure)
-        logger.error("%s", failure, exc_info=failure.error)
+        ended = failure.directive in (Directive.STOP, Directive.ESCALATE)
+        logger.log(logging.ERROR if ended else logging.WARNING, "%s", failure, exc_info=failure.error)
 
     def escalate(self, address: str, parent: Cell | None, error: Exception) -> None:
         """Hand a failure up: to the parent, or to whoever made the system."""

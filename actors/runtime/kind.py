@@ -6,11 +6,15 @@ from typing import TypeAlias
 
 import pykka
 
+from .actor import CoroutineActor
 from .supervisor import Supervision
 
-__all__ = ["Factory", "Kind"]
+__all__ = ["Actor", "Factory", "Kind"]
 
-Factory: TypeAlias = Callable[[str], pykka.Actor]
+Actor: TypeAlias = CoroutineActor | pykka.Actor
+"""A coroutine actor or a `pykka.ThreadingActor`; to a checker, the former is not a pykka actor."""
+
+Factory: TypeAlias = Callable[[str], Actor]
 """Makes the actor for an address: not started, and a new one each time."""
 
 

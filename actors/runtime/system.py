@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import pykka
-
 from ...events.errors import ConfigError, TreadleError
 from .cell import Cell
 from .dead_letters import DeadLetters
 from .directory import Directory
-from .kind import Factory, Kind
+from .kind import Actor, Factory, Kind
 from .ref import Ref
 from .supervisor import Failure, FailureHandler, Supervision
 
@@ -135,7 +133,7 @@ class ActorSystem:
 
     def spawn(
         self,
-        factory: Callable[[], pykka.Actor],
+        factory: Callable[[], Actor],
         address: str | None = None,
         *,
         supervision: Supervision | None = None,
@@ -219,5 +217,5 @@ class ActorSystem:
         return f"<ActorSystem {self.name} {state}, {stats.live} live, {stats.waiting} waiting>"
 
 
-def _no_factory(address: str) -> pykka.Actor:
+def _no_factory(address: str) -> Actor:
     raise ConfigError(f"no factory for {address!r}")

@@ -15,7 +15,7 @@ from ...events.errors import MailboxFull
 from .cell import Cell
 from .dead_letters import answer
 from .future import Reply
-from .kind import Kind
+from .kind import Actor, Kind
 from .mailbox import Envelope, is_stop, stop_envelope
 from .phase import Phase
 from .supervisor import Directive, Failure, Restarts
@@ -47,6 +47,7 @@ class ThreadCell:
         self.phase = Phase.STARTING
         self.children: set[Cell] = set()
         self._inbox = cast("queue.Queue[Envelope]", actor.actor_inbox)
+        self._stoppers: list[Envelope] = []
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
         self._restarts = Restarts(kind.supervision)
@@ -54,7 +55,7 @@ class ThreadCell:
         self._adopt(actor)
 
     @property
-    def actor(self) -> pykka.Actor:
+    def actor(self) -> Actor:
         return self._actor
 
     @property
@@ -64,19 +65,23 @@ class ThreadCell:
     def put(self, envelope: Envelope) -> None:
         if self._inbox.qsize() >= self.kind.capacity and not is_stop(envelope):
             raise MailboxFull(self.address, self.kind.capacity)
-        self._inbox.put(envelope)
+        self.accept(envelope)
 
     def accept(self, envelope: Envelope) -> None:
+        if is_stop(envelope):
+            # pykka would answer from the thread, before it has ended.
+            self._stoppers.append(envelope)
+            envelope = stop_envelope()
         self._inbox.put(envelope)
-
-    def stop(self) -> Reply[Any]:
-        reply: Reply[Any] = Reply(self.address)
-        self._inbox.put(stop_envelope(reply))
-        if self._timer is not None:
+        if self._timer is not None and is_stop(envelope):
             # Nobody waits for a restart that is not wanted any more.
             self._timer.cancel()
             self._timer = None
             self._end(None)
+
+    def stop(self) -> Reply[Any]:
+        reply: Reply[Any] = Reply(self.address)
+        self.accept(stop_envelope(reply))
         return reply
 
     def fail(self, error: Exception, *, answered: bool = False) -> None:
@@ -171,13 +176,20 @@ class ThreadCell:
         self.phase = Phase.STOPPED
         for child in tuple(self.children):
             child.stop()
+        mail: list[Envelope] = []
         while not self._inbox.empty():
-            envelope = self._inbox.get()
+            mail.append(self._inbox.get())
+        self.directory.remove(self)
+        wakes = error is None and self.kind.wakes and self.directory.is_open
+        for envelope in mail:
             if is_stop(envelope):
                 answer(envelope, True)
+            elif wakes:
+                self.directory.deliver(self.address, envelope)
             else:
                 self.directory.dead_letters.add(self.address, envelope, "failed" if error else "stopped", error)
-        self.directory.remove(self)
+        for stop in self._stoppers:
+            answer(stop, True)
 
     def status(self) -> str:
         return f"{self.address} {self.phase}, {self.waiting} waiting"
