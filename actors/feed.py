@@ -18,6 +18,7 @@ CHUNKS_AHEAD = 256
 class Batch(Struct, frozen=True):
     """Events that were recorded together; `pending` tells when they are on disk."""
 
+    stream: str
     pending: Pending
     events: Sequence[Event]
     version: int

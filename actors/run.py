@@ -203,7 +203,7 @@ class RunActivation:
         at = self._entity.last_at
         if at is not None:
             for feed in self._feeds:
-                feed.recorded(Batch(pending, events, self.version - len(events) + 1, at))
+                feed.recorded(Batch(self._entity.stream, pending, events, self.version - len(events) + 1, at))
 
     async def barrier(self) -> None:
         """Wait until everything recorded is on disk.

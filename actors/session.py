@@ -131,6 +131,9 @@ class SessionActor(CoroutineActor):
     async def _signal(self, message: SignalSession) -> RunResult | None:
         signal = message.signal
         taken = await self._entity.commit(lambda state: receive_signal(signal, state))
+        if message.answer_when == "taken":
+            self._converse()
+            return None
         if not taken and all(waiting.id != signal.id for waiting in self._state.waiting):
             return await self._result_of(self._state.seen.get(signal.id, ""))
         reply: Reply[RunResult | None] = Reply(self.address)

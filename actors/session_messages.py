@@ -1,5 +1,7 @@
 """What a session is told and asked. Apart from `session.py`, because runs send some of these."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from ..events.run import RunCancelled, RunInterrupted
@@ -52,12 +54,13 @@ class AbandonPrompt(Struct, frozen=True):
 
 
 class SignalSession(Struct, frozen=True):
-    """A signal; answers with the `RunResult` of the run that it led to, when that has ended.
+    """A signal. Answers None when it is on disk, or with the `RunResult` of its run when that has ended.
 
     A signal that was taken before leads to no second run: it answers with the first one's result.
     """
 
     signal: RuntimeSignal
+    answer_when: Literal["taken", "ended"] = "ended"
     causation_id: str = ""
     traceparent: str = ""
 

@@ -1,1 +1,165 @@
-"""Treadle: LLM agents as event-sourced actors over NATS."""
+"""Treadle: LLM agents as event-sourced actors over NATS.
+
+    from treadle import Agent, tool
+
+    agent = Agent("You are a helpful assistant.", model="echo")
+    result = await agent.run("Tell me a joke.")
+
+Names are loaded when they are used, so that importing treadle stays quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .actors.context import CallContext, RunContext, current_call, get_run_context, set_run_context
+    from .actors.model import Model, ModelChunk
+    from .actors.result import RunResult
+    from .actors.session import NothingToResume
+    from .actors.spec import ApprovalQuestion, Strategy
+    from .actors.steps import Steps, ToolResult
+    from .actors.strategies import STRATEGIES
+    from .actors.tool import Tool
+    from .events.budget import Limits
+    from .events.errors import (
+        AppendUncertain,
+        BudgetExceeded,
+        ConfigError,
+        CorruptEvent,
+        Fenced,
+        JournalTooNew,
+        NotFound,
+        Owned,
+        ReadOnly,
+        ReplayDivergence,
+        RunError,
+        RunTimeout,
+        TreadleError,
+        Unavailable,
+        VersionConflict,
+    )
+    from .events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+    from .events.run import RunState
+    from .events.signal import RuntimeSignal
+    from .gateways.agent import Agent
+    from .gateways.blackboard import Blackboard
+    from .gateways.delegation import delegate
+    from .gateways.memory import Memory
+    from .gateways.models.echo import EchoModel
+    from .gateways.models.scripted import FunctionModel, ScriptedModel, ScriptedTurn
+    from .gateways.run_event import Event
+    from .gateways.run_handle import Run, Session
+    from .gateways.system import System
+    from .gateways.tools.function import tool
+
+_NAMES = {
+    "actors.context": ("CallContext", "RunContext", "current_call", "get_run_context", "set_run_context"),
+    "actors.model": ("Model", "ModelChunk"),
+    "actors.result": ("RunResult",),
+    "actors.session": ("NothingToResume",),
+    "actors.spec": ("ApprovalQuestion", "Strategy"),
+    "actors.steps": ("Steps", "ToolResult"),
+    "actors.strategies": ("STRATEGIES",),
+    "actors.tool": ("Tool",),
+    "events.budget": ("Limits",),
+    "events.errors": (
+        "AppendUncertain",
+        "BudgetExceeded",
+        "ConfigError",
+        "CorruptEvent",
+        "Fenced",
+        "JournalTooNew",
+        "NotFound",
+        "Owned",
+        "ReadOnly",
+        "ReplayDivergence",
+        "RunError",
+        "RunTimeout",
+        "TreadleError",
+        "Unavailable",
+        "VersionConflict",
+    ),
+    "events.message": ("Message", "ModelReply", "ToolCall", "ToolSpec", "Usage"),
+    "events.run": ("RunState",),
+    "events.signal": ("RuntimeSignal",),
+    "gateways.agent": ("Agent",),
+    "gateways.blackboard": ("Blackboard",),
+    "gateways.delegation": ("delegate",),
+    "gateways.memory": ("Memory",),
+    "gateways.models.echo": ("EchoModel",),
+    "gateways.models.scripted": ("FunctionModel", "ScriptedModel", "ScriptedTurn"),
+    "gateways.run_event": ("Event",),
+    "gateways.run_handle": ("Run", "Session"),
+    "gateways.system": ("System",),
+    "gateways.tools.function": ("tool",),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "STRATEGIES",
+    "Agent",
+    "AppendUncertain",
+    "ApprovalQuestion",
+    "Blackboard",
+    "BudgetExceeded",
+    "CallContext",
+    "ConfigError",
+    "CorruptEvent",
+    "EchoModel",
+    "Event",
+    "Fenced",
+    "FunctionModel",
+    "JournalTooNew",
+    "Limits",
+    "Memory",
+    "Message",
+    "Model",
+    "ModelChunk",
+    "ModelReply",
+    "NotFound",
+    "NothingToResume",
+    "Owned",
+    "ReadOnly",
+    "ReplayDivergence",
+    "Run",
+    "RunContext",
+    "RunError",
+    "RunResult",
+    "RunState",
+    "RunTimeout",
+    "RuntimeSignal",
+    "ScriptedModel",
+    "ScriptedTurn",
+    "Session",
+    "Steps",
+    "Strategy",
+    "System",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "ToolSpec",
+    "TreadleError",
+    "Unavailable",
+    "Usage",
+    "VersionConflict",
+    "current_call",
+    "delegate",
+    "get_run_context",
+    "set_run_context",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'treadle' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,368 @@
+"""`Agent`: what users write, normalised to one internal specification, and run on a system.
+
+An agent on its own runs on a small embedded system over the journal of `runtime=` (in memory unless told
+otherwise), shared by all agents of the process that name the same journal. Hosted by a `System` it runs there.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ..actors.context import RunContext
+from ..actors.feed import Batch, Feed
+from ..actors.result import RunResult
+from ..actors.run import RunRequest
+from ..actors.run_actor import Abandon, StartRun
+from ..actors.runtime import Ref, Reply
+from ..actors.session_messages import AbandonPrompt, Prompt, ResumeSession, SignalSession
+from ..actors.spec import AgentSpec, ApprovalHandler, Strategy
+from ..actors.strategies import STRATEGIES
+from ..actors.tool import Tool
+from ..events.budget import Limits
+from ..events.errors import ConfigError, RunError, RunTimeout
+from ..events.run import RunState
+from ..events.signal import RuntimeSignal
+from .models.resolver import resolve_model
+from .run_event import Event, of_batch, of_chunk
+from .tools.function import as_tool
+
+if TYPE_CHECKING:
+    from .node import Node
+    from .run_handle import Session
+
+_unnamed = itertools.count(1)
+
+
+class Agent:
+    """An agent: instructions, a model, tools.
+
+    Args:
+        instructions: The system prompt.
+        model: `"echo"`, or an object with the methods of `treadle.Model`.
+        name: The agent's address on a system. Agents that are to be resumed in another process want one.
+        tools: Functions, or what `@tool` made of them.
+        runtime: The journal: `"memory"`, or `"sqlite:./runs.db"` for runs that survive the process.
+        strategy: How it thinks: a name of `treadle.STRATEGIES`, or async code over `Steps`.
+        approval_handler: Who answers when a destructive tool asks: a function of an `ApprovalQuestion`, sync or
+            async, that returns True to allow; `"allow"`, `"deny"`, or `"wait"` to park the run until
+            `session.approve` or `treadle approve`. Without one: deny. A call whose outcome is unknown after a crash
+            waits for a person whatever this says, unless it is a function.
+        budget: Caps for all runs of this agent; `budget_per_user` for those of each user.
+        memory: Show working blocks, facts and earlier conversations to the model, and remember runs.
+        max_turns: Model calls in one run.
+        timeout_s: Seconds that a run may take; None: no limit.
+        model_timeout_s: Seconds that one model call may take.
+        options: Passed to the model with every call: `temperature`, `max_tokens` …
+    Raises:
+        ConfigError: The message names what does not fit and what would.
+    """
+
+    def __init__(
+        self,
+        instructions: str = "",
+        *,
+        model: Any = None,
+        name: str | None = None,
+        tools: Sequence[Any] = (),
+        runtime: str | None = None,
+        strategy: str | Strategy = "react",
+        approval_handler: Literal["allow", "deny", "wait"] | ApprovalHandler | None = None,
+        budget: Limits | None = None,
+        budget_per_user: Limits | None = None,
+        memory: bool = False,
+        max_turns: int = 50,
+        timeout_s: float | None = None,
+        model_timeout_s: float | None = 600.0,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if max_turns < 1:
+            raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
+        if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
+            raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
+        self._runtime = runtime or "memory"
+        if name is None:
+            # Agents of one process share a journal in memory; nameless ones must not share their sessions.
+            name = "agent" if self._runtime != "memory" else f"agent-{next(_unnamed)}"
+        self.spec = AgentSpec(
+            name=name,
+            model=resolve_model(model),
+            instructions=instructions,
+            tools=_by_name(tools),
+            strategy=_strategy(strategy),
+            strategy_name=strategy if isinstance(strategy, str) else getattr(strategy, "__name__", "custom"),
+            approvals=approval_handler or "deny",
+            max_turns=max_turns,
+            timeout_s=timeout_s,
+            model_timeout_s=model_timeout_s,
+            budget=budget,
+            budget_per_user=budget_per_user,
+            memory=memory,
+            options=dict(options or {}),
+        )
+        self._node: Node | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.name} model={self.spec.model.name} tools={len(self.spec.tools)}>"
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @classmethod
+    def from_config(cls, path: str | Path, name: str | None = None) -> "Agent":
+        """The agent of a TOML file; `name` picks one of several. See `docs/nats.md` for the format."""
+        from .agents_toml import read_agents
+
+        agents = read_agents(Path(path))
+        if name is None and len(agents) == 1:
+            return next(iter(agents.values()))
+        if name not in agents:
+            raise ConfigError(f"{path}: no agent {name!r}; there are: {', '.join(agents)}")
+        return agents[name]
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> "Agent":
+        """An agent of the same keys that a TOML file has."""
+        from .agents_toml import agent_of
+
+        return agent_of(dict(config), "the configuration")
+
+    # --- tools ---
+
+    def tools_list(self) -> list[str]:
+        """The tools' names."""
+        return list(self.spec.tools)
+
+    def add_tool(self, tool: Any) -> None:
+        """One more tool, for runs that begin from now on."""
+        made = as_tool(tool)
+        if made.name in self.spec.tools:
+            raise ConfigError(f"agent {self.name!r} has a tool {made.name!r} already; remove it first")
+        self._replace(tools={**self.spec.tools, made.name: made})
+
+    def remove_tool(self, name: str) -> None:
+        """One tool less, for runs that begin from now on."""
+        if name not in self.spec.tools:
+            raise ConfigError(f"agent {self.name!r} has no tool {name!r}; it has: {', '.join(self.spec.tools)}")
+        self._replace(tools={key: tool for key, tool in self.spec.tools.items() if key != name})
+
+    def with_tool(self, tool: Any) -> "Agent":
+        """This agent, with the tool added: `agent.with_tool(a).with_tool(b)`."""
+        self.add_tool(tool)
+        return self
+
+    def _replace(self, **changes: Any) -> None:
+        self.spec = msgspec.structs.replace(self.spec, **changes)
+        if self._node is not None:
+            self._node.host.add(self.spec)
+
+    # --- where it runs ---
+
+    def bind(self, node: "Node", name: str | None = None) -> None:
+        """Run on `node` from now on, under `name` if given."""
+        if name is not None:
+            self.spec = msgspec.structs.replace(self.spec, name=name)
+        self._node, self._loop = node, asyncio.get_running_loop()
+        node.host.add(self.spec)
+
+    async def node(self) -> "Node":
+        """Where it runs: the system that hosts it, or the embedded one of this loop."""
+        if self._node is None or self._loop is not asyncio.get_running_loop():
+            from .embedded import embedded_node
+
+            self.bind(await embedded_node(self._runtime))
+        assert self._node is not None
+        return self._node
+
+    async def aclose(self) -> None:
+        """Close the embedded system of this loop, for all agents that share it."""
+        from .embedded import close_embedded
+
+        await close_embedded(self._runtime)
+        self._node = None
+
+    async def __aenter__(self) -> "Agent":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # --- running ---
+
+    async def run(
+        self,
+        prompt: str,
+        context: RunContext | None = None,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> RunResult:
+        """Run a prompt to its end.
+
+        In a session, prompts run one at a time, each with the conversation before it. If the session has an open
+        run that nobody works on, a prompt with the same words continues it; other words close it as interrupted.
+
+        Cancelling this call suspends the run: `resume` continues it.
+
+        Returns:
+            The result: completed, interrupted by a limit, or waiting for an approval.
+        Raises:
+            RunError: The run failed or was cancelled; the result is in `.result`. `RunTimeout` after `timeout_s`.
+            Owned: Another process, which is alive, is running this session.
+        """
+        request = _context(context, user_id, session_id, metadata)
+        return _checked(await self._run(prompt, request, None))
+
+    async def _run(self, prompt: str, context: RunContext, feed: Feed | None) -> RunResult:
+        node = self._node
+        if node is None or self._loop is not asyncio.get_running_loop():
+            node = await self.node()
+        run_id = context.run_id or node.clock.new_id()
+        if not context.session_id:
+            ref = node.host.run(run_id)
+            given = context if context.metadata or context.inputs else None
+            request = RunRequest(run_id=run_id, prompt=prompt, user_id=context.user_id, context=given)
+            return await _unless_cancelled(ref.ask(StartRun(self.spec, request, feed=feed)), ref, Abandon())
+        ref = node.host.session(context.user_id, self.name, context.session_id)
+        message = Prompt(spec=self.spec, prompt=prompt, run_id=run_id, context=context, feed=feed)
+        return await _unless_cancelled(ref.ask(message), ref, AbandonPrompt(run_id))
+
+    async def resume(self, session_id: str, prompt: str | None = None, *, user_id: str | None = None) -> RunResult:
+        """Continue the session's open run where it stopped; with a prompt, run that after it.
+
+        Raises:
+            NothingToResume: No run is open, and there is no prompt.
+            Owned: Another process, which is alive, is running it.
+            RunError: The run failed or was cancelled.
+        """
+        from ..actors.session import NothingToResume
+
+        node = await self.node()
+        ref = node.host.session(user_id or "", self.name, session_id)
+        token = node.clock.new_id()
+        asking = ref.ask(ResumeSession(self.spec, token))
+        try:
+            result = _checked(await _unless_cancelled(asking, ref, AbandonPrompt(token)))
+        except NothingToResume:
+            if prompt is None:
+                raise
+        else:
+            if prompt is None or result.state == RunState.WAITING:
+                return result
+        return await self.run(prompt, user_id=user_id, session_id=session_id)
+
+    async def stream(
+        self,
+        prompt: str,
+        context: RunContext | None = None,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[Event]:
+        """Run a prompt and yield what happens: recorded events once they are on disk, chunks as they come.
+
+        A failed run ends with its `run.failed` event and does not raise. A reader that is slow slows the model down;
+        one that leaves suspends the run.
+        """
+        feed = Feed()
+        request = _context(context, user_id, session_id, metadata)
+        running = asyncio.ensure_future(self._run(prompt, request, feed))
+        running.add_done_callback(lambda _: feed.end())
+        run_id = session = ""
+        try:
+            async for item in feed:
+                if isinstance(item, Batch):
+                    run_id = run_id or item.stream.partition("-")[2]
+                    session = request.session_id or run_id
+                    for event in of_batch(item, run_id, session):
+                        yield event
+                else:
+                    yield of_chunk(item, run_id, session)
+            await running
+        finally:
+            feed.abandon()
+            if not running.done():
+                running.cancel()
+                await asyncio.wait((running,))
+
+    def session(self, session_id: str, *, user_id: str | None = None) -> "Session":
+        """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
+        from .run_handle import Session
+
+        return Session(self, session_id, user_id or "")
+
+    async def signal(
+        self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False
+    ) -> RunResult | None:
+        """Tell a session that something happened; it is on disk when this returns, and leads to a run.
+
+        Args:
+            wait: Wait for that run and return its result.
+        """
+        node = await self.node()
+        made = RuntimeSignal(summary=signal) if isinstance(signal, str) else signal
+        if not made.id:
+            made = msgspec.structs.replace(made, id=node.clock.new_id())
+        ref = node.host.session(user_id or "", self.name, session_id)
+        return await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
+
+
+async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:
+    try:
+        return await asking
+    except asyncio.CancelledError:
+        ref.tell(abandon)
+        raise
+
+
+def _checked(result: RunResult) -> RunResult:
+    if result.state not in (RunState.FAILED, RunState.CANCELLED):
+        return result
+    error = RunTimeout if result.error_kind == "timeout" else RunError
+    raise error(f"run {result.run_id!r} {result.state}: {result.error}", result)
+
+
+def _context(
+    context: RunContext | None, user_id: str | None, session_id: str | None, metadata: Mapping[str, Any] | None
+) -> RunContext:
+    given = context or _NO_CONTEXT
+    if user_id is None and session_id is None and metadata is None:
+        return given
+    return RunContext(
+        user_id=given.user_id if user_id is None else user_id,
+        session_id=given.session_id if session_id is None else session_id,
+        run_id=given.run_id,
+        metadata=given.metadata if metadata is None else {**given.metadata, **metadata},
+        inputs=given.inputs,
+        knowledge=given.knowledge,
+        extensions=given.extensions,
+    )
+
+
+_NO_CONTEXT = RunContext()
+
+
+def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:
+    named: dict[str, Tool] = {}
+    for given in tools:
+        made = as_tool(given)
+        if made.name in named:
+            raise ConfigError(f"two tools are called {made.name!r}; give one another name: @tool(name=…)")
+        named[made.name] = made
+    return named
+
+
+def _strategy(strategy: str | Strategy) -> Strategy:
+    if callable(strategy):
+        return strategy
+    found = STRATEGIES.get(strategy)
+    if found is None:
+        raise ConfigError(f"there is no strategy {strategy!r}; there are: {', '.join(STRATEGIES)}")
+    return found

@@ -1,0 +1,98 @@
+"""The running system: the one function that knows every concrete class, and what it built.
+
+A node is a journal, an actor system with the actors of all categories, and what tells the world of them. `Agent`
+makes a small one for itself (`embedded`), `System` a whole one.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+
+from ..actors.blackboard import BlackboardActor
+from ..actors.budget import BudgetActor, Budgets
+from ..actors.clock import SYSTEM_CLOCK, Clock
+from ..actors.host import Host
+from ..actors.memory import MemoryActor, MemoryPartitions
+from ..actors.run_actor import RunActor
+from ..actors.runtime import ActorSystem
+from ..actors.runtime.kind import Factory
+from ..actors.services import Services
+from ..actors.session import SessionActor
+from ..actors.threads import ToolThreads
+from ..actors.worker import WorkerActor
+from ..events.journal import Journal
+from ..events.run import CLOSING_TAGS, run_stream
+from .run_event import Event, of_recorded
+
+IDLE_TIMEOUT_S = 120.0
+"""Seconds without mail after which an actor is unloaded; a message to its address loads it again."""
+
+_log = logging.getLogger("treadle")
+
+
+class Node:
+    """A journal, actors over it, and the agents hosted here.
+
+    Order of closing: actors first (runs are suspended), then tool threads, then the journal.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        owns_journal: bool = True,
+    ) -> None:
+        self.journal = journal
+        self._owns_journal = owns_journal
+        self.clock = clock
+        self.threads = ToolThreads()
+        self.services = Services(journal=journal, clock=clock, threads=self.threads)
+        self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
+        self.host = Host(self.system, self.services)
+        self.services.memory = MemoryPartitions(self.host)
+        self.services.budget = Budgets(self.host)
+        host, services = self.host, self.services
+        factories: dict[str, Factory] = {
+            "run": lambda address: RunActor(host, address.removeprefix("run-")),
+            "session": lambda address: SessionActor(host, address),
+            "memory": lambda address: MemoryActor(services, address),
+            "budget": lambda address: BudgetActor(services, address),
+            "blackboard": lambda address: BlackboardActor(services, address),
+            "worker": lambda address: WorkerActor(host, address),
+        }
+        for kind, factory in factories.items():
+            self.system.register(kind, factory, idle_timeout_s=1.0 if kind == "run" else idle_timeout_s)
+        self._open = False
+
+    async def start(self) -> None:
+        await self.system.__aenter__()
+        self._open = True
+
+    async def close(self) -> None:
+        """Suspend what runs and let go of everything; nothing is left, no task and no thread."""
+        if not self._open:
+            return
+        self._open = False
+        try:
+            await self.system.close()
+        finally:
+            abandoned = self.threads.close()
+            if abandoned:
+                _log.warning("%d tools still run in their threads; their runs call the outcome unknown", abandoned)
+            if self._owns_journal:
+                await self.journal.close()
+
+    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double."""
+        stream = run_stream(run_id)
+        while True:
+            position = await self.journal.last_position()
+            page = await self.journal.read(stream, after, 500)
+            for recorded in page:
+                after = recorded.version
+                yield of_recorded(recorded)
+                if recorded.type in CLOSING_TAGS:
+                    return
+            if not page:
+                await self.journal.wait(position)

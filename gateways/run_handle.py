@@ -1,0 +1,126 @@
+"""Handles on a conversation and on one of its runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from ..actors.context import RunContext
+from ..actors.result import RunResult
+from ..actors.run import history_of
+from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun
+from ..actors.session_messages import DescribeSession, Prompt
+from ..events.message import Message
+from ..events.run import RunCancelled, run_stream
+from ..events.signal import RuntimeSignal
+from .run_event import Event
+
+if TYPE_CHECKING:
+    from .agent import Agent
+    from .node import Node
+
+
+class Run:
+    """A run, going on or ended."""
+
+    def __init__(self, node: "Node", run_id: str, answer: "asyncio.Future[RunResult] | None" = None) -> None:
+        self._node = node
+        self.id = run_id
+        self._answer = answer
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}>"
+
+    async def wait(self) -> RunResult:
+        """Its result when it has ended, however it ended; waits for approvals that it waits for."""
+        if self._answer is not None:
+            await self._answer  # a run that could not begin says why here
+        return await self._node.host.run(self.id).ask(AwaitEnd())
+
+    async def events(self, after: int = 0) -> AsyncIterator[Event]:
+        """Its events above version `after`, from the start and live, until it has ended."""
+        async for event in self._node.watch(self.id, after):
+            yield event
+
+    async def result(self) -> RunResult:
+        """What there is of it now."""
+        return (await history_of(self._node.journal, self.id)).result
+
+    async def transcript(self) -> list[Event]:
+        """Its events so far."""
+        from .run_event import of_recorded
+
+        return [of_recorded(recorded) for recorded in await self._node.journal.read(run_stream(self.id))]
+
+    async def cancel(self, reason: str = "cancelled by the caller", by: str = "") -> RunResult:
+        """Stop it; its result when it is closed."""
+        return await self._node.host.run(self.id).ask(EndRun(RunCancelled(reason=reason, by=by)))
+
+    async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
+        """Answer a call that waits for approval; durable when this returns.
+
+        Raises:
+            NothingToApprove, RunClosed: There is no such question.
+        """
+        await self._node.host.run(self.id).ask(ApproveCall(call_id, allowed, by, note))
+
+
+class Session:
+    """A conversation of one user with one agent: one run at a time, each with the turns before it."""
+
+    def __init__(self, agent: "Agent", session_id: str, user_id: str) -> None:
+        self.agent = agent
+        self.id = session_id
+        self.user_id = user_id
+
+    def __repr__(self) -> str:
+        return f"<Session {self.user_id}/{self.agent.name}/{self.id}>"
+
+    async def start(self, prompt: str, context: RunContext | None = None) -> Run:
+        """Begin a run and return at once; prompts of one session run in the order in which they were started."""
+        node = await self.agent.node()
+        run_id = node.clock.new_id()
+        ref = node.host.session(self.user_id, self.agent.name, self.id)
+        asking = ref.ask(Prompt(spec=self.agent.spec, prompt=prompt, run_id=run_id, context=context))
+        answer = asyncio.ensure_future(asking)
+        # Nobody need wait for a started run; its failure is in the journal.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return Run(node, run_id, answer)
+
+    async def run(self, prompt: str, *, on_error: str = "raise") -> RunResult:
+        """Run a prompt to its end; with `on_error="return"`, a failed run's result is returned."""
+        from ..events.errors import RunError
+
+        try:
+            return await self.agent.run(prompt, user_id=self.user_id, session_id=self.id)
+        except RunError as exc:
+            if on_error == "return" and isinstance(exc.result, RunResult):
+                return exc.result
+            raise
+
+    def stream(self, prompt: str) -> AsyncIterator[Event]:
+        """As `Agent.stream`."""
+        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id)
+
+    async def resume(self, prompt: str | None = None) -> RunResult:
+        """As `Agent.resume`."""
+        return await self.agent.resume(self.id, prompt, user_id=self.user_id)
+
+    async def signal(self, signal: RuntimeSignal | str, *, wait: bool = False) -> RunResult | None:
+        """As `Agent.signal`."""
+        return await self.agent.signal(signal, session_id=self.id, user_id=self.user_id, wait=wait)
+
+    async def history(self) -> list[Message]:
+        """The conversation that the next run will see."""
+        node = await self.agent.node()
+        found: list[Message] = await node.host.session(self.user_id, self.agent.name, self.id).ask(DescribeSession())
+        return found
+
+    async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
+        """Answer a call of this session's run that waits for approval; durable when this returns.
+
+        Raises:
+            NothingToApprove, RunClosed, NotFound: There is no such question.
+        """
+        node = await self.agent.node()
+        run_id = call_id.partition("_")[0]
+        await Run(node, run_id).approve(call_id, allowed, by=by, note=note)
