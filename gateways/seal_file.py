@@ -1,0 +1,40 @@
+"""Seals of the audit in a file that only grows, one line each, apart from the journal and its views."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..events.errors import Unavailable
+
+
+class SealFile:
+    """Appends seals to the file `path`, fsynced. Several processes may append to the same one."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"<SealFile {self.path}>"
+
+    def append(self, line: bytes) -> None:
+        try:
+            # One write to a file opened for appending: lines of several processes do not mix.
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, line + b"\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as exc:
+            raise Unavailable(f"seal file {str(self.path)!r}", str(exc)) from exc
+
+    def lines(self) -> Iterable[bytes]:
+        try:
+            return self.path.read_bytes().splitlines() if self.path.exists() else ()
+        except OSError as exc:
+            raise Unavailable(f"seal file {str(self.path)!r}", str(exc)) from exc
+
+
+def seals_path(journal: str | Path) -> Path:
+    """Where a journal's seals belong: `events.db` has `events.audit.seals`."""
+    return Path(journal).with_suffix(".audit.seals")
