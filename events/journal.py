@@ -102,6 +102,12 @@ class Journal(Protocol):
         Submissions are stored in the order in which they were made. What is queued together may share one
         commit; a conflict in one never fails another. Later submissions may build on `Pending.heads` before
         this one is stored: if this one fails, they conflict.
+
+        An append without events only asks that the stream ends with its head.
+
+        Raises:
+            Unavailable: Too much is waiting already, or the journal was closed; nothing was queued.
+            ReadOnly, JournalTooNew: This journal cannot be written.
         """
         ...
 
@@ -114,18 +120,23 @@ class Journal(Protocol):
         ...
 
     async def read(self, stream: str, after: int = 0, limit: int | None = None) -> Sequence[Recorded]:
-        """The events of `stream` with a version above `after`, in order.
+        """The events of `stream` with a version above `after`, in order and without a hole.
 
         Raises:
-            CorruptEvent: Names stream, version and position of the first row that is not what was stored.
+            CorruptEvent: Names stream, version and position of the first row that is not what was stored, or that
+                does not follow the one before it. The rows before it are read with `limit`; to go on behind a row
+                of bad bytes read after its version, behind a hole after the version before the one named.
         """
         ...
 
     async def read_all(self, after: int = 0, limit: int = 1000, *, category: str = "") -> Sequence[Recorded]:
         """Events of all streams (of a category) with a position above `after`, in order.
 
+        May return fewer than there are; nothing only when there is nothing. The links between the events of a
+        stream are not checked here, `verify` does that.
+
         Raises:
-            CorruptEvent: As in `read`; go on after its position to read the rest.
+            CorruptEvent: The next row is not what was stored; go on after its position to read the rest.
         """
         ...
 
@@ -141,7 +152,9 @@ class Journal(Protocol):
         """
         ...
 
-    async def load_snapshot(self, stream: str, schema: str) -> Snapshot | None: ...
+    async def load_snapshot(self, stream: str, schema: str) -> Snapshot | None:
+        """The snapshot of `stream`, if there is one of this schema whose head is in the stream."""
+        ...
 
     async def save_snapshot(self, snapshot: Snapshot) -> None:
         """Keep a snapshot in place of an older one of that stream."""

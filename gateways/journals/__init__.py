@@ -1,0 +1,61 @@
+"""The journals: in memory, and on SQLite.
+
+    memory.py   for scripts and tests: quick, and gone with the process
+    sqlite.py   a file: durable, for one machine
+
+`open_journal` loads what it needs and nothing else: importing this package loads no database driver.
+"""
+
+from urllib.parse import unquote, urlsplit
+
+from ...actors.clock import SYSTEM_CLOCK, Clock
+from ...events.errors import ConfigError
+from ...events.journal import Journal
+
+__all__ = ["open_journal"]
+
+_FORMS = "'memory', 'sqlite:PATH' or 'sqlite:///ABSOLUTE/PATH'"
+
+
+async def open_journal(spec: str, *, clock: Clock = SYSTEM_CLOCK) -> Journal:
+    """The journal that `spec` names: `memory`, `sqlite:runs.db`, `sqlite:./runs.db` or `sqlite:///var/runs.db`.
+
+    Raises:
+        ConfigError: There is no such journal; the message lists what there is.
+        Unavailable: It is there and cannot be opened now.
+    """
+    scheme, _, rest = spec.partition(":")
+    match scheme:
+        case "memory" if not rest.strip("/"):
+            from .memory import MemoryJournal
+
+            return MemoryJournal(clock=clock)
+        case "sqlite":
+            from .sqlite import SqliteJournal
+
+            return await SqliteJournal.open(_path(spec, rest), clock=clock)
+        case "postgres" | "postgresql":
+            raise ConfigError(f"journal {_redacted(spec)!r}: PostgreSQL is not in this version; use {_FORMS}")
+        case _:
+            raise ConfigError(f"there is no journal {_redacted(spec)!r}; use {_FORMS}")
+
+
+def _path(spec: str, rest: str) -> str:
+    if not rest.startswith("//"):
+        path = rest
+    else:
+        url = urlsplit(spec)
+        if url.netloc not in ("", "localhost"):
+            raise ConfigError(
+                f"journal {spec!r} names the host {url.netloc!r}, and a file is on this one; use {_FORMS}"
+            )
+        path = unquote(url.path)
+    if not path or ":memory:" in path:
+        raise ConfigError(f"journal {spec!r} names no file; use {_FORMS}")
+    return path
+
+
+def _redacted(spec: str) -> str:
+    """Without the user and password that a URL may carry."""
+    head, at, tail = spec.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{tail}" if at else spec

@@ -1,0 +1,235 @@
+"""The writer's side of a journal file: batches of submissions as transactions.
+
+A transaction checks every head it builds on while it holds the write lock. Heads and the last position are
+cached between transactions, and the cache is good for as long as `PRAGMA data_version` stands still: it moves
+when anybody else, in this process or another, has committed to the file.
+
+A new stream is not looked up. If it exists after all, the unique key says so, and the batch is done again with
+every head looked up; a lost race is rare, and a new stream is the most common append there is.
+
+The outcome of each step:
+
+    BEGIN, INSERT fail     nothing was stored: `Unavailable`, or `ReadOnly`; the connection is opened anew
+    COMMIT fails           the file is asked (`_resolve`): stored, not stored, or `AppendUncertain`
+"""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from itertools import islice
+
+from ...events.envelope import EMPTY, Head, Row
+from ...events.errors import AppendUncertain, TreadleError, VersionConflict
+from .sqlite_errors import translate
+from .sqlite_file import JournalFile
+from .sqlite_recorder import insert_rows, last_position
+from .submission import Submission
+
+CACHED_HEADS = 65_536
+CHECKPOINT_PAGES = 2000
+"""How many pages the log holds, about, before they are moved to the file. Moving a page twice costs twice."""
+_PAGE_BYTES = 4096
+_LOG_LIMIT_BYTES = 64 * 1024 * 1024
+
+log = logging.getLogger(__name__)
+
+_SELECT_HEAD = (
+    "SELECT originator_version, CAST(substr(state, -66, 64) AS TEXT) FROM stored_events "
+    "WHERE originator_id = ? ORDER BY originator_version DESC LIMIT 1"
+)
+_SELECT_STORED = "SELECT state FROM stored_events WHERE originator_id = ? AND originator_version = ?"
+_INSERT_BLOB = "INSERT OR IGNORE INTO blobs (digest, data) VALUES (?, ?)"
+_SAVE_SNAPSHOT = (
+    "INSERT INTO snapshots (stream, version, hash, schema, state) VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream) "
+    "DO UPDATE SET version = excluded.version, hash = excluded.hash, schema = excluded.schema, state = excluded.state "
+    "WHERE excluded.version >= snapshots.version OR excluded.schema <> snapshots.schema"
+)
+
+
+class SqliteStore:
+    """Stores batches in a journal file. Belongs to the writer thread."""
+
+    def __init__(self, file: JournalFile) -> None:
+        self._file = file
+        self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None
+        self._data_version = -1
+        self._heads: dict[str, Head] = {}
+        self._last = 0
+        self._pages = 0
+
+    def commit(self, batch: Sequence[Submission]) -> int:
+        """As `Store.commit`."""
+        try:
+            cursor = self._begin()
+            try:
+                plan = self._insert(cursor, batch, trust_new=True)
+            except sqlite3.IntegrityError:
+                cursor.execute("ROLLBACK")
+                cursor = self._begin()
+                plan = self._insert(cursor, batch, trust_new=False)
+        except sqlite3.Error as exc:
+            self.close()
+            error = translate(exc, self._file.name)
+            for submission in batch:
+                submission.fail(error)
+            return self._last
+        try:
+            cursor.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self.close()
+            self._resolve(plan, exc)
+        else:
+            self._remember(plan)
+            plan.settle()
+        return self._last
+
+    def tidy(self) -> None:
+        """As `Store.tidy`: moves the log to the file, which SQLite would otherwise do inside a commit."""
+        if self._pages < CHECKPOINT_PAGES or self._connection is None:
+            return
+        self._pages = 0
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as exc:
+            # Nothing is lost, it is all in the log, and the next commit will say what is wrong with the disk.
+            log.warning("journal %s: could not move its log to the file, will try again: %s", self._file.name, exc)
+
+    def close(self) -> None:
+        """Let go of the file; the next batch opens it again."""
+        connection, self._connection, self._cursor = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def _begin(self) -> sqlite3.Cursor:
+        """A cursor in a transaction that holds the write lock, with the caches fit for it."""
+        if self._connection is None or self._cursor is None:
+            self._connection = self._file.connect()
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+            self._cursor = self._connection.cursor()
+            self._data_version = -1
+        cursor = self._cursor
+        cursor.execute("BEGIN IMMEDIATE")
+        (data_version,) = cursor.execute("PRAGMA data_version").fetchone()
+        if data_version != self._data_version:
+            self._data_version = data_version
+            self._heads.clear()
+            self._last = last_position(cursor)
+        return cursor
+
+    def _insert(self, cursor: sqlite3.Cursor, batch: Sequence[Submission], *, trust_new: bool) -> "_Plan":
+        plan = _Plan(self._last)
+        rows: list[Row] = []
+        for submission in batch:
+            heads = self._check(cursor, submission, plan.heads, trust_new)
+            if isinstance(heads, VersionConflict):
+                plan.refused.append((submission, heads))
+                continue
+            plan.heads.update(heads)
+            rows += submission.rows
+            plan.last = self._last + len(rows)
+            plan.accepted.append((submission, plan.last))
+            if submission.blobs:
+                cursor.executemany(_INSERT_BLOB, submission.blobs)
+            if submission.snapshot is not None:
+                it = submission.snapshot
+                cursor.execute(_SAVE_SNAPSHOT, (it.stream, it.head.version, it.head.hash, it.schema, it.state))
+            # A page of the index for each stream, and those of the table.
+            self._pages += len(submission.changes) + submission.size_bytes // _PAGE_BYTES
+        self._pages += 2
+        insert_rows(cursor, self._last + 1, rows)
+        return plan
+
+    def _check(
+        self, cursor: sqlite3.Cursor, submission: Submission, ahead: dict[str, Head], trust_new: bool
+    ) -> dict[str, Head] | VersionConflict:
+        """The heads after `submission`, on top of those in the file and of what the batch did before it."""
+        heads: dict[str, Head] = {}
+        for stream, before, after in submission.changes:
+            found = heads.get(stream) or ahead.get(stream) or self._heads.get(stream)
+            if found is None:
+                # Without a row to insert there is no unique key to object.
+                if trust_new and before.version == 0 and after.version > 0:
+                    found = EMPTY
+                else:
+                    found = self._heads[stream] = read_head(cursor, stream)
+            # The hash, not only the version: where an event of ours failed, another may stand in its place.
+            if found != before:
+                return VersionConflict(stream, before.version, found.version)
+            heads[stream] = after
+        return heads
+
+    def _remember(self, plan: "_Plan") -> None:
+        self._last = plan.last
+        heads = self._heads
+        for stream in plan.heads:
+            # To the end: the streams at the front are those that nobody has written for longest.
+            heads.pop(stream, None)
+        heads.update(plan.heads)
+        if len(heads) > CACHED_HEADS:
+            for stream in list(islice(heads, CACHED_HEADS // 4)):
+                del heads[stream]
+
+    def _resolve(self, plan: "_Plan", cause: sqlite3.Error) -> None:
+        """Find out whether a commit that ended in an error is in the file.
+
+        A commit that is written and could not be synced is invisible, and yet might come back when the log is
+        read after a crash. So the answer is only given after a commit of our own: it overwrites such remains.
+        """
+        try:
+            cursor = self._begin()
+            stored = [_is_stored(cursor, submission) for submission, _ in plan.accepted]
+            cursor.execute("UPDATE meta SET value = value + 1 WHERE key = 'resolved_commits'")
+            cursor.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self.close()
+            for submission, _ in plan.accepted:
+                streams = tuple([change.stream for change in submission.changes])
+                submission.fail(AppendUncertain(streams, tuple(submission.ids), f"{cause}, then {exc}"))
+            for submission, conflict in plan.refused:
+                submission.fail(conflict)
+            return
+        # One transaction: what is known of a part of it is known of all of it. The caches are `_begin`'s, and
+        # newer than the plan.
+        if any(stored):
+            plan.settle()
+        else:
+            plan.fail(translate(cause, self._file.name))
+
+
+class _Plan:
+    """What is to become of the submissions of a batch, once it is committed."""
+
+    __slots__ = ("accepted", "heads", "last", "refused")
+
+    def __init__(self, last: int) -> None:
+        self.accepted: list[tuple[Submission, int]] = []
+        self.refused: list[tuple[Submission, VersionConflict]] = []
+        self.heads: dict[str, Head] = {}
+        self.last = last
+
+    def settle(self) -> None:
+        for submission, position in self.accepted:
+            submission.settle(position)
+        for submission, conflict in self.refused:
+            submission.fail(conflict)
+
+    def fail(self, error: TreadleError) -> None:
+        # A conflict may have been one with something that is not there now either.
+        for submission, _ in (*self.accepted, *self.refused):
+            submission.fail(error)
+
+
+def read_head(cursor: sqlite3.Cursor | sqlite3.Connection, stream: str) -> Head:
+    """The end of a stream as it stands in the file; `EMPTY` when there is none."""
+    row = cursor.execute(_SELECT_HEAD, (stream,)).fetchone()
+    return EMPTY if row is None else Head(int(row[0]), row[1])
+
+
+def _is_stored(cursor: sqlite3.Cursor, submission: Submission) -> bool:
+    if not submission.rows:
+        return False
+    stream, version, _, stored = submission.rows[-1]
+    found = cursor.execute(_SELECT_STORED, (stream, version)).fetchone()
+    return found is not None and found[0] == stored
