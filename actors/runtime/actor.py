@@ -1,7 +1,7 @@
 """An actor whose handlers are coroutines: pykka's actor, drained on the event loop instead of in a thread.
 
-It differs from `pykka.ThreadingActor` in what it costs (about 1.5 kB, and no thread or task while idle) and in how it is
-started: by an `ActorSystem`, which gives it its address, its mailbox and its supervisor. pykka's refs, proxies and
+It differs from `pykka.ThreadingActor` in what it costs (about 1.5 kB, and no thread or task while idle) and in how it
+is started: by an `ActorSystem`, which gives it its address, its mailbox and its supervisor. pykka's refs, proxies and
 messages work with it.
 """
 

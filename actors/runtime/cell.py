@@ -17,6 +17,7 @@ class Cell(Protocol):
     address: str
     kind: Kind
     phase: Phase
+    parent: "Cell | None"
 
     @property
     def actor(self) -> Actor:

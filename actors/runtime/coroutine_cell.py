@@ -412,7 +412,8 @@ class CoroutineCell:
             delay_s = self._restarts.delay_s(self.directory.loop.time())
             if delay_s is None:
                 directive = strategy.exhausted
-        self.directory.failed(Failure(self.address, error, directive))
+        failure = Failure(self.address, error, directive)
+        self.directory.failed(failure)
         if directive is Directive.RESUME:
             return
         self.phase = Phase.RESTARTING if delay_s is not None else Phase.STOPPING
@@ -424,7 +425,7 @@ class CoroutineCell:
         if delay_s is None:
             await self._end(error)
             if directive is Directive.ESCALATE:
-                self.directory.escalate(self.address, self.parent, error)
+                self.directory.escalate(failure, self.parent)
             return
         self._leave(ActorDead(self.address, "restarted before it answered"))
         self.directory.counts.restarted += 1
@@ -496,7 +497,7 @@ class CoroutineCell:
             return False
         if not willing:
             return False
-        self.directory.busy(self)
+        self.directory.unloading(self)
         self.phase = Phase.PASSIVATING
         self._launch(self._passivate())
         return True
@@ -523,6 +524,7 @@ class CoroutineCell:
             self._bury(queue.popleft(), error)
         if queue and error is None and self.kind.wakes and self.directory.is_open:
             self.phase = Phase.STARTING
+            self.directory.busy(self)
             self.directory.loop.call_soon(self._wake)
             return
         self.phase = Phase.STOPPED

@@ -82,6 +82,7 @@ class Directory:
         self._cells: dict[str, Cell] = {}
         self._kinds: dict[str, Kind] = {}
         self._idle = IdleActors()
+        self._unloading: set[Cell] = set()
         self._names: Counter[str] = Counter()
         self._left: asyncio.Future[None] | None = None
         self._crossing: Counter[str] = Counter()
@@ -185,10 +186,9 @@ class Directory:
         """`cell` has ended."""
         if self._cells.get(cell.address) is cell:
             del self._cells[cell.address]
-        self._idle.leave(cell)
-        parent = getattr(cell, "parent", None)
-        if parent is not None:
-            parent.children.discard(cell)
+        self.busy(cell)
+        if cell.parent is not None:
+            cell.parent.children.discard(cell)
         self.counts.stopped += 1
         if self._left is not None:
             self._left.set_result(None)
@@ -289,14 +289,24 @@ class Directory:
     # Idle actors.
 
     def idle(self, cell: Cell) -> None:
+        """`cell` may be passivated from now on."""
         self._idle.join(cell, self.loop)
 
     def busy(self, cell: Cell) -> None:
+        """`cell` has something to do again."""
         self._idle.leave(cell)
+        self._unloading.discard(cell)
+
+    def unloading(self, cell: Cell) -> None:
+        """`cell` is being passivated: it still lives, but will not for long."""
+        self._idle.leave(cell)
+        self._unloading.add(cell)
 
     def _keep_cap(self) -> None:
-        if self._max_live is not None and len(self._cells) > self._max_live:
-            self._idle.unload(len(self._cells) - self._max_live)
+        if self._max_live is not None:
+            excess = len(self._cells) - len(self._unloading) - self._max_live
+            if excess > 0:
+                self._idle.unload(excess, self.loop)
 
     # Failures.
 
@@ -307,15 +317,17 @@ class Directory:
         ended = failure.directive in (Directive.STOP, Directive.ESCALATE)
         logger.log(logging.ERROR if ended else logging.WARNING, "%s", failure, exc_info=failure.error)
 
-    def escalate(self, address: str, parent: Cell | None, error: Exception) -> None:
+    def escalate(self, failure: Failure, parent: Cell | None) -> None:
         """Hand a failure up: to the parent, or to whoever made the system."""
-        failure = self.failures[-1]
         if parent is not None and self._cells.get(parent.address) is parent:
-            parent.fail(error)
+            parent.fail(failure.error)
         elif self._on_escalation is not None:
-            self._on_escalation(failure)
+            try:
+                self._on_escalation(failure)
+            except Exception:  # the actor has ended already, and its neighbours have nothing to do with this
+                logger.exception("on_escalation failed on %s", failure)
         else:
-            logger.critical("%s escalated and nobody listens (ActorSystem(on_escalation=…))", address, exc_info=error)
+            logger.critical("%s, and nobody listens (ActorSystem(on_escalation=…))", failure, exc_info=failure.error)
 
     # The end.
 

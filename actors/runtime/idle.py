@@ -11,6 +11,8 @@ from .cell import Cell
 
 __all__ = ["IdleActors"]
 
+_ASKED_IN_VAIN = 8
+
 
 class IdleActors:
     """The idle actors that can be woken again, in the order they became idle."""
@@ -36,20 +38,24 @@ class IdleActors:
         if line is not None:
             line.pop(cell, None)
 
-    def unload(self, count: int) -> int:
-        """Passivate up to `count` actors, longest idle first; returns how many agreed."""
-        unloaded = 0
-        unwilling: set[Cell] = set()
-        while unloaded < count:
-            oldest = [(since, cell) for line in self._lines.values() for cell, since in _first(line, unwilling)]
-            if not oldest:
-                break
-            cell = min(oldest, key=lambda pair: pair[0])[1]
+    def unload(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+        """Passivate up to `count` actors, longest idle first.
+
+        Who is unwilling goes to the end of its line, and only a few are asked in vain: a cap costs the same per
+        message however many actors refuse.
+        """
+        patience = count + _ASKED_IN_VAIN
+        while count and patience:
+            lines = [line for line in self._lines.values() if line]
+            if not lines:
+                return
+            line = min(lines, key=_longest)
+            cell = next(iter(line))
+            patience -= 1
             if cell.passivate():
-                unloaded += 1
+                count -= 1
             else:
-                unwilling.add(cell)
-        return unloaded
+                self.join(cell, loop)
 
     def _sweep(self, timeout_s: float, loop: asyncio.AbstractEventLoop) -> None:
         del self._timers[timeout_s]
@@ -72,11 +78,8 @@ class IdleActors:
         self._lines.clear()
 
 
-def _first(line: "OrderedDict[Cell, float]", unwilling: set[Cell]) -> list[tuple[Cell, float]]:
-    for cell, since in line.items():
-        if cell not in unwilling:
-            return [(cell, since)]
-    return []
+def _longest(line: "OrderedDict[Cell, float]") -> float:
+    return next(iter(line.values()))
 
 
 def _until(line: "OrderedDict[Cell, float]", time_s: float) -> list[Cell]:

@@ -105,7 +105,7 @@ class Failure:
     """One failure of an actor, and what was done about it."""
 
     address: str
-    error: BaseException
+    error: Exception
     directive: Directive
 
     def __str__(self) -> str:

@@ -146,7 +146,8 @@ class ThreadCell:
             delay_s = self._restarts.delay_s(self.directory.loop.time())
             if delay_s is None:
                 directive = self.kind.supervision.exhausted
-        self.directory.failed(Failure(self.address, error, directive))
+        failure = Failure(self.address, error, directive)
+        self.directory.failed(failure)
         match directive:
             case Directive.RESUME:
                 self._actor.actor_stopped.clear()
@@ -159,7 +160,7 @@ class ThreadCell:
                 self._end(error)
             case Directive.ESCALATE:
                 self._end(error)
-                self.directory.escalate(self.address, self.parent, error)
+                self.directory.escalate(failure, self.parent)
 
     def _renew(self) -> None:
         self._timer = None

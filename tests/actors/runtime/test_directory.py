@@ -130,6 +130,29 @@ async def test_beyond_the_cap_the_longest_idle_are_unloaded(until: Until) -> Non
         assert {cell.address for cell in system.directory} == {"run-0", "run-2", "run-3"}
 
 
+async def test_the_cap_passes_over_actors_that_refuse_and_unloads_no_more_than_it_must(until: Until) -> None:
+    book: dict[str, list[Any]] = defaultdict(list)
+    gate = asyncio.Event()
+
+    class Kept(Book):
+        def can_passivate(self) -> bool:
+            return False
+
+    class Slow(Book):
+        async def on_stop(self) -> None:
+            await gate.wait()
+
+    async with ActorSystem(max_live=4) as system:
+        system.register("kept", lambda address: Kept(address, book))
+        system.register("slow", lambda address: Slow(address, book))
+        for address in ("kept-1", "kept-2", "slow-1", "slow-2", "slow-3", "slow-4"):
+            await system.ref(address).ask("x")
+        phases = {cell.address: str(cell.phase) for cell in system.directory}
+        assert {address for address, phase in phases.items() if phase == "passivating"} == {"slow-1", "slow-2"}
+        gate.set()
+        await until(lambda: len(system.directory) == 4)
+
+
 async def test_an_actor_can_refuse_to_be_unloaded(system: ActorSystem) -> None:
     class Stays(Book):
         def can_passivate(self) -> bool:

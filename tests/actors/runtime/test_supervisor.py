@@ -163,6 +163,19 @@ async def test_escalate_without_a_parent_reaches_the_handler_of_the_system() -> 
         assert [failure.address for failure in escalated] == ["run-1"]
 
 
+async def test_a_handler_of_escalations_that_fails_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(failure: Failure) -> None:
+        raise RuntimeError("pager")
+
+    async with ActorSystem(on_escalation=broken) as system:
+        ref = system.spawn(Run, supervision=Supervision(default=Directive.ESCALATE))
+        ref.tell(KeyError("call-1"))
+        with pytest.raises(KeyError):
+            await ref.ask(1)
+        assert await system.spawn(Run).ask(1) == 1
+    assert "on_escalation failed" in caplog.text
+
+
 class Team(CoroutineActor):
     """A parent of one run."""
 
