@@ -1,0 +1,328 @@
+"""The bus over NATS: core messages, requests, and JetStream work queues.
+
+During an outage nothing is buffered and nothing waits: what cannot be sent now raises `Unavailable`, and the
+caller, who knows what it is for, decides. The connection is sought for ever. Meanwhile listeners are told that
+they have missed something, services come back by themselves, and consumers go on where they were.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+from urllib.parse import urlsplit
+
+from nats import errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from ...events.bus import BusMessage, Delivery, Handler
+from ...events.errors import ConfigError, Unavailable
+from ...events.subjects import DEFAULT_NAMESPACE, Subjects
+from ..jetstream import JetStream, Outgoing, Stored
+from ..nats_client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
+from ..nats_errors import translated
+from .listener import Listener
+from .pull import PullConsumer
+from .serving import Serving
+from .wire import check_message, check_pattern
+
+logger = logging.getLogger("treadle.nats")
+
+_UNREAD = 65_536
+"""How many messages one read from the socket may bring; they wait in nats-py until the listener has them."""
+
+
+class NatsBus:
+    """`Bus` over one NATS connection; made by `connect`, which see."""
+
+    def __init__(
+        self, client: Client, url: str, namespace: str, *, listener_limit: int, serving_limit: int, timeout_s: float
+    ) -> None:
+        self.subjects = Subjects(namespace)
+        self.client = client
+        """The connection itself, for what the port does not say: micro services, key-value, object store."""
+        self.jetstream = JetStream(client, timeout_s)
+        self._url = url
+        self._listener_limit = listener_limit
+        self._serving_limit = serving_limit
+        self._timeout_s = timeout_s
+        self._listeners: dict[Subscription, Listener[BusMessage]] = {}
+        self._outages = 0
+        self._consumers: set[PullConsumer] = set()
+        self._denied: list[str] = []
+        self._closed = False
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str | Sequence[str],
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        name: str = "treadle",
+        credentials: Path | None = None,
+        connect_timeout_s: float = 5.0,
+        timeout_s: float = 5.0,
+        listener_limit: int = 65_536,
+        serving_limit: int = 1_024,
+    ) -> "NatsBus":
+        """Connect to a server, or to one of several of a cluster.
+
+        Args:
+            url: `nats://host:port`, with user and password or a token if the server wants them.
+            name: What the server's monitoring calls this connection.
+            credentials: A `.creds` file.
+            connect_timeout_s: How long to look for a server now; a connection that is lost later is sought for ever.
+            timeout_s: How long the server may take to confirm what it stored.
+            listener_limit: How many messages may wait for one listener.
+            serving_limit: How many requests one service handles at once.
+        Raises:
+            Unavailable: No server within `connect_timeout_s`.
+            ConfigError: The server does not let us in.
+        """
+        urls = [url] if isinstance(url, str) else list(url)
+        shown = ", ".join(_without_secrets(each) for each in urls)
+        client = Client()
+        bus = cls(
+            client,
+            shown,
+            namespace,
+            listener_limit=listener_limit,
+            serving_limit=serving_limit,
+            timeout_s=timeout_s,
+        )
+        await bus._connect(urls, name, credentials, connect_timeout_s)
+        return bus
+
+    @property
+    def connected(self) -> bool:
+        return not self._closed and self.client.is_connected
+
+    async def publish(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self._check_connected()
+        check_message(subject, data, headers, self.client.max_payload)
+        with translated(f"NATS for {subject!r}"):
+            await self.client.publish(subject, data, headers=dict(headers) if headers else None)
+
+    @asynccontextmanager
+    async def subscribe(self, subject: str, queue: str = "") -> AsyncGenerator[AsyncIterator[BusMessage]]:
+        self._check_connected()
+        check_pattern(subject)
+        listener: Listener[BusMessage] = Listener(f"subscription {subject!r}", self._listener_limit)
+
+        async def receive(msg: Msg) -> None:
+            listener.offer(BusMessage(msg.subject, msg.data, msg.headers or {}))
+
+        outages = self._outages
+        subscription = await self._listen(subject, receive, queue)
+        self._listeners[subscription] = listener
+        if self._outages != outages:
+            self._interrupt(listener)
+        try:
+            yield listener
+        finally:
+            del self._listeners[subscription]
+            listener.end()
+            await self._unsubscribe(subscription)
+
+    async def request(
+        self, subject: str, data: bytes, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> BusMessage:
+        self._check_connected()
+        check_message(subject, data, headers, self.client.max_payload)
+        what = f"service {subject!r}"
+        try:
+            with translated(what):
+                reply = await self.client.request(
+                    subject, data, timeout=timeout_s, headers=dict(headers) if headers else None
+                )
+        except Unavailable as error:
+            match error.__cause__:
+                case errors.NoRespondersError():
+                    raise Unavailable(what, "nobody serves it") from error
+                case TimeoutError():
+                    raise Unavailable(what, f"no answer within {timeout_s:g} s") from error
+                case _:
+                    raise
+        return BusMessage(subject, reply.data, reply.headers or {})
+
+    @asynccontextmanager
+    async def serve(self, subject: str, handler: Handler, queue: str = "") -> AsyncGenerator[None]:
+        self._check_connected()
+        check_pattern(subject)
+        serving = Serving(subject, handler, self._serving_limit)
+
+        async def receive(msg: Msg) -> None:
+            async def respond(data: bytes, headers: Mapping[str, str]) -> None:
+                if msg.reply:
+                    await self.publish(msg.reply, data, headers)
+
+            serving.take(BusMessage(msg.subject, msg.data, msg.headers or {}), respond)
+
+        subscription = await self._listen(subject, receive, queue)
+        try:
+            yield
+        finally:
+            await self._unsubscribe(subscription)
+            await serving.close()
+
+    async def enqueue(
+        self, subject: str, data: bytes, message_id: str = "", headers: Mapping[str, str] | None = None
+    ) -> bool:
+        [stored] = await self._store([Outgoing(subject, data, message_id, headers or {})])
+        return not stored.duplicate
+
+    async def publish_event(
+        self, subject: str, data: bytes, event_id: str, headers: Mapping[str, str] | None = None
+    ) -> Stored:
+        """Publish one event to its stream, and wait until it is stored there. `event_id` dedupes.
+
+        Raises:
+            Unavailable: Not confirmed; publish it again.
+        """
+        [stored] = await self._store([Outgoing(subject, data, event_id, headers or {})])
+        return stored
+
+    async def publish_stored(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        """Publish `messages` to their streams in order, and wait until all are stored.
+
+        Raises:
+            Unavailable: Not all were confirmed; publish all again with the same ids.
+        """
+        return await self._store(messages)
+
+    @asynccontextmanager
+    async def consume(
+        self, consumer: str, subject: str, *, ack_wait_s: float = 30.0, limit: int = 256
+    ) -> AsyncGenerator[AsyncIterator[Delivery]]:
+        self._check_connected()
+        check_pattern(subject)
+        pull = PullConsumer(self.client, self.jetstream, consumer, subject, ack_wait_s=ack_wait_s, limit=limit)
+        try:
+            await pull.open()
+            self._consumers.add(pull)
+            yield pull
+        finally:
+            self._consumers.discard(pull)
+            await pull.close()
+
+    async def close(self) -> None:
+        """Say what is still to be said, and leave. Closing twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for consumer in list(self._consumers):
+            await consumer.close()
+        for listener in self._listeners.values():
+            listener.end()
+        await self.client.close()
+
+    async def __aenter__(self) -> "NatsBus":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _connect(self, urls: list[str], name: str, credentials: Path | None, timeout_s: float) -> None:
+        what = f"NATS at {self._url}"
+        try:
+            with translated(what):
+                async with asyncio.timeout(timeout_s):
+                    await self.client.connect(
+                        urls,
+                        name=name,
+                        user_credentials=credentials,
+                        error_cb=self._on_error,
+                        disconnected_cb=self._on_disconnect,
+                        reconnected_cb=self._on_reconnect,
+                        max_reconnect_attempts=-1,
+                        reconnect_time_wait=cast(int, 0.1),
+                        reconnect_to_server_handler=back_off,
+                        ping_interval=PING_INTERVAL_S,
+                        max_outstanding_pings=1,
+                        flush_timeout=FLUSH_TIMEOUT_S,
+                    )
+        except BaseException as error:
+            self._closed = True
+            await self.client.close()
+            reason = self.client.last_error
+            if isinstance(error, Unavailable) and reason is not None:
+                if "authorization" in str(reason).lower():
+                    raise ConfigError(f"{what} does not let us in: {reason}") from error
+                raise Unavailable(what, f"no connection within {timeout_s:g} s: {reason}") from error
+            raise
+
+    async def _listen(self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str) -> Subscription:
+        """Subscribe, and wait until the server knows it; or why not."""
+        with translated(f"subscription {subject!r}"):
+            subscription = await self.client.listen(subject, receive, queue, limit=max(self._listener_limit, _UNREAD))
+            try:
+                await self.client.flush(timeout=cast(int, self._timeout_s))
+            except BaseException:
+                await self._unsubscribe(subscription)
+                raise
+        if any(f'"{subject.lower()}"' in denied for denied in self._denied):
+            await self._unsubscribe(subscription)
+            raise ConfigError(f"NATS at {self._url} does not let us listen to {subject!r}")
+        return subscription
+
+    async def _unsubscribe(self, subscription: Subscription) -> None:
+        # A connection that is closed or draining has nothing to unsubscribe from any more.
+        with suppress(errors.ConnectionClosedError, errors.ConnectionDrainingError, errors.BadSubscriptionError):
+            await subscription.unsubscribe()
+
+    async def _store(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        self._check_connected()
+        for message in messages:
+            check_message(message.subject, message.data, message.all_headers(), self.client.max_payload)
+        return await self.jetstream.store_all(messages)
+
+    def _check_connected(self) -> None:
+        if self._closed:
+            raise Unavailable(f"NATS at {self._url}", "this connection was closed")
+        if not self.client.is_connected:
+            raise Unavailable(f"NATS at {self._url}", "the connection is lost and is being sought")
+
+    async def _on_disconnect(self) -> None:
+        if self._closed:
+            return
+        logger.warning("the connection to NATS at %s is lost", self._url)
+        lost = errors.ConnectionReconnectingError()
+        self.client.fail_requests(lost)
+        self.jetstream.fail_pipelines(lost)
+        self._outages += 1
+        for listener in self._listeners.values():
+            self._interrupt(listener)
+
+    def _interrupt(self, listener: Listener[BusMessage]) -> None:
+        why = "the connection was lost; listen again and read up what was missed"
+        listener.end(Unavailable("the subscription", why))
+
+    async def _on_reconnect(self) -> None:
+        logger.warning("connected to NATS at %s again", self._url)
+        for consumer in self._consumers:
+            consumer.reconnected()
+
+    async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, errors.SlowConsumerError) and error.sub in self._listeners:
+            self._listeners[error.sub].end(
+                Unavailable(
+                    f"subscription {error.subject!r}",
+                    "messages came faster than they could be listened to; listen again",
+                )
+            )
+        if "permissions violation" in str(error).lower():
+            self._denied = [*self._denied[-31:], str(error).lower()]
+        if self.connected:
+            logger.warning("NATS at %s: %s", self._url, error)
+        else:
+            logger.debug("NATS at %s while connecting: %s", self._url, error)
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,0 +1,92 @@
+"""The NATS client with the repairs that a system which never gives up needs.
+
+Each override closes a hole of nats-py 2.16 that a test in `tests/gateways/test_nats_client.py` shows:
+
+* any `-ERR` of the server but two closes the client for good (`_process_err`);
+* an exception while parsing ends the read loop, and the client looks connected for ever (`_read_loop`);
+* so does an answer to a ping whose waiter was cancelled (`_process_pong`);
+* a request under way waits for its whole timeout when the connection is lost (`fail_requests`).
+
+Above that, short pings find a connection that is dead without knowing it: nobody answers them, or nobody
+reads the answers.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from nats import errors
+from nats.aio.client import Client as BaseClient
+from nats.aio.client import Server
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+logger = logging.getLogger("treadle.nats")
+
+PING_INTERVAL_S = 5
+"""Two pings without an answer, and the client connects anew."""
+
+FLUSH_TIMEOUT_S = 5.0
+"""How long a sender waits for a full socket; nats-py's default is for ever, even after the connection is lost."""
+
+_FIRST_DELAY_S = 0.05
+_LONGEST_DELAY_S = 5.0
+
+
+class Client(BaseClient):
+    """nats-py's client, repaired."""
+
+    async def listen(
+        self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str = "", limit: int = 65_536
+    ) -> Subscription:
+        """Subscribe; `receive` must not wait, for it holds up what comes behind. `subscribe`, fully typed."""
+        subscribe: Callable[..., Awaitable[Subscription]] = cast(Any, super()).subscribe
+        return await subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=limit)
+
+    def fail_requests(self, error: Exception) -> None:
+        """End every request that is waiting for an answer with `error`."""
+        waiting: dict[str, asyncio.Future[Msg]] = cast(Any, self)._resp_map
+        for future in list(waiting.values()):
+            if not future.done():
+                future.set_exception(error)
+
+    async def drain_subscription(self, subscription: Subscription) -> None:
+        """Take no more, and wait until what was sent by then has been received."""
+        await cast(Any, subscription).drain()
+
+    async def _process_err(self, err_msg: str) -> None:
+        if "permissions violation" in err_msg.lower():
+            await super()._process_err(err_msg)  # concerns one subject, the connection stays
+            return
+        error = errors.Error(f"nats: {err_msg}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
+    async def _process_pong(self) -> None:
+        waiting: list[asyncio.Future[bool]] = cast(Any, self)._pongs
+        if waiting and waiting[0].done():
+            waiting.pop(0)
+            self._pings_outstanding = 0
+            return
+        await super()._process_pong()
+
+    async def _read_loop(self) -> None:
+        transport = self._transport
+        await super()._read_loop()
+        # A loop that ends while the client counts as connected has died: neither a reconnect nor a close ended it.
+        if self._status == BaseClient.CONNECTED and self._transport is transport:
+            await self._process_op_err(errors.StaleConnectionError())
+
+
+def back_off(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
+    """The next server to try, those that failed least first, and how many seconds to wait before."""
+    server = min(servers, key=lambda server: server.reconnects)
+    return server, delay_s(server.reconnects)
+
+
+def delay_s(failures: int) -> float:
+    """Twice as long after each failure, up to a bound, and never in step with other clients."""
+    longest: float = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2.0 ** min(failures, 16))
+    return longest * random.uniform(0.5, 1.0)

@@ -1,0 +1,69 @@
+"""Lays the JetStream streams that Treadle needs, from the files in `nats/streams/`.
+
+What the files say is what the stream gets; what they leave out (replicas, placement, size limits) is the
+operator's, and stays as it is. The streams of the default namespace have plain names (`SIGNALS`), those of
+another namespace carry it (`SIGNALS-staging`), so that several can share one server.
+"""
+
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+
+from ..events.errors import ConfigError
+from ..events.subjects import DEFAULT_NAMESPACE, Subjects
+from .jetstream import JetStream, JetStreamError
+
+STREAMS: Final = ("signals", "events", "parked")
+
+# What the server cannot change once the stream exists, or only in one direction.
+_FIXED = ("storage", "retention", "deny_delete", "deny_purge")
+
+
+def stream_name(kind: str, subjects: Subjects) -> str:
+    """The name of one of `STREAMS` in the namespace of `subjects`."""
+    plain = kind.upper()
+    return plain if subjects.namespace == DEFAULT_NAMESPACE else f"{plain}-{subjects.namespace}"
+
+
+def definition(kind: str, subjects: Subjects) -> dict[str, Any]:
+    """The configuration of one of `STREAMS`, as JetStream reads it."""
+    text = (files("treadle") / "nats" / "streams" / f"{kind}.json").read_text("utf-8")
+    config: dict[str, Any] = msgspec.json.decode(text.replace("{namespace}", subjects.namespace))
+    return {**config, "name": stream_name(kind, subjects)}
+
+
+async def lay_streams(js: JetStream, subjects: Subjects, *, replicas: int | None = None) -> None:
+    """Create the streams that are missing, and change those that differ; doing it again does nothing.
+
+    Args:
+        replicas: How many servers keep each stream; None leaves it as it is, one for a new stream.
+    Raises:
+        ConfigError: A stream exists and cannot become what it has to be, or another stream has its subjects.
+        Unavailable: The server does not answer, or has no JetStream.
+    """
+    for kind in STREAMS:
+        wanted = definition(kind, subjects)
+        if replicas is not None:
+            wanted["num_replicas"] = replicas
+        await _lay(js, wanted)
+
+
+async def _lay(js: JetStream, wanted: dict[str, Any]) -> None:
+    name = wanted["name"]
+    found = await js.stream_config(name)
+    try:
+        if found is None:
+            await js.call(f"STREAM.CREATE.{name}", wanted)
+            return
+        changed = {key for key, value in wanted.items() if found.get(key, False) != value}
+        for key in _FIXED:
+            if key in changed:
+                raise ConfigError(
+                    f"stream {name!r} has {key} {found.get(key)!r} and needs {wanted[key]!r}, which cannot be changed; "
+                    f"empty it and delete it (nats stream rm {name}), or choose another namespace"
+                )
+        if changed:
+            await js.call(f"STREAM.UPDATE.{name}", {**found, **wanted})
+    except JetStreamError as error:
+        raise ConfigError(f"stream {name!r} cannot be laid: {error.description} (error {error.err_code})") from error

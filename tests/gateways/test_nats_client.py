@@ -1,0 +1,79 @@
+"""The repairs of nats-py: each test fails, or hangs, with the plain client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from nats import errors
+from nats.aio.client import Server
+from waiting import DEADLINE_S, until
+
+from treadle.gateways.nats_client import Client, back_off
+from treadle.gateways.nats_server import EmbeddedServer
+
+
+@pytest.fixture
+async def client(nats_server: EmbeddedServer) -> AsyncIterator[Client]:
+    async def ignore(error: Exception) -> None: ...
+
+    client = Client()
+    await client.connect(nats_server.url, error_cb=ignore, reconnect_to_server_handler=back_off)
+    yield client
+    await client.close()
+
+
+async def reconnected(client: Client, times: int = 1) -> None:
+    await until(lambda: client.stats["reconnects"] >= times and client.is_connected)
+
+
+async def test_a_complaint_of_the_server_does_not_close_the_client_for_good(client: Client) -> None:
+    await cast(Any, client)._send_command(b"NONSENSE\r\n")
+    await cast(Any, client)._flush_pending()
+    await reconnected(client)
+    assert await client.rtt() > 0
+
+
+async def test_a_read_loop_that_dies_is_noticed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("an acknowledgement subject of a new form")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "_process_pong", fail)
+        with pytest.raises(errors.TimeoutError):
+            await client.rtt(timeout=cast(int, 0.2))
+    await reconnected(client)
+    assert await client.rtt() > 0
+
+
+async def test_a_ping_whose_waiter_gave_up_does_not_kill_the_read_loop(client: Client) -> None:
+    flushing = asyncio.create_task(client.flush())
+    await asyncio.sleep(0)  # the ping is under way
+    flushing.cancel()
+    await asyncio.gather(flushing, return_exceptions=True)
+    for _ in range(3):
+        assert await client.rtt() > 0
+    assert client.stats["reconnects"] == 0
+
+
+async def test_requests_under_way_end_when_they_are_failed(client: Client) -> None:
+    async def never(_: object) -> None: ...
+
+    await client.listen("ask", never)
+    asking = asyncio.create_task(client.request("ask", b"", timeout=60))
+    await until(lambda: bool(vars(client)["_resp_map"]))
+    async with asyncio.timeout(DEADLINE_S):
+        client.fail_requests(errors.ConnectionReconnectingError())
+        with pytest.raises(errors.ConnectionReconnectingError):
+            await asking
+
+
+def test_the_pause_before_a_reconnect_grows_to_a_bound() -> None:
+    delays = [back_off([Server(uri=cast(Any, None), reconnects=failures)], {})[1] for failures in range(40)]
+    assert 0 < delays[0] <= 0.05
+    assert all(2.5 <= delay <= 5 for delay in delays[8:])
+
+
+def test_the_server_that_failed_least_is_tried_first() -> None:
+    tired, fresh = (Server(uri=cast(Any, None), reconnects=failures) for failures in (3, 1))
+    assert back_off([tired, fresh], {})[0] is fresh
