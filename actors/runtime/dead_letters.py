@@ -46,7 +46,7 @@ class DeadLetters:
         self.last: deque[DeadLetter] = deque(maxlen=kept)
         self.by_reason: Counter[str] = Counter()
         self._observers: list[DeadLetterObserver] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant for the same reason as the one of `future.py`
 
     @property
     def count(self) -> int:

@@ -86,7 +86,7 @@ class Directory:
         self._names: Counter[str] = Counter()
         self._left: asyncio.Future[None] | None = None
         self._crossing: Counter[str] = Counter()
-        self._crossing_lock = threading.Lock()
+        self._crossing_lock = threading.RLock()  # re-entrant for the same reason as the one of `future.py`
         self._sealed = False
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -225,36 +225,35 @@ class Directory:
     def cross(self, address: str, envelope: Envelope) -> None:
         """Bring a message from another thread to the loop; `MailboxFull` when too many wait there and on the way."""
         self._demand_loop()
+        if not self._set_out(address, envelope):
+            self.dead_letters.add(address, envelope, "system closed")
+
+    def _set_out(self, address: str, envelope: Envelope) -> bool:
+        """Count a message and send it over; `False` when nobody is there any more to take it."""
         with self._crossing_lock:
-            if self._sealed:
-                self.dead_letters.add(address, envelope, "system closed")
-                return
-            on_the_way = self._crossing[address]
+            if self._sealed or self.loop.is_closed():
+                return False
             cell = self._cells.get(address)
             kind = cell.kind if cell is not None else self._kind_of(address) or self._defaults
             waiting = cell.waiting if cell is not None else 0
-            if on_the_way + waiting >= kind.capacity and not is_stop(envelope):
+            if self._crossing[address] + waiting >= kind.capacity and not is_stop(envelope):
                 raise MailboxFull(address, kind.capacity)
-            self._crossing[address] += 1
+            # Under the lock: once `seal` has it, nothing more sets out.
             try:
-                # Under the lock: once `seal` has it, nothing more sets out.
                 self.loop.call_soon_threadsafe(self._arrive, address, envelope)
-                return
-            except RuntimeError:  # the loop is closed
-                self._crossed(address)
-        self.dead_letters.add(address, envelope, "loop closed")
+            except RuntimeError:  # closed in this moment
+                return False
+            self._crossing[address] += 1
+            return True
 
     def _arrive(self, address: str, envelope: Envelope) -> None:
         with self._crossing_lock:
-            self._crossed(address)
+            self._crossing[address] -= 1
+            if not self._crossing[address]:
+                del self._crossing[address]
         cell = self._cells.get(address) or self._wake(address, envelope)
         if cell is not None:
             cell.accept(envelope)
-
-    def _crossed(self, address: str) -> None:
-        self._crossing[address] -= 1
-        if not self._crossing[address]:
-            del self._crossing[address]
 
     def _wake(self, address: str, envelope: Envelope) -> Cell | None:
         """Start the actor of an address that has none; without one the message is buried."""

@@ -28,8 +28,8 @@ ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, Tra
 Waiter: TypeAlias = "asyncio.Future[None] | Callable[[], object]"
 
 # Guards the change from waiting to done, for all replies: it is held for a few instructions, and one lock costs no
-# memory per ask.
-_settling = threading.Lock()
+# memory per ask. Re-entrant, since the garbage collector may close a coroutine anywhere, and its `finally` may answer.
+_settling = threading.RLock()
 
 
 class AskTimeout(TreadleError, pykka.Timeout, TimeoutError):

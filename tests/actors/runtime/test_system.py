@@ -9,7 +9,7 @@ import pykka
 import pytest
 
 from treadle.actors import runtime
-from treadle.actors.runtime import ActorDead, ActorSystem, CoroutineActor, StillRunning
+from treadle.actors.runtime import ActorDead, ActorSystem, CoroutineActor, Ref, Reply, StillRunning
 from treadle.events.errors import ConfigError
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
@@ -197,6 +197,32 @@ def test_a_loop_that_ends_without_closing_answers_those_who_wait() -> None:
     asyncio.run(forgetful())
     with pytest.raises(ActorDead, match="cancelled"):
         asked[0].get(timeout=0)
+
+
+def test_a_thread_that_asks_a_closed_loop_is_told_at_once() -> None:
+    refs: list[Ref] = []
+
+    async def forgetful() -> None:
+        system = await ActorSystem().__aenter__()
+        refs.append(system.spawn(Echo))
+
+    asyncio.run(forgetful())
+    asked: list[Reply[Any]] = []
+    thread = threading.Thread(target=lambda: asked.append(refs[0].ask("x")))
+    thread.start()
+    thread.join()
+    with pytest.raises(ActorDead, match="closed"):
+        asked[0].get(timeout=0)
+
+
+async def test_a_message_on_its_way_when_the_system_closes_is_answered() -> None:
+    asked: list[Reply[Any]] = []
+    async with ActorSystem() as system:
+        ref = system.spawn(Echo)
+        thread = threading.Thread(target=lambda: asked.append(ref.ask("x")))
+        thread.start()
+        thread.join()
+    assert asked[0].done()
 
 
 def test_the_public_names_are_these() -> None:
