@@ -94,7 +94,7 @@ class MemoryRecorder(ApplicationRecorder):
                 last[stream] = event.originator_version
             first = self._last + 1
             self.insert_rows([(str(e.originator_id), e.originator_version, e.topic, e.state) for e in stored_events])
-            return range(first, self._last + 1)
+            return list(range(first, self._last + 1))
 
     def select_events(
         self,

@@ -127,7 +127,7 @@ class JournalRecorder(SQLiteApplicationRecorder):
         first = last_position(c.sqlite_cursor) + 1
         rows = [(str(s.originator_id), s.originator_version, s.topic, s.state) for s in stored_events]
         insert_rows(c.sqlite_cursor, first, rows)
-        return range(first, first + len(rows))
+        return list(range(first, first + len(rows)))
 
 
 def last_position(cursor: sqlite3.Cursor | sqlite3.Connection) -> int:
