@@ -5,6 +5,7 @@ Each override closes a hole of nats-py 2.16 that a test in `tests/gateways/test_
 * any `-ERR` of the server but two closes the client for good (`_process_err`);
 * an exception while parsing ends the read loop, and the client looks connected for ever (`_read_loop`);
 * so does an answer to a ping whose waiter was cancelled (`_process_pong`);
+* a ping overtakes what was written before it, so that `flush` proves nothing (`_send_ping`);
 * a request under way waits for its whole timeout when the connection is lost (`fail_requests`).
 
 Above that, short pings find a connection that is dead without knowing it: nobody answers them, or nobody
@@ -31,6 +32,7 @@ PING_INTERVAL_S = 5
 FLUSH_TIMEOUT_S = 5.0
 """How long a sender waits for a full socket; nats-py's default is for ever, even after the connection is lost."""
 
+_PING = b"PING\r\n"
 _FIRST_DELAY_S = 0.05
 _LONGEST_DELAY_S = 5.0
 
@@ -46,11 +48,14 @@ class Client(BaseClient):
         return await subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=limit)
 
     def fail_requests(self, error: Exception) -> None:
-        """End every request that is waiting for an answer with `error`."""
+        """The connection is lost: end every request that is waiting for an answer with `error`."""
         waiting: dict[str, asyncio.Future[Msg]] = cast(Any, self)._resp_map
         for future in list(waiting.values()):
             if not future.done():
                 future.set_exception(error)
+        # Their answers would be taken for those of the pings on the next connection.
+        self._pending_data_size -= len(_PING) * self._pending.count(_PING)
+        self._pending = [command for command in self._pending if command != _PING]
 
     async def drain_subscription(self, subscription: Subscription) -> None:
         """Take no more, and wait until what was sent by then has been received."""
@@ -63,6 +68,12 @@ class Client(BaseClient):
         error = errors.Error(f"nats: {err_msg}")
         await self._error_cb(error)
         await self._process_op_err(error)
+
+    async def _send_ping(self, future: "asyncio.Future[bool] | None" = None) -> None:
+        waiting: list[asyncio.Future[bool]] = cast(Any, self)._pongs
+        waiting.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(_PING)
+        await self._flush_pending()
 
     async def _process_pong(self) -> None:
         waiting: list[asyncio.Future[bool]] = cast(Any, self)._pongs

