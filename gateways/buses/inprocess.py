@@ -58,7 +58,7 @@ class InProcessBus:
         self._turns: dict[str, int] = {}
         self._listeners: set[Listener[BusMessage]] = set()
         self._queues = [
-            _Queue(f"{namespace}.{kind}.>", queue_limit, duplicate_window_s) for kind in ("signal", "parked")
+            _Queue(f"{namespace}.{kind}.", queue_limit, duplicate_window_s) for kind in ("signal", "parked")
         ]
         self._closed = False
 
@@ -177,7 +177,7 @@ class InProcessBus:
         return bool(parties)
 
     def _queue_of(self, subject: str) -> "_Queue | None":
-        return next((queue for queue in self._queues if matches(queue.pattern, subject)), None)
+        return next((queue for queue in self._queues if subject.startswith(queue.prefix)), None)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -198,8 +198,9 @@ class _Stored(NamedTuple):
 class _Queue:
     """Messages that wait to be acknowledged, as a JetStream stream with work queue retention keeps them."""
 
-    def __init__(self, pattern: str, limit: int, window_s: float) -> None:
-        self.pattern = pattern
+    def __init__(self, prefix: str, limit: int, window_s: float) -> None:
+        self.prefix = prefix
+        self.pattern = f"{prefix}>"
         self._limit = limit
         self._window_s = window_s
         self._last = 0
