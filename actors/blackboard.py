@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ..events.blackboard import SNAPSHOT, Blackboard, Posted, evolve, post
 from .entity import Fold
+from .host import Host
 from .partition import PartitionActor
 from .services import Services
 
@@ -43,3 +44,17 @@ class BlackboardActor(PartitionActor[Blackboard]):
                     if (not kind or entry.kind == kind) and (not author or entry.author == author)
                 ]
                 return found[-limit:]
+
+
+class Blackboards:
+    """`BlackboardPort` by asking the boards' actors."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def post(self, board: str, entry: Posted) -> None:
+        await self._host.blackboard(board).ask(PostEntry(entry))
+
+    async def read(self, board: str, limit: int = 100, kind: str = "", author: str = "") -> list[Posted]:
+        found: list[Posted] = await self._host.blackboard(board).ask(ReadEntries(limit, kind, author))
+        return found

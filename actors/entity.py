@@ -75,6 +75,11 @@ class Entity(Generic[S]):
         waiting = sum(not pending.done for pending in self._pending)
         return f"<Entity {self.stream} v{self.head.version}, {waiting} pending>"
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the state is known to be the journal's, apart from what waits for the disk."""
+        return not self._stale and not self._deciding.locked() and not self._loading.locked()
+
     async def load(self) -> None:
         """Read the stream: the snapshot if there is one, then what follows it. Forgets what was not stored."""
         async with self._loading:

@@ -113,3 +113,13 @@ class MemoryPartitions:
 
     async def assert_fact(self, user_id: str, fact: FactAsserted) -> None:
         await self._host.memory(user_id).ask(AssertFact(fact))
+
+    async def retract_fact(self, user_id: str, fact_id: str, reason: str) -> None:
+        await self._host.memory(user_id).ask(RetractFact(fact_id, reason))
+
+    async def update_block(self, user_id: str, name: str, content: str) -> None:
+        await self._host.memory(user_id).ask(UpdateBlock(name, content))
+
+    async def state(self, user_id: str) -> Memory:
+        found: Memory = await self._host.memory(user_id).ask(AskMemory())
+        return found

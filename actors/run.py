@@ -69,7 +69,7 @@ from .entity import Entity, Fold
 from .feed import Batch, Feed
 from .model import ModelCallFailed, ModelChunk, collect, text_of
 from .result import RunResult, result_of
-from .services import Services
+from .services import Services, enter_services
 from .spec import AgentSpec, ApprovalQuestion
 from .steps import Steps, digest_of
 from .tool import BadArguments, Tool, Unrecordable, recordable
@@ -305,6 +305,7 @@ class RunActivation:
     async def _closing(self) -> Closing:
         """Run the strategy; what it came to."""
         set_run_context(self._context())
+        enter_services(self.services)
         state = self.state
         try:
             async with self._deadline.guard() if self._deadline.limit_s is not None else nullcontext():

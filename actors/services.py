@@ -1,14 +1,17 @@
 """What actors need of the world around them: ports, handed in by the composition root (`gateways/node.py`)."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import Protocol
 
 from msgspec import Struct
 
+from ..events.blackboard import Posted
 from ..events.budget import Limits
 from ..events.journal import Journal
-from ..events.memory import EpisodeRemembered, FactAsserted
+from ..events.memory import EpisodeRemembered, FactAsserted, Memory
 from ..events.message import Usage
+from ..events.worker import TaskAccepted, TaskEnded
 from .clock import Clock
 from .model import ModelChunk
 from .threads import ToolThreads
@@ -31,6 +34,11 @@ class MemoryPort(Protocol):
         ...
 
     async def assert_fact(self, user_id: str, fact: FactAsserted) -> None: ...
+    async def retract_fact(self, user_id: str, fact_id: str, reason: str) -> None: ...
+    async def update_block(self, user_id: str, name: str, content: str) -> None: ...
+    async def state(self, user_id: str) -> Memory:
+        """The partition's state, to be read only."""
+        ...
 
 
 Scopes = Sequence[tuple[str, Limits]]
@@ -53,8 +61,50 @@ class BudgetPort(Protocol):
     async def spend_time(self, scopes: Scopes, run_id: str, seconds: float) -> None: ...
 
 
+class WorkPort(Protocol):
+    """Workers, here or elsewhere."""
+
+    async def delegate(self, worker: str, task: TaskAccepted) -> TaskEnded:
+        """Have a worker do a task; one that was done before is answered again.
+
+        Raises:
+            Unavailable: Nobody serves that worker.
+        """
+        ...
+
+
+class BlackboardPort(Protocol):
+    """Blackboards, as tools use them."""
+
+    async def post(self, board: str, entry: Posted) -> None:
+        """Durable when it returns; posting an entry twice posts it once."""
+        ...
+
+    async def read(self, board: str, limit: int, kind: str, author: str) -> list[Posted]: ...
+
+
 Live = Callable[[str, str, ModelChunk], Awaitable[None]]
 """Tells the chunk of a user's run to whoever watches from elsewhere."""
+
+
+_current: ContextVar["Services"] = ContextVar("treadle_services")
+
+
+def current_services() -> "Services":
+    """The ports of the system that runs this tool.
+
+    Raises:
+        LookupError: This code does not run inside a run.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise LookupError("this works inside a tool that a run called, and there is none here") from None
+
+
+def enter_services(services: "Services") -> None:
+    """Make `services` those of the run that this task drives."""
+    _current.set(services)
 
 
 class Services(Struct, kw_only=True):
@@ -65,4 +115,6 @@ class Services(Struct, kw_only=True):
     threads: ToolThreads
     memory: MemoryPort | None = None
     budget: BudgetPort | None = None
+    work: WorkPort | None = None
+    blackboard: BlackboardPort | None = None
     live: Live | None = None

@@ -130,7 +130,12 @@ class SessionActor(CoroutineActor):
 
     async def _signal(self, message: SignalSession) -> RunResult | None:
         signal = message.signal
-        taken = await self._entity.commit(lambda state: receive_signal(signal, state))
+        if message.answer_when == "ended" and not self._conversing and self._state.open is None and self._entity.fresh:
+            # It is run at once: its own event waits for the disk together with the beginning of its run.
+            taken = receive_signal(signal, self._state)
+            self._entity.record(taken)
+        else:
+            taken = await self._entity.commit(lambda state: receive_signal(signal, state))
         if message.answer_when == "taken":
             self._converse()
             return None

@@ -116,6 +116,20 @@ class JetStream:
             raise
         return config
 
+    async def last_headers(self, stream: str, subject: str) -> Mapping[str, str]:
+        """The headers of the newest message under `subject`; none when there is no message."""
+        what = f"newest message of {subject!r}"
+        request = msgspec.json.encode({"last_by_subj": subject})
+        with translated(what):
+            reply = await self._client.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=self.timeout_s)
+        headers = reply.headers or {}
+        status = headers.get("Status", "")
+        if status == "404":
+            return {}
+        if status:
+            raise JetStreamError(what, int(status), 0, headers.get("Description", ""))
+        return headers
+
     async def make_consumer(self, stream: str, config: Mapping[str, Any], action: str) -> None:
         """Create a consumer (`action` "create": an equal one may exist) or "update" it."""
         name, subject = config["durable_name"], config["filter_subject"]

@@ -7,7 +7,7 @@ makes a small one for itself (`embedded`), `System` a whole one.
 import logging
 from collections.abc import AsyncIterator
 
-from ..actors.blackboard import BlackboardActor
+from ..actors.blackboard import BlackboardActor, Blackboards
 from ..actors.budget import BudgetActor, Budgets
 from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..actors.host import Host
@@ -21,6 +21,7 @@ from ..actors.threads import ToolThreads
 from ..actors.worker import WorkerActor
 from ..events.journal import Journal
 from ..events.run import CLOSING_TAGS, run_stream
+from .delegation import Delegations
 from .run_event import Event, of_recorded
 
 IDLE_TIMEOUT_S = 120.0
@@ -52,6 +53,8 @@ class Node:
         self.host = Host(self.system, self.services)
         self.services.memory = MemoryPartitions(self.host)
         self.services.budget = Budgets(self.host)
+        self.services.blackboard = Blackboards(self.host)
+        self.services.work = Delegations(self.host)
         host, services = self.host, self.services
         factories: dict[str, Factory] = {
             "run": lambda address: RunActor(host, address.removeprefix("run-")),
@@ -69,13 +72,17 @@ class Node:
         await self.system.__aenter__()
         self._open = True
 
+    async def stop_actors(self) -> None:
+        """Suspend what runs, and stop every actor; nothing new is recorded afterwards."""
+        await self.system.close()
+
     async def close(self) -> None:
         """Suspend what runs and let go of everything; nothing is left, no task and no thread."""
         if not self._open:
             return
         self._open = False
         try:
-            await self.system.close()
+            await self.stop_actors()
         finally:
             abandoned = self.threads.close()
             if abandoned:

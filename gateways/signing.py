@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
-def _missing(exc: ImportError) -> ConfigError:
-    error = ConfigError("signing the audit needs the package 'cryptography': pip install treadle[signing]")
-    error.__cause__ = exc
-    return error
+_MISSING = "signing the audit needs the package 'cryptography': pip install treadle[signing]"
 
 
 class Ed25519Signer:
@@ -38,6 +35,19 @@ class Ed25519Signer:
         return f"<Ed25519Signer {self.public_key[:16]}…>"
 
     @classmethod
+    def generate(cls) -> "Ed25519Signer":
+        """A signer with a new key that is kept nowhere.
+
+        Raises:
+            ConfigError: `cryptography` is not installed.
+        """
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        except ImportError as exc:
+            raise ConfigError(_MISSING) from exc
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
     def open(cls, path: str | Path) -> "Ed25519Signer":
         """The signer whose key is in `path` (PKCS #8, PEM).
 
@@ -49,7 +59,7 @@ class Ed25519Signer:
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
             from cryptography.hazmat.primitives.serialization import load_pem_private_key
         except ImportError as exc:
-            raise _missing(exc) from exc
+            raise ConfigError(_MISSING) from exc
         path = Path(path)
         try:
             if not path.exists():
@@ -81,7 +91,7 @@ def check_signature(public_key: str, message: bytes, signature: bytes) -> bool:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError as exc:
-        raise _missing(exc) from exc
+        raise ConfigError(_MISSING) from exc
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(signature, message)
     except (InvalidSignature, ValueError):

@@ -1,0 +1,148 @@
+"""Agents declared in a TOML file:
+
+    [agents.desk]
+    instructions = "You keep watch."
+    model = "echo"                              # or "module:object"
+    tools = ["oncall.tools:disk_usage"]         # "module:object" each; a list or a function that returns one is fine
+    delegates = ["prober"]                      # other agents, as tools
+    blackboards = ["ops"]
+    memory = true
+    max_turns = 20
+    budget = { max_tokens = 100_000 }
+
+The file's directory is searched for modules, after the usual places.
+"""
+
+import difflib
+import importlib
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from ..events.budget import Limits
+from ..events.errors import ConfigError
+from .agent import Agent
+from .blackboard import Blackboard
+from .delegation import delegate
+from .memory import Memory
+
+_KEYS = {
+    "name": str,
+    "instructions": str,
+    "model": str,
+    "tools": list,
+    "delegates": list,
+    "blackboards": list,
+    "memory": bool,
+    "runtime": str,
+    "strategy": str,
+    "approvals": str,
+    "max_turns": int,
+    "timeout_s": (int, float),
+    "model_timeout_s": (int, float),
+    "budget": dict,
+    "budget_per_user": dict,
+    "options": dict,
+}
+
+
+def read_agents(path: Path) -> dict[str, Agent]:
+    """The agents of a TOML file by name.
+
+    Raises:
+        ConfigError: The file, a key or a reference is wrong; the message names it, and what was meant perhaps.
+    """
+    try:
+        with path.open("rb") as file:
+            config = tomllib.load(file)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror or exc}") from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{path} is no TOML: {exc}") from exc
+    declared = config.get("agents")
+    if not isinstance(declared, dict) or not declared:
+        raise ConfigError(f"{path} declares no agents; write [agents.<name>] with a model")
+    unknown = set(config) - {"agents"}
+    if unknown:
+        raise ConfigError(f"{path}: unknown table {sorted(unknown)[0]!r}; agents stand in [agents.<name>]")
+    directory = str(path.resolve().parent)
+    if directory not in sys.path:
+        sys.path.append(directory)
+    agents: dict[str, Agent] = {}
+    for name, table in cast("dict[str, Any]", declared).items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: agents.{name} is no table; write [agents.{name}]")
+        entries = cast("dict[str, Any]", table)
+        agents[name] = agent_of({"name": name, **entries}, f"{path}: agents.{name}")
+    return agents
+
+
+def agent_of(config: dict[str, Any], where: str) -> Agent:
+    """An agent of the keys above."""
+    for key, value in config.items():
+        wanted = _KEYS.get(key)
+        if wanted is None:
+            close = difflib.get_close_matches(key, _KEYS, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_KEYS)}"
+            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            raise ConfigError(f"{where}: {key} = {value!r} is of the wrong type")
+    given = dict(config)
+    tools: list[Any] = [tool for reference in given.pop("tools", []) for tool in _tools(reference, where)]
+    tools += [delegate(name) for name in given.pop("delegates", [])]
+    tools += [tool for name in given.pop("blackboards", []) for tool in Blackboard(name).tools()]
+    if given.get("memory"):
+        tools += Memory.tools()
+    model = given.pop("model", None)
+    if isinstance(model, str) and ":" in model:
+        model = load(model, where)
+        model = model() if isinstance(model, type) else model
+    for key in ("budget", "budget_per_user"):
+        if key in given:
+            given[key] = _limits(given[key], f"{where}.{key}")
+    if "approvals" in given:
+        given["approval_handler"] = given.pop("approvals")
+    return Agent(given.pop("instructions", ""), model=model, tools=tools, **given)
+
+
+def load(reference: str, where: str) -> Any:
+    """The object that `module:object` names.
+
+    Raises:
+        ConfigError: There is no such module or object.
+    """
+    module_name, colon, path = reference.partition(":")
+    if not colon or not module_name or not path:
+        raise ConfigError(f"{where}: {reference!r} is no module:object")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as exc:
+        raise ConfigError(f"{where}: {reference!r} cannot be imported: {exc}") from exc
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ConfigError(f"{where}: {reference!r}: module {module_name!r} has no {part!r}") from None
+    return found
+
+
+def _tools(reference: Any, where: str) -> Iterable[Any]:
+    if not isinstance(reference, str):
+        raise ConfigError(f'{where}: a tool is given as "module:object", not {reference!r}')
+    found = load(reference, where)
+    return cast("Iterable[Any]", found) if isinstance(found, list | tuple) else [found]
+
+
+def _limits(table: Mapping[str, Any], where: str) -> Limits:
+    known = Limits.__struct_fields__
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
+    try:
+        return msgspec.convert(table, Limits)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"{where}: {exc}") from exc

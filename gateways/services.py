@@ -1,0 +1,231 @@
+"""What a system can be asked over the bus: run, history, approve, cancel. JSON in, JSON out; see `docs/nats.md`.
+
+On NATS these are the endpoints of one micro service, so that any client can discover them; without NATS they are
+served on the in-process bus under the same subjects.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType]
+from nats.micro.request import Request
+from nats.micro.service import EndpointConfig, ServiceConfig
+
+from ..actors.context import RunContext
+from ..actors.run import RunRequest, history_of
+from ..actors.run_actor import ApproveCall, EndRun, StartRun
+from ..actors.session_messages import Prompt
+from ..actors.worker import Delegate
+from ..events.bus import Bus, BusMessage
+from ..events.errors import Refused, TreadleError, Undecodable
+from ..events.run import RunCancelled
+from ..events.subjects import Subjects
+from ..events.worker import TaskAccepted
+from .buses.nats import NatsBus
+from .node import Node
+
+VERSION = "1.0.0"
+PAGE_BYTES = 700 * 1024
+"""How large a page of history may get: a message of NATS has a megabyte at most."""
+
+POLL_S = 20.0
+"""How long a worker lets its asker wait before it says that the task still goes on."""
+
+_log = logging.getLogger("treadle.services")
+
+
+class AskRun(Struct, frozen=True, forbid_unknown_fields=True):
+    """Run a prompt. Answers `{"run_id", "session_id"}` when the run has begun, or its result if `wait`."""
+
+    agent: str
+    prompt: str
+    user_id: str = ""
+    session_id: str = ""
+    metadata: dict[str, Any] = {}
+    wait: bool = False
+
+
+class AskHistory(Struct, frozen=True, forbid_unknown_fields=True):
+    """Events of a run or any stream above version `after`. Answers `{"events", "head", "more"}`."""
+
+    run_id: str = ""
+    stream: str = ""
+    after: int = 0
+    limit: int = 500
+
+
+class AskApprove(Struct, frozen=True, forbid_unknown_fields=True):
+    """Answer a call that waits for approval. Answers `{"call_id", "allowed"}` when that is on disk."""
+
+    call_id: str
+    allowed: bool
+    run_id: str = ""
+    by: str = ""
+    note: str = ""
+
+
+class AskCancel(Struct, frozen=True, forbid_unknown_fields=True):
+    """Stop a run. Answers with its result when it is closed."""
+
+    run_id: str
+    reason: str = "cancelled"
+    by: str = ""
+
+
+class Services:
+    """The services of one node."""
+
+    def __init__(self, node: Node, bus: Bus, subjects: Subjects) -> None:
+        self._node = node
+        self._bus = bus
+        self._subjects = subjects
+        self._stack = AsyncExitStack()
+        self._running: set[asyncio.Future[Any]] = set()
+
+    async def start(self) -> None:
+        kinds = {"run": self.run, "history": self.history, "approve": self.approve, "cancel": self.cancel}
+        if isinstance(self._bus, NatsBus):
+            await self._add_micro_service(self._bus, kinds)
+        else:
+            for kind, answer in kinds.items():
+                await self._stack.enter_async_context(
+                    self._bus.serve(self._subjects.ask(kind), _unwrapped(answer), queue="treadle")
+                )
+
+    async def serve_worker(self, name: str) -> None:
+        """Take tasks that runs of other processes delegate to the agent `name`."""
+        await self._stack.enter_async_context(
+            self._bus.serve(self._subjects.works(name), self._work(name), queue=f"worker-{name}")
+        )
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        running = tuple(self._running)
+        for each in running:
+            each.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _add_micro_service(self, bus: NatsBus, kinds: Mapping[str, Callable[[bytes], Awaitable[Any]]]) -> None:
+        service = await add_service(
+            bus.client,
+            ServiceConfig(
+                name="treadle",
+                version=VERSION,
+                description="Runs of agents: start, read, approve, cancel",
+                metadata={"namespace": self._subjects.namespace, "owner": self._node.journal.owner},
+            ),
+        )
+        self._stack.push_async_callback(service.stop)
+        for kind, answer in kinds.items():
+            config = EndpointConfig(name=kind, subject=self._subjects.ask(kind), handler=self._responding(answer))
+            await service.add_endpoint(config)
+
+    def _responding(self, answer: Callable[[bytes], Awaitable[Any]]) -> Callable[[Request], Awaitable[None]]:
+        """Answer each request in a task of its own: an endpoint of nats-py hands out one request after the other."""
+
+        async def respond(request: Request) -> None:
+            responding = asyncio.create_task(_respond(request, answer))
+            self._running.add(responding)
+            responding.add_done_callback(self._running.discard)
+
+        return respond
+
+    # --- the kinds ---
+
+    async def run(self, data: bytes) -> Any:
+        asked = _decoded(data, AskRun)
+        host = self._node.host
+        spec = host.agent(asked.agent)
+        run_id = self._node.clock.new_id()
+        context = RunContext(user_id=asked.user_id, session_id=asked.session_id, metadata=asked.metadata)
+        if asked.session_id:
+            prompt = Prompt(spec=spec, prompt=asked.prompt, run_id=run_id, context=context)
+            asking = host.session(asked.user_id, asked.agent, asked.session_id).ask(prompt)
+        else:
+            request = RunRequest(run_id=run_id, prompt=asked.prompt, user_id=asked.user_id, context=context)
+            asking = host.run(run_id).ask(StartRun(spec, request))
+        running = asyncio.ensure_future(asking)
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        if asked.wait:
+            return await asyncio.shield(running)
+        return {"run_id": run_id, "session_id": asked.session_id or run_id}
+
+    def _ended(self, running: "asyncio.Future[Any]") -> None:
+        self._running.discard(running)
+        if not running.cancelled() and running.exception() is not None:
+            _log.warning("a run that was asked for over the bus ended with %s", running.exception())
+
+    async def history(self, data: bytes) -> Any:
+        asked = _decoded(data, AskHistory)
+        if bool(asked.run_id) == bool(asked.stream):
+            raise Undecodable("history wants run_id or stream, one of them")
+        stream = asked.stream or f"run-{asked.run_id}"
+        limit = max(1, min(asked.limit, 1000))
+        head = await self._node.journal.head(stream)
+        events: list[msgspec.Raw] = []
+        size, last = 0, asked.after
+        for recorded in await self._node.journal.read(stream, asked.after, limit):
+            size += len(recorded.stored)
+            if events and size > PAGE_BYTES:
+                break
+            events.append(msgspec.Raw(recorded.stored))
+            last = recorded.version
+        return {"stream": stream, "events": events, "head": head.version, "more": last < head.version}
+
+    async def approve(self, data: bytes) -> Any:
+        asked = _decoded(data, AskApprove)
+        run_id = asked.run_id or asked.call_id.rsplit("_", 2)[0]
+        await self._node.host.run(run_id).ask(ApproveCall(asked.call_id, asked.allowed, asked.by, asked.note))
+        return {"call_id": asked.call_id, "allowed": asked.allowed}
+
+    async def cancel(self, data: bytes) -> Any:
+        asked = _decoded(data, AskCancel)
+        await history_of(self._node.journal, asked.run_id)
+        return await self._node.host.run(asked.run_id).ask(EndRun(RunCancelled(reason=asked.reason, by=asked.by)))
+
+    def _work(self, name: str) -> Callable[[BusMessage], Awaitable[bytes]]:
+        async def work(message: BusMessage) -> bytes:
+            task = _decoded(message.data, TaskAccepted)
+            asking = asyncio.ensure_future(self._node.host.worker(name).ask(Delegate(task)))
+            done, _ = await asyncio.wait((asking,), timeout=POLL_S)
+            if done:
+                return msgspec.json.encode(asking.result())
+            asking.cancel()
+            return b'{"task_id":%b,"state":"running"}' % msgspec.json.encode(task.task_id)
+
+        return work
+
+
+def _decoded(data: bytes, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except msgspec.MsgspecError as exc:
+        raise Undecodable(f"the request is no {kind.__name__}: {exc}; see docs/nats.md") from exc
+
+
+async def _respond(request: Request, answer: Callable[[bytes], Awaitable[Any]]) -> None:
+    """The answer, or an error as the services API has them."""
+    try:
+        reply = msgspec.json.encode(await answer(request.data))
+    except TreadleError as exc:
+        code = "400" if isinstance(exc, Undecodable) else "409" if isinstance(exc, Refused) else "503"
+        await request.respond_error(code, f"{type(exc).__name__}: {' '.join(str(exc).split())}")
+    except Exception as exc:
+        _log.exception("request on %s failed", request.subject)
+        await request.respond_error("500", f"{type(exc).__name__}: {' '.join(str(exc).split())}")
+    else:
+        await request.respond(reply)
+
+
+def _unwrapped(answer: Callable[[bytes], Awaitable[Any]]) -> Callable[[BusMessage], Awaitable[bytes]]:
+    async def respond(message: BusMessage) -> bytes:
+        return msgspec.json.encode(await answer(message.data))
+
+    return respond

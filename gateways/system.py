@@ -1,0 +1,290 @@
+"""`System`: agents hosted over a journal, reachable over a bus, looked at through projections."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from ..actors.run_actor import ContinueRun
+from ..actors.session_messages import ResumeSession
+from ..events.bus import Bus
+from ..events.errors import ConfigError, Fenced, TreadleError
+from ..events.journal import Journal
+from ..events.signal import RuntimeSignal
+from ..events.subjects import DEFAULT_NAMESPACE, Subjects
+from ..projections import Projections
+from .agent import Agent
+from .buses.inprocess import InProcessBus
+from .buses.nats import NatsBus
+from .delegation import Delegations
+from .journals import open_journal
+from .nats_server import EmbeddedServer
+from .nats_streams import lay_streams
+from .node import Node
+from .read_models import open_read_models
+from .relay import Relay, publish_chunk
+from .run_event import Event
+from .services import Services
+from .signals import Signals
+
+_log = logging.getLogger("treadle")
+
+
+class Status(Struct, frozen=True):
+    """A look at a running system, in numbers.
+
+    Attributes:
+        journal_position: The newest event.
+        relay_lag: Events that the broker has not been told; 0 without NATS.
+        projection_lag: Events that the slowest projection has not folded.
+        signals_running, signals_done, signals_parked: Since the start.
+    """
+
+    owner: str
+    journal: str
+    journal_position: int
+    nats: str
+    nats_connected: bool
+    relay_lag: int
+    projection_lag: int
+    actors: int
+    signals_running: int
+    signals_done: int
+    signals_parked: int
+
+
+class System:
+    """A system, running while its context is open.
+
+        async with System(journal="sqlite:./events.db", nats="embedded") as system:
+            system.host(agent, name="support")
+            await system.serve()
+
+    Args:
+        journal: `"memory"`, `"sqlite:PATH"`, or an open journal, which stays yours to close.
+        nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it.
+        namespace: The first token of all subjects.
+        directory: Where the embedded server keeps its streams.
+        nats_port, monitor_port: Of the embedded server; 0 takes free ones.
+        projections: Keep the read models up to date here; False leaves that to another process.
+        resume: Continue, on `start_hosting`, the runs that a former process left open.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: str | Journal = "memory",
+        nats: str | None = None,
+        namespace: str = DEFAULT_NAMESPACE,
+        directory: str | Path = ".treadle",
+        nats_port: int = 0,
+        monitor_port: int = 0,
+        projections: bool = True,
+        resume: bool = True,
+    ) -> None:
+        self.subjects = Subjects(namespace)
+        self._journal_spec = journal
+        self._nats = nats
+        self._directory = Path(directory)
+        self._ports = nats_port, monitor_port
+        self._with_projections = projections
+        self._resume = resume
+        self._stack = AsyncExitStack()
+        self._node: Node | None = None
+        self._projections: Projections | None = None
+        self._resuming: set[asyncio.Task[Any]] = set()
+        self._serving = False
+        self.server: EmbeddedServer | None = None
+        self.bus: Bus = InProcessBus(namespace=namespace)
+        self.relay: Relay | None = None
+        self.signals: Signals | None = None
+        self.services: Services | None = None
+
+    def __repr__(self) -> str:
+        if self._node is None:
+            return f"<System {self.subjects.namespace} closed>"
+        agents = ", ".join(spec.name for spec in self._node.host) or "no agents"
+        return f"<System {self.subjects.namespace} open: {agents}>"
+
+    @property
+    def node(self) -> Node:
+        if self._node is None:
+            raise ConfigError("the system is not open; use it inside `async with System(…) as system:`")
+        return self._node
+
+    @property
+    def journal(self) -> Journal:
+        return self.node.journal
+
+    @property
+    def projections(self) -> Projections:
+        """The read models: `.runs`, `.facts`, `.audit`, `.budget`, `.blackboards`."""
+        if self._projections is None:
+            raise ConfigError("this system keeps no projections; open it with projections=True")
+        return self._projections
+
+    # --- opening and closing ---
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _open(self) -> None:
+        spec = self._journal_spec
+        journal = await open_journal(spec) if isinstance(spec, str) else spec
+        node = Node(journal, owns_journal=isinstance(spec, str))
+        await node.start()
+        self._node = node
+        self._stack.push_async_callback(node.close)
+        if self._with_projections:
+            views, kept = open_read_models(spec if isinstance(spec, str) else "memory")
+            self._stack.push_async_callback(views.close)
+            self._projections = Projections(journal, views, kept)
+            await self._stack.enter_async_context(self._projections)
+        if self._nats is not None:
+            await self._connect(self._nats, journal)
+        self._stack.push_async_callback(self._close_bus)
+        node.services.work = Delegations(node.host, self.bus, self.subjects)
+        self.services = Services(node, self.bus, self.subjects)
+        self.signals = Signals(self.bus, node.host, self.subjects)
+
+    async def _connect(self, nats: str, journal: Journal) -> None:
+        url = nats
+        if nats == "embedded":
+            port, monitor_port = self._ports
+            self.server = EmbeddedServer(self._directory / "nats", port=port, monitor_port=monitor_port)
+            await self.server.start()
+            self._stack.push_async_callback(self.server.stop)
+            url = self.server.url
+        bus = await NatsBus.connect(url, namespace=self.subjects.namespace)
+        await self.bus.close()
+        self.bus = bus
+        await lay_streams(bus.jetstream, self.subjects)
+        self.relay = Relay(journal, bus, self.subjects)
+        await self.relay.start()
+        node = self.node
+        node.services.live = partial(publish_chunk, bus, self.subjects)
+
+    async def close(self) -> None:
+        """Suspend what runs, tell what is durable, and let go of everything. Closing twice does nothing."""
+        for task in tuple(self._resuming):
+            task.cancel()
+        if self.signals is not None and self._serving:
+            await self.signals.close()
+        if self.services is not None:
+            await self.services.close()
+        if self._node is not None:
+            # Actors stop while the bus is there: their last events are still told.
+            await self._node.stop_actors()
+        await self._stack.aclose()
+        self._node = None
+
+    async def _close_bus(self) -> None:
+        if self.relay is not None:
+            await self.relay.close()
+        await self.bus.close()
+
+    # --- hosting ---
+
+    def host(self, agent: Agent, name: str | None = None) -> Agent:
+        """Run this agent here: reachable as `<ns>.signal.*.<name>.*`, and as a worker that others delegate to."""
+        agent.bind(self.node, name)
+        return agent
+
+    async def start_hosting(self) -> None:
+        """Take signals, answer requests, and continue the runs that a former process left open."""
+        if self._serving:
+            return
+        assert self.services is not None and self.signals is not None
+        self._serving = True
+        await self.services.start()
+        for spec in self.node.host:
+            await self.services.serve_worker(spec.name)
+        if self._resume and self._projections is not None:
+            await self.resume_open_runs()
+        await self.signals.start()
+
+    async def serve(self) -> None:
+        """Host until cancelled."""
+        await self.start_hosting()
+        await asyncio.Event().wait()
+
+    async def resume_open_runs(self) -> int:
+        """Continue the open runs of hosted agents that no living process works on; returns how many there are."""
+        await self.projections.catch_up()
+        count = 0
+        for row in await self.projections.runs.open_runs():
+            if row.agent not in self.node.host:
+                continue
+            count += 1
+            task = asyncio.create_task(self._continue(row.run_id, row.user_id, row.agent, row.session_id))
+            self._resuming.add(task)
+            task.add_done_callback(self._resuming.discard)
+        return count
+
+    async def _continue(self, run_id: str, user_id: str, agent: str, session_id: str) -> None:
+        host = self.node.host
+        try:
+            if session_id == run_id:
+                await host.run(run_id).ask(ContinueRun(reason="its process ended"))
+            else:
+                await host.session(user_id, agent, session_id).ask(ResumeSession())
+        except Fenced as exc:
+            _log.info("run %s is somebody else's: %s", run_id, exc)
+        except TreadleError as exc:
+            _log.warning("run %s stays open: %s", run_id, exc)
+
+    # --- using ---
+
+    async def signal(self, agent: str, signal: RuntimeSignal | str, *, session_id: str, user_id: str = "") -> None:
+        """Send a signal to a session, wherever its agent is hosted; queued when this returns."""
+        made = RuntimeSignal(summary=signal) if isinstance(signal, str) else signal
+        body = {
+            key: value
+            for key, value in msgspec.to_builtins(made).items()
+            if key not in ("session_id", "run_id") and value not in ("", None)
+        }
+        subject = self.subjects.signal(user_id, agent, session_id)
+        await self.bus.enqueue(subject, msgspec.json.encode(body), made.id or self.node.clock.new_id())
+
+    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double.
+
+        Works for runs of other processes on the same journal too.
+        """
+        async for event in self.node.watch(run_id, after):
+            yield event
+
+    async def status(self) -> Status:
+        """How it stands."""
+        lags = await self._projections.lag() if self._projections is not None else {}
+        signals = self.signals
+        return Status(
+            owner=self.journal.owner,
+            journal=self.journal.name,
+            journal_position=await self.journal.last_position(),
+            nats=self.server.url if self.server is not None else self._nats or "in process",
+            nats_connected=self.bus.connected,
+            relay_lag=await self.relay.lag() if self.relay is not None else 0,
+            projection_lag=max((lag.behind for lag in lags.values()), default=0),
+            actors=self.node.system.stats().live,
+            signals_running=signals.running if signals is not None else 0,
+            signals_done=signals.done if signals is not None else 0,
+            signals_parked=signals.parked if signals is not None else 0,
+        )
