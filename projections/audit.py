@@ -131,6 +131,7 @@ class Audit(Projection):
         self.seals: SealLog = seals if seals is not None else MemorySeals()
         self._seal_every_s = seal_every_s
         self._now = now
+        self._sealing = asyncio.Lock()
         self._sealed: AuditHead | None = None
         self._sealed_at = -inf
         self._position = self._events = self._entries = 0
@@ -143,14 +144,18 @@ class Audit(Projection):
         return await self.read(_read_head)
 
     async def seal(self) -> Seal:
-        """Sign how far the audit is now, and keep that. Without a signer nothing is kept."""
-        head = await self.head()
-        seal = self._seal_of(head)
-        if self.signer is not None:
-            await asyncio.to_thread(self.seals.append, sign(seal, self.signer))
-            self._sealed = head
-            self._sealed_at = asyncio.get_running_loop().time()
-        return seal
+        """Sign how far the audit is now, and keep that; what was sealed before is not kept twice.
+
+        Without a signer nothing is kept, and the seal says nothing that could be trusted.
+        """
+        async with self._sealing:
+            head = await self.head()
+            seal = self._seal_of(head)
+            if self.signer is not None and head != await self._newest_sealed():
+                await asyncio.to_thread(self.seals.append, sign(seal, self.signer))
+                self._sealed = head
+                self._sealed_at = asyncio.get_running_loop().time()
+            return seal
 
     async def export(self, out: BinaryIO) -> Seal:
         """Write the audit as lines of JSON: a header, the entries, and a seal over them. See docs/projections.md.
@@ -180,7 +185,7 @@ class Audit(Projection):
 
     async def caught_up(self) -> float | None:
         """Seals what is new, though no more often than every `seal_every_s`."""
-        if self.signer is None or not await self._unsealed():
+        if self.signer is None or await self.head() == await self._newest_sealed():
             return None
         due_s = self._sealed_at + self._seal_every_s - asyncio.get_running_loop().time()
         if due_s > 0:
@@ -189,14 +194,12 @@ class Audit(Projection):
         return None
 
     async def close(self) -> None:
-        if self.signer is not None and await self._unsealed():
-            await self.seal()
+        await self.seal()
 
-    async def _unsealed(self) -> bool:
+    async def _newest_sealed(self) -> AuditHead:
         if self._sealed is None:
             self._sealed = await asyncio.to_thread(lambda: _sealed_head(self.seals.lines()))
-        head = await self.head()
-        return head.events > 0 and head != self._sealed
+        return self._sealed
 
     # --- fold --------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ..events.errors import CorruptEvent, Undecodable
 from .audit import Audit, AuditHead, accumulate
 from .audit_entry import AuditEntry, entry_hash
 from .audit_report import AuditReport, Damage, Finding
-from .seal import CheckSignature, Seal, read_seal
+from .seal import SEAL, CheckSignature, Seal, read_seal
 from .source import Source, read_page
 
 _PAGE = 1000
@@ -31,7 +31,7 @@ async def verify_audit(
     Compared is what the audit covered when this began; what is recorded meanwhile does no harm.
 
     Args:
-        audit: Of a `Projections` that was started; it need not have caught up.
+        audit: Of a `Projections` that was started, and has caught up with what was sealed, or has stopped.
         public_key: The key the seals have to be signed with, hex, from a place you trust. Empty: seals are compared
             and their signatures are not, and the report is not `signed`.
         check: Verifies a signature; needed with `public_key`.
@@ -40,9 +40,9 @@ async def verify_audit(
 
 
 class _Pin(Struct, frozen=True):
-    """What a seal says, and which one it is."""
+    """What a seal says, and which one it is; the audit's own head counts as one that nobody signed."""
 
-    number: int
+    name: str
     seal: Seal
 
 
@@ -64,18 +64,19 @@ class _Verification:
 
     async def run(self) -> AuditReport:
         head = await self.audit.head()
-        pins = self._pins()
-        wanted = {pin.seal.entries for pin in pins}
-        by_position = sorted(pins, key=lambda pin: pin.seal.position)
+        seals = self._seals()
+        pins = sorted([*seals, _pin_of(head)], key=lambda pin: pin.seal.position)
+        covered = pins[-1]
+        wanted = {pin.seal.entries for pin in seals}
         entries = self._entries(head)
         entry = await anext(entries, None)
         last = 0
-        async for found in self._journal(head.position):
+        async for found in self._journal(covered.seal.position):
             while entry is not None and entry.position < found.position:
                 self._lost(entry, "missing")
                 entry = await self._next(entries, entry, wanted)
-            while by_position and by_position[0].seal.position < found.position:
-                self._pinned(by_position.pop(0))
+            while pins[0].seal.position < found.position:
+                self._pinned(pins.pop(0))
             last = found.position
             if isinstance(found, CorruptEvent):
                 self._corrupt(found, entry if entry is not None and entry.position == last else None)
@@ -85,16 +86,19 @@ class _Verification:
                 if isinstance(found, Recorded):
                     self._compare(found, entry)
                 entry = await self._next(entries, entry, wanted)
+        if last < covered.seal.position:
+            text = f"the journal ends at position {last}, {covered.name} covers it up to {covered.seal.position}"
+            self._find("truncated", f"{text}: its end was cut off", position=last + 1)
         while entry is not None:
             self._lost(entry, "truncated")
             entry = await self._next(entries, entry, wanted)
-        while by_position and by_position[0].seal.position <= last:
-            self._pinned(by_position.pop(0))
-        self._end(head, last, by_position)
-        self._sealed_entries(head, pins)
-        good = max((pin.seal.position for pin in pins), default=0) if self.public_key else 0
-        order = sorted(self.findings, key=lambda finding: finding.position or last + 1)
-        return AuditReport(self.entries, self.events, len(pins), good, tuple(order))
+        for pin in pins:
+            if pin.seal.position <= last:
+                self._pinned(pin)
+        self._sealed_entries(head, seals)
+        good = max((pin.seal.position for pin in seals), default=0) if self.public_key else 0
+        order = sorted(self.findings, key=lambda finding: finding.position or covered.seal.position + 1)
+        return AuditReport(self.entries, self.events, len(seals), good, tuple(order))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -204,19 +208,9 @@ class _Verification:
         self.running, self.explained = entry.journal_hash, False
         self.sound_position = entry.position
 
-    def _end(self, head: AuditHead, last: int, beyond: list[_Pin]) -> None:
-        covered = max([head.position, *(pin.seal.position for pin in beyond)])
-        if last < covered:
-            by = f"seal {beyond[-1].number}" if beyond and beyond[-1].seal.position == covered else "the audit"
-            text = f"the journal ends at position {last}, {by} covers it up to {covered}: its end was cut off"
-            self._find("truncated", text, position=last + 1)
-        elif self.running != head.journal_hash and not self.explained:
-            text = f"an event after position {self.sound_position} was edited, added, removed or moved"
-            self._find("edited", text, position=self.sound_position)
-
     # --- seals -------------------------------------------------------------------------------------------------------
 
-    def _pins(self) -> list[_Pin]:
+    def _seals(self) -> list[_Pin]:
         pins: list[_Pin] = []
         for number, line in enumerate(self.audit.seals.lines(), 1):
             try:
@@ -230,36 +224,32 @@ class _Verification:
             elif self.public_key and not (self.check is not None and self.check(self.public_key, message, signature)):
                 self._find("forged", f"seal {number} does not match its signature", line=number)
             else:
-                pins.append(_Pin(number, seal))
+                pins.append(_Pin(f"seal {number}, made {seal.at},", seal))
         if self.public_key and not pins:
             self._find("unsigned", "there is no seal with a good signature: nothing proves where the journal ended")
         return pins
 
     def _pinned(self, pin: _Pin) -> None:
-        """The journal has been read up to where the seal stands."""
+        """The journal has been read up to where the pin stands."""
         if self.running == pin.seal.journal_hash:
             return
         if not self.explained:
-            seal = pin.seal
-            where = f"the journal up to position {seal.position} is not the one of seal {pin.number}, made {seal.at}"
-            if 0 < self.sound_position < seal.position:
+            where = f"up to position {pin.seal.position} the journal is not the one that {pin.name} covers"
+            if 0 < self.sound_position < pin.seal.position:
                 why = f"an event after position {self.sound_position} was edited, added, removed or moved"
             else:
                 why = "the journal and the audit were both rewritten"
-            self._find("edited", f"{where}: {why}", position=seal.position)
-        self.explained = True
+            self._find("edited", f"{where}: {why}", position=pin.seal.position)
 
     def _sealed_entries(self, head: AuditHead, pins: list[_Pin]) -> None:
         for pin in pins:
             seal = pin.seal
             if seal.entries > head.entries:
-                text = f"the audit has {head.entries} entries, seal {pin.number} covers {seal.entries}"
+                text = f"the audit has {head.entries} entries, {pin.name} covers {seal.entries}"
                 self._find("truncated", f"{text}: its end was cut off", sequence=head.entries + 1)
                 return
             if seal.entries and self.entry_hashes.get(seal.entries) != seal.entry_hash:
-                text = (
-                    f"audit entry {seal.entries} is not the one of seal {pin.number}: entries up to it were rewritten"
-                )
+                text = f"audit entry {seal.entries} is not the one that {pin.name} covers: entries were rewritten"
                 self._find("edited", text, sequence=seal.entries)
                 return
 
@@ -280,3 +270,8 @@ class _Verification:
             sequence = at.sequence if isinstance(at, AuditEntry) else sequence
         self.explained = True
         self.findings.append(Finding(damage, message, line, sequence, position, stream, version))
+
+
+def _pin_of(head: AuditHead) -> _Pin:
+    seal = Seal(SEAL, head.position, head.events, head.journal_hash, head.entries, head.entry_hash, "", "")
+    return _Pin("the audit", seal)
