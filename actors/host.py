@@ -9,6 +9,7 @@ from ..events.memory import memory_stream
 from ..events.run import run_stream
 from ..events.session import session_stream
 from ..events.worker import worker_stream
+from .result import RunResult
 from .runtime import ActorSystem, Ref
 from .services import Services
 from .spec import AgentSpec
@@ -49,6 +50,11 @@ class Host:
 
     def session(self, user_id: str, agent: str, session_id: str) -> Ref:
         return self.system.ref(session_stream(user_id, agent, session_id))
+
+    async def result(self, ref: Ref, message: object) -> RunResult:
+        """Ask something that is answered with the result of a run."""
+        answer: RunResult = await ref.ask(message)
+        return answer
 
     def run(self, run_id: str) -> Ref:
         return self.system.ref(run_stream(run_id))

@@ -9,7 +9,7 @@ from ..events.run import RunCancelled, RunClosed, RunInterrupted
 from .feed import Feed
 from .host import Host
 from .result import RunResult
-from .run import RunActivation, RunHistory, RunRequest, SessionSide, history_of, refuse_if_owned
+from .run import RunActivation, RunHistory, RunRequest, SessionSide, history_of
 from .runtime import CoroutineActor, Ref, Reply
 from .session_messages import EndOpenRun, ResumeSession
 from .spec import AgentSpec
@@ -77,6 +77,7 @@ class RunActor(CoroutineActor):
         self._run_id = run_id
         self._activation: RunActivation | None = None
         self._driving: Reply[RunResult] | None = None
+        self._continuing = asyncio.Lock()
 
     def on_receive(self, message: RunMessage) -> Any:
         match message:
@@ -108,56 +109,72 @@ class RunActor(CoroutineActor):
         # A run without tools that ask cannot park: its end is the only answer there is.
         return self.later(_end_or_parking(run, self._driving)) if run.may_park else self._driving
 
-    async def _continue(self, message: ContinueRun) -> RunResult:
+    @property
+    def _going(self) -> tuple[RunActivation, Reply[RunResult]] | None:
+        """The activation that works here, or has brought the run to its end; none that gave up: the run is open then."""
         run, driving = self._activation, self._driving
-        if run is not None and driving is not None:
+        return None if run is None or driving is None or driving.error() is not None else (run, driving)
+
+    async def _continue(self, message: ContinueRun) -> RunResult:
+        if self._going is None and message.session is None:
+            history = await history_of(self._host.services.journal, self._run_id)
+            if history.state.closed is not None:
+                return history.result
+            if history.in_session:
+                # Its session writes a part of its end, and knows the conversation before it.
+                return await self._host.result(
+                    self._session_of(history), ResumeSession(message.spec, feed=message.feed)
+                )
+        async with self._continuing:
+            answer = await self._take_up(message)
+        return await answer if isinstance(answer, Reply) else answer
+
+    async def _take_up(self, message: ContinueRun) -> Reply[RunResult] | RunResult:
+        if self._going is not None:
+            run, driving = self._going
             if message.feed is not None:
                 run.attach(message.feed)
-            return await _end_or_parking(run, driving)
+            return self.later(_end_or_parking(run, driving))
         history = await history_of(self._host.services.journal, self._run_id)
         if history.state.closed is not None:
             return history.result
-        if message.session is None and history.in_session:
-            # Its session writes a part of its end, and knows the conversation before it.
-            return await self._session_of(history).ask(ResumeSession(message.spec))
-        await refuse_if_owned(self._host.services.journal, history)
         spec = message.spec or self._host.agent(history.agent)
         run = RunActivation(spec, self._host.services, message.request or history.request)
         if not await run.continue_(message.reason):
             return run.result()
         if message.feed is not None:
             run.attach(message.feed)
-        return await self._drive(run, message.session)
+        return self._drive(run, message.session)
 
     async def _end(self, message: EndRun) -> RunResult:
-        if self._activation is not None and self._driving is not None:
-            self._activation.stop(message.closing)
-            return await self._driving
+        if self._going is not None:
+            run, driving = self._going
+            run.stop(message.closing)
+            return await driving
         history = await history_of(self._host.services.journal, self._run_id)
         if history.state.closed is not None:
             return history.result
         if message.session is None and history.in_session:
-            return await self._session_of(history).ask(EndOpenRun(self._run_id, message.closing))
-        await refuse_if_owned(self._host.services.journal, history)
+            return await self._host.result(self._session_of(history), EndOpenRun(self._run_id, message.closing))
         run = RunActivation(self._host.agent(history.agent), self._host.services, history.request)
         if not await run.continue_(message.closing.reason):
             return run.result()
         return await run.end(message.closing, message.session)
 
     async def _await_end(self) -> RunResult:
-        if self._driving is None:
+        if self._going is None:
             result = await self._continue(ContinueRun())
-            if self._driving is None:
+            if self._going is None:
                 return result
-        return await self._driving
+        return await self._going[1]
 
     async def _approve(self, message: ApproveCall) -> None:
-        if self._activation is None:
+        if self._going is None:
             await self._continue(ContinueRun(reason="an approval was answered"))
-        if self._activation is None:
+        if self._going is None:
             history = await history_of(self._host.services.journal, self._run_id)
             raise RunClosed(self._run_id, history.state.state)
-        await self._activation.approve(message.call_id, message.allowed, message.by, message.note)
+        await self._going[0].approve(message.call_id, message.allowed, message.by, message.note)
 
     def _session_of(self, history: RunHistory) -> Ref:
         request = history.request

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -14,6 +14,7 @@ from ..events.run import Closing, RunCompleted, RunInterrupted, RunState
 from ..events.session import (
     SNAPSHOT,
     Session,
+    SignalReceived,
     end_run,
     evolve,
     open_run,
@@ -113,7 +114,7 @@ class SessionActor(CoroutineActor):
             case EndOpenRun():
                 return self.later(self._end_open(message))
             case DescribeSession():
-                return self._state.history
+                return self.later(self._describe())
 
     # --- what is waiting ---
 
@@ -132,7 +133,7 @@ class SessionActor(CoroutineActor):
         signal = message.signal
         if message.answer_when == "ended" and not self._conversing and self._state.open is None and self._entity.fresh:
             # It is run at once: its own event waits for the disk together with the beginning of its run.
-            taken = receive_signal(signal, self._state)
+            taken: Sequence[SignalReceived] = receive_signal(signal, self._state)
             self._entity.record(taken)
         else:
             taken = await self._entity.commit(lambda state: receive_signal(signal, state))
@@ -154,16 +155,22 @@ class SessionActor(CoroutineActor):
             return (await history_of(self._host.services.journal, run_id)).result
         if not self._live_run:
             await self._queue(ResumeSession())
-        return await self._host.run(run_id).ask(AwaitEnd())
+        return await self._host.result(self._host.run(run_id), AwaitEnd())
+
+    async def _describe(self) -> list[Message]:
+        await self._entity.refresh()
+        return self._state.history
 
     async def _park(self, signal_id: str, reason: str, size_bytes: int) -> bool:
         return bool(await self._entity.commit(lambda state: park_signal(signal_id, reason, size_bytes, state)))
 
     async def _end_open(self, message: EndOpenRun) -> RunResult:
+        await self._entity.refresh()
         opened = self._state.open
         if opened is None or opened.run_id != message.run_id:
             return (await history_of(self._host.services.journal, message.run_id)).result
-        return await self._host.run(message.run_id).ask(EndRun(message.closing, self._side(opened.run_id)))
+        side = self._side(opened.run_id)
+        return await self._host.result(self._host.run(message.run_id), EndRun(message.closing, side))
 
     # --- one after the other ---
 
@@ -173,11 +180,13 @@ class SessionActor(CoroutineActor):
             self.spawn(self._conversation(), name=f"conversation of {self.address}")
 
     async def _conversation(self) -> None:
+        failure: Exception | None = RuntimeError(f"{self.address} was stopped before this had its turn; send it again")
         try:
             while True:
                 if self._state.waiting:
-                    if not await self._run_signal(self._state.waiting[0]):
-                        break
+                    failure = await self._run_signal(self._state.waiting[0])
+                    if failure is not None:
+                        break  # it stays first in the row, and what is behind it would meet the same
                 elif self._prompts:
                     item = self._prompts.popleft()
                     self._prompt_run_id = item.message.run_id
@@ -185,20 +194,28 @@ class SessionActor(CoroutineActor):
                     await self._until_ended()
                 else:
                     break
+                await self._catch_up()
         finally:
             self._conversing = False
-            stopped = RuntimeError(f"{self.address} was stopped before this prompt had its turn; send it again")
             for item in self._prompts:
-                item.reply.set_exception((type(stopped), stopped, None))
+                item.reply.set_exception(failure)
             self._prompts.clear()
 
-    async def _run_signal(self, signal: RuntimeSignal) -> bool:
-        """Run the oldest signal; False when it cannot be run here and now: it stays, and whoever waits is told why."""
+    async def _catch_up(self) -> None:
+        """Let go of what is on disk; nothing is read anew unless something is not there."""
+        try:
+            await self._entity.flush()
+        except TreadleError as exc:
+            _log.debug("%s is read again after %s", self.address, exc)
+            await self._entity.load()
+
+    async def _run_signal(self, signal: RuntimeSignal) -> Exception | None:
+        """Run the oldest signal; why not, when it cannot be run here and now: it stays, and whoever waits is told."""
         waiters = self._signal_waiters.setdefault(signal.id, [])
-        done = await _answer(waiters, self._signal_result(signal))
+        failure = await _answer(waiters, self._signal_result(signal))
         self._signal_waiters.pop(signal.id, None)
         await self._until_ended()
-        return done
+        return failure
 
     async def _signal_result(self, signal: RuntimeSignal) -> RunResult:
         if self._state.open is not None:
@@ -210,14 +227,20 @@ class SessionActor(CoroutineActor):
         )
 
     async def _run_item(self, item: _Item) -> RunResult:
-        message, opened = item.message, self._state.open
+        message = item.message
         if isinstance(message, ResumeSession):
+            await self._entity.refresh()
             return await self._continue(message)
+        if self._state.open is not None:
+            # Nobody here works on it: another process may have ended it.
+            await self._entity.refresh()
+        opened = self._state.open
         if opened is not None and not opened.signal_id and opened.prompt == message.prompt:
             return await self._continue(ResumeSession(message.spec, feed=message.feed))
         if opened is not None:
             closing = RunInterrupted(reason="superseded by a new prompt")
             await self._host.run(opened.run_id).ask(EndRun(closing, self._side(opened.run_id)))
+            await self._entity.refresh()
         return await self._start(message)
 
     async def _start(self, prompt: Prompt, signal_id: str = "") -> RunResult:
@@ -267,7 +290,7 @@ class SessionActor(CoroutineActor):
     async def _live(self, run_id: str, message: StartRun | ContinueRun) -> RunResult:
         self._live_run = run_id
         try:
-            result: RunResult = await self._host.run(run_id).ask(message)
+            result = await self._host.result(self._host.run(run_id), message)
         except BaseException:
             self._live_run = ""
             raise
@@ -315,8 +338,8 @@ class _Side:
         await self._entity.load()
 
 
-async def _answer(replies: "list[Any]", work: Awaitable[RunResult]) -> bool:
-    """Give the result of `work`, or its error, to all who wait for it; True when it was a result."""
+async def _answer(replies: "list[Any]", work: Awaitable[RunResult]) -> Exception | None:
+    """Give the result of `work`, or its error, to all who wait for it; returns the error."""
     try:
         result = await work
     except BaseException as exc:
@@ -324,7 +347,7 @@ async def _answer(replies: "list[Any]", work: Awaitable[RunResult]) -> bool:
             reply.set_exception((type(exc), exc, exc.__traceback__))
         if not isinstance(exc, Exception):
             raise
-        return False
+        return exc
     for reply in replies:
         reply.set(result)
-    return True
+    return None

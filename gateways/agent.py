@@ -311,7 +311,8 @@ class Agent:
         if not made.id:
             made = msgspec.structs.replace(made, id=node.clock.new_id())
         ref = node.host.session(user_id or "", self.name, session_id)
-        return await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
+        answer: RunResult | None = await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
+        return answer
 
 
 async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:

@@ -30,7 +30,7 @@ from .blackboard import Blackboard
 from .delegation import delegate
 from .memory import Memory
 
-_KEYS = {
+_KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "instructions": str,
     "model": str,

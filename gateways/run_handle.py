@@ -34,7 +34,8 @@ class Run:
         """Its result when it has ended, however it ended; waits for approvals that it waits for."""
         if self._answer is not None:
             await self._answer  # a run that could not begin says why here
-        return await self._node.host.run(self.id).ask(AwaitEnd())
+        host = self._node.host
+        return await host.result(host.run(self.id), AwaitEnd())
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events above version `after`, from the start and live, until it has ended."""
@@ -53,7 +54,8 @@ class Run:
 
     async def cancel(self, reason: str = "cancelled by the caller", by: str = "") -> RunResult:
         """Stop it; its result when it is closed."""
-        return await self._node.host.run(self.id).ask(EndRun(RunCancelled(reason=reason, by=by)))
+        host = self._node.host
+        return await host.result(host.run(self.id), EndRun(RunCancelled(reason=reason, by=by)))
 
     async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
         """Answer a call that waits for approval; durable when this returns.
