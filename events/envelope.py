@@ -162,6 +162,8 @@ class Recorded(msgspec.Struct, frozen=True, dict=True):
 _encode = msgspec.json.Encoder().encode
 _decode_envelope = msgspec.json.Decoder(_StoredEnvelope).decode
 _sha256 = hashlib.sha256
+# msgspec leaves bytes that are no UTF-8 to the standard library.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 def encode_event(event: Event) -> bytes:
@@ -190,7 +192,7 @@ def decode_event(tag: str, schema: int, data: bytes) -> Event:
         if lifted is None:
             return UnknownEvent(type=tag, schema=schema, data=msgspec.Raw(data))
         return msgspec.convert(lifted, cls)
-    except msgspec.MsgspecError as exc:
+    except _UNREADABLE as exc:
         raise Undecodable(f"payload of {tag!r} schema {schema}: {exc}") from exc
 
 
@@ -219,7 +221,7 @@ def read_stored(
     """
     try:
         found = _decode_envelope(stored)
-    except msgspec.MsgspecError as exc:
+    except _UNREADABLE as exc:
         raise CorruptEvent(stream, version, position, str(exc)) from exc
     where = stream or found.stream, version or found.version, position
     if hash_of(stored) != found.hash:

@@ -12,7 +12,7 @@ from ...actors.clock import SYSTEM_CLOCK, Clock
 from ...events.errors import ConfigError
 from ...events.journal import Journal
 
-__all__ = ["open_journal"]
+__all__ = ["journal_path", "open_journal"]
 
 _FORMS = "'memory', 'sqlite:PATH' or 'sqlite:///ABSOLUTE/PATH'"
 
@@ -38,6 +38,12 @@ async def open_journal(spec: str, *, clock: Clock = SYSTEM_CLOCK) -> Journal:
             raise ConfigError(f"journal {_redacted(spec)!r}: PostgreSQL is not in this version; use {_FORMS}")
         case _:
             raise ConfigError(f"there is no journal {_redacted(spec)!r}; use {_FORMS}")
+
+
+def journal_path(spec: str) -> str | None:
+    """The file of a journal that is one; None for a journal in memory."""
+    scheme, _, rest = spec.partition(":")
+    return _path(spec, rest) if scheme == "sqlite" else None
 
 
 def _path(spec: str, rest: str) -> str:

@@ -131,12 +131,13 @@ class GroupCommit:
         try:
             waiters += self._reached(self._store.commit(batch))
         except Exception as exc:
-            # A fault in our own code. Nobody may wait for ever because of it.
+            # A fault in our own code. Nobody may wait for ever because of it, and the next batch starts clean.
             log.exception("journal %s: a commit of %d submissions failed", self._name, len(batch))
             for submission in batch:
                 if not submission.done:
                     streams = tuple(change.stream for change in submission.changes)
                     submission.fail(AppendUncertain(streams, tuple(submission.ids), repr(exc)))
+            self._store.close()
         self._stored_bytes += size_bytes
         for submission in batch:
             waiters += submission.waiters()

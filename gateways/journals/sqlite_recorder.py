@@ -56,11 +56,18 @@ _COLUMNS = "rowid, originator_id, originator_version, topic, state"
 _ROWS_PER_STATEMENT = 1024
 
 
-def connect(path: Path, *, mode: str = "rw", lock_timeout_s: float = LOCK_TIMEOUT_S) -> sqlite3.Connection:
+def connect(
+    path: Path,
+    *,
+    mode: str = "rw",
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
+) -> sqlite3.Connection:
     """A connection whose commits are fsynced, in autocommit mode, usable from any one thread at a time.
 
     Args:
         mode: `rw`, `rwc` to create the file, `ro`, or `immutable` where not even a lock can be taken.
+        factory: The connection's class.
     """
     access = "mode=ro&immutable=1" if mode == "immutable" else f"mode={mode}"
     connection = sqlite3.connect(
@@ -69,6 +76,7 @@ def connect(path: Path, *, mode: str = "rw", lock_timeout_s: float = LOCK_TIMEOU
         timeout=lock_timeout_s,
         isolation_level=None,
         check_same_thread=False,
+        factory=factory,
         cached_statements=256,
     )
     connection.execute("PRAGMA synchronous = FULL")
