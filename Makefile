@@ -23,6 +23,7 @@ check: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	cd tests && MYPYPATH=../src $(abspath $(BIN))/mypy --config-file ../pyproject.toml .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.ready
