@@ -72,13 +72,14 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+_VARIANT = str.maketrans("0123456789abcdef", "89ab" * 4)
+
+
 def _random_tails() -> list[str]:
     """The last two groups of 256 UUIDs: two bits of variant, 62 random ones."""
     page = os.urandom(256 * 8).hex()
-    return [
-        f"-{'89ab'[int(page[at], 16) & 3]}{page[at + 1 : at + 4]}-{page[at + 4 : at + 16]}"
-        for at in range(0, len(page), 16)
-    ]
+    variants = page.translate(_VARIANT)
+    return [f"-{variants[at]}{page[at + 1 : at + 4]}-{page[at + 4 : at + 16]}" for at in range(0, len(page), 16)]
 
 
 SYSTEM_CLOCK = SystemClock()

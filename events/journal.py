@@ -49,6 +49,9 @@ class Snapshot(Struct, frozen=True):
 class Pending(Protocol):
     """Appends that are queued. Await it to be sure: it returns when they are on disk, fsynced.
 
+    It may be awaited again, and by several tasks. An outcome that nobody awaits is told nobody; what builds on it
+    conflicts.
+
     Raises (when awaited):
         VersionConflict: A stream moved on; nothing of this submission was stored.
         AppendUncertain: The journal cannot tell whether it was stored; read back by `ids`.

@@ -85,8 +85,7 @@ class MemoryJournal:
 
     def submit(self, *appends: Append) -> Submission:
         """As `Journal.submit`; done when it returns."""
-        if self._closed:
-            raise Unavailable("journal 'memory'", "it was closed")
+        self._check_open()
         submission = prepare(appends, self._new_id)
         conflict = self._conflict(submission.changes)
         if conflict is not None:
@@ -115,9 +114,11 @@ class MemoryJournal:
         return await self.submit(*appends)
 
     async def head(self, stream: str) -> Head:
+        self._check_open()
         return self._heads.get(stream, EMPTY)
 
     async def read(self, stream: str, after: int = 0, limit: int | None = None) -> Sequence[Recorded]:
+        self._check_open()
         # Versions have no holes, so a version is an index.
         stop = None if limit is None else after + limit
         events = [self._recorded(entry) for entry in self._recorder.stream(stream)[after:stop]]
@@ -125,6 +126,7 @@ class MemoryJournal:
         return events
 
     async def read_all(self, after: int = 0, limit: int = 1000, *, category: str = "") -> Sequence[Recorded]:
+        self._check_open()
         events: list[Recorded] = []
         rows = self._recorder.after(after)
         if category:
@@ -139,6 +141,7 @@ class MemoryJournal:
         return events
 
     async def last_position(self) -> Position:
+        self._check_open()
         return Position(self._recorder.last_position)
 
     async def wait(self, after: int, timeout_s: float | None = None) -> Position:
@@ -176,6 +179,10 @@ class MemoryJournal:
             self._size_bytes -= len(snapshot.state)
         self._heads.pop(stream, None)
         self._finished.pop(stream, None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("journal 'memory'", "it was closed")
 
     def _forget_oldest(self) -> None:
         while self._finished and (len(self._finished) > self._max_finished_runs or self._size_bytes > self._max_bytes):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...events.envelope import Head, Position, Recorded, blob_of, read_stored, verify_read
-from ...events.errors import CorruptEvent
+from ...events.errors import CorruptEvent, Unavailable
 from ...events.journal import Snapshot
 from .sqlite_errors import translate
 from .sqlite_file import JournalFile
@@ -44,8 +44,11 @@ class SqliteReader:
     def __init__(self, file: JournalFile) -> None:
         self._file = file
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
 
     def close(self) -> None:
+        """Let go of the file; reading raises `Unavailable` from here on."""
+        self._closed = True
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -98,6 +101,8 @@ class SqliteReader:
         return events
 
     def _own(self) -> sqlite3.Connection:
+        if self._closed:
+            raise Unavailable(f"journal {self._file.name!r}", "it was closed")
         if self._connection is None:
             self._connection = self._file.connect()
         return self._connection

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -153,16 +154,15 @@ def insert_rows(cursor: sqlite3.Cursor, first: int, rows: Sequence[Row]) -> None
     while left:
         while size > left:
             size >>= 1
-        chunk = rows[done : done + size]
-        cursor.execute(
-            _insert_statement(size),
-            [value for position, row in enumerate(chunk, first + done) for value in (position, *row)],
-        )
+        values = chain.from_iterable(rows[done : done + size])
+        cursor.execute(_insert_statement(size), [first + done, *values])
         done += size
         left -= size
 
 
 @cache
 def _insert_statement(rows: int) -> str:
-    # Sizes are powers of two, so that a handful of prepared statements serves every batch.
-    return f"INSERT INTO {EVENTS} ({_COLUMNS}) VALUES {', '.join(['(?,?,?,?,?)'] * rows)}"
+    # Sizes are powers of two, so that a handful of prepared statements serves every batch. The first row is told
+    # its position; SQLite gives the others one above the highest there is, which is the row before.
+    values = ", ".join(["(?, ?, ?, ?, ?)", *["(NULL, ?, ?, ?, ?)"] * (rows - 1)])
+    return f"INSERT INTO {EVENTS} ({_COLUMNS}) VALUES {values}"

@@ -26,7 +26,7 @@ from .sqlite_recorder import insert_rows, last_position
 from .submission import Submission
 
 CACHED_HEADS = 65_536
-CHECKPOINT_PAGES = 2000
+CHECKPOINT_PAGES = 1000
 """How many pages the log holds, about, before they are moved to the file. Moving a page twice costs twice."""
 _PAGE_BYTES = 4096
 _LOG_LIMIT_BYTES = 64 * 1024 * 1024

@@ -45,7 +45,7 @@ class Tail:
         deadline = None if timeout_s is None else loop.time() + timeout_s
         while True:
             if self._closed:
-                raise Unavailable(self._name, "it was closed while somebody waited for events")
+                raise Unavailable(f"journal {self._name!r}", "it was closed while somebody waited for events")
             entry = (after, loop.create_future())
             self._waiting.append(entry)
             try:

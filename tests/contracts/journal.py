@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from treadle.events.envelope import EMPTY, GENESIS, Head, Meta, StreamName, verify_chain
@@ -83,15 +84,18 @@ class JournalContract:
         assert (recorded.stream, recorded.category, recorded.version) == ("run-1", "run", 1)
         assert (recorded.type, recorded.schema, recorded.at) == ("testing.budget_reserved", 1, NOW)
         assert [recorded.id] == list(pending.ids)
-        assert Meta(
-            recorded.user_id,
-            recorded.session_id,
-            recorded.run_id,
-            recorded.correlation_id,
-            recorded.causation_id,
-            recorded.traceparent,
-            recorded.epoch,
-        ) == META
+        assert (
+            Meta(
+                recorded.user_id,
+                recorded.session_id,
+                recorded.run_id,
+                recorded.correlation_id,
+                recorded.causation_id,
+                recorded.traceparent,
+                recorded.epoch,
+            )
+            == META
+        )
 
     async def test_an_append_returns_the_position_of_its_last_event(self, journal: Journal) -> None:
         first = await journal.append(append("run-1", EMPTY, *calls("a", "b")))
@@ -296,8 +300,6 @@ class JournalContract:
         assert [event.event for event in await journal.read_all()] == [event.event for event in events]
 
     async def test_an_event_of_an_unknown_type_is_kept_as_it_is(self, journal: Journal) -> None:
-        import msgspec
-
         unknown = UnknownEvent(type="run.from_the_future", schema=7, data=msgspec.Raw(b'{"speed":[88, 1e3]}'))
         await journal.append(append("run-1", EMPTY, unknown))
         (recorded,) = await journal.read("run-1")
@@ -428,6 +430,13 @@ class JournalContract:
         await journal.close()
         with pytest.raises(Unavailable, match="closed"):
             journal.submit(append("run-1", EMPTY, *calls("a")))
+
+    async def test_a_closed_journal_is_not_read(self, journal: Journal) -> None:
+        await journal.append(append("run-1", EMPTY, *calls("a")))
+        await journal.close()
+        for read in (journal.head("run-1"), journal.read("run-1"), journal.read_all(), journal.last_position()):
+            with pytest.raises(Unavailable, match="closed"):
+                await read
 
     async def test_closing_lets_those_who_wait_go(self, journal: Journal) -> None:
         waiter = asyncio.ensure_future(journal.wait(0))
