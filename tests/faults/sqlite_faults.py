@@ -16,6 +16,7 @@ class Faults:
         refuses_to_begin: So many transactions do not start.
         breaks: So many inserts raise what no database would, as a fault in our own code does.
         disk_full: The file cannot grow.
+        commits: How many commits there were.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class Faults:
         self.refuses_to_begin = 0
         self.breaks = 0
         self.disk_full = False
+        self.commits = 0
 
     def connect(self, path: Path, mode: str, lock_timeout_s: float) -> sqlite3.Connection:
         factory = type("FaultyConnection", (_FaultyConnection,), {"faults": self})
@@ -47,6 +49,7 @@ class Faults:
 
     def after(self, sql: str) -> None:
         """Raises what this statement is to end with, although it was done."""
+        self.commits += sql == "COMMIT"
         if sql == "COMMIT" and self.loses_reply:
             self.loses_reply -= 1
             raise io_error()

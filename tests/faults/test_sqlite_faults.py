@@ -119,6 +119,20 @@ async def test_a_file_that_is_locked_for_too_long_is_unavailable_until_it_is_not
     assert await call_ids(journal, "run-1") == ["b"]
 
 
+async def test_what_waited_for_the_file_is_stored_with_one_commit(tmp_path: Path, faults: Faults) -> None:
+    journal = await SqliteJournal.open(tmp_path / "runs.db", connect=faults.connect)
+    lock = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    pendings = [journal.submit(append(f"run-{n}", EMPTY, *calls("a"))) for n in range(100)]
+    lock.execute("ROLLBACK")
+    lock.close()
+    for pending in pendings:
+        await pending
+    # The first may have been taken before the others came.
+    assert faults.commits <= 2
+    await journal.close()
+
+
 async def test_a_fault_in_our_own_code_leaves_nobody_waiting(
     journal: SqliteJournal, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
