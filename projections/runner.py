@@ -30,6 +30,9 @@ from .views import Table, Transaction, Views
 PAGE_EVENTS = 1000
 """How many events are folded in one transaction."""
 
+LINGER_S = 0.01
+"""How long events are collected before they are folded, while nobody waits for them: many cost little more than one."""
+
 _log = logging.getLogger("treadle.projections")
 
 _CHECKPOINTS = Table(
@@ -101,14 +104,22 @@ class Projections:
 
     Args:
         page_events: How many events are read, and folded in one transaction.
+        linger_s: How long the rows may be behind while nobody waits for them (see `wait_for`).
     """
 
     def __init__(
-        self, journal: Source, views: Views, projections: Sequence[Projection], *, page_events: int = PAGE_EVENTS
+        self,
+        journal: Source,
+        views: Views,
+        projections: Sequence[Projection],
+        *,
+        page_events: int = PAGE_EVENTS,
+        linger_s: float = LINGER_S,
     ) -> None:
         self._journal = journal
         self._views = views
         self._page_events = page_events
+        self._linger_s = linger_s
         self._projections = {projection.name: projection for projection in projections}
         if len(self._projections) != len(projections):
             raise ConfigError(f"two projections share a name: {[projection.name for projection in projections]}")
@@ -116,7 +127,9 @@ class Projections:
         self._stopped: dict[str, ProjectionStopped] = {}
         self._failure: Exception | None = None
         self._moved = asyncio.Condition()
+        self._folding = asyncio.Lock()
         self._wanted = asyncio.Event()
+        self._waiting = 0
         self._task: asyncio.Task[None] | None = None
         for projection in projections:
             projection.attach(views)
@@ -239,6 +252,8 @@ class Projections:
                     raise self._stopped[name]
             return all(self._positions[name] >= position for name in names)
 
+        self._waiting += 1
+        self._wanted.set()
         try:
             async with asyncio.timeout(timeout_s), self._moved:
                 await self._moved.wait_for(there)
@@ -247,6 +262,8 @@ class Projections:
             raise Unavailable(
                 "projection", f"position {position} was not reached within {timeout_s:g} s ({at})"
             ) from None
+        finally:
+            self._waiting -= 1
 
     async def catch_up(self, timeout_s: float | None = None) -> Position:
         """Wait until everything that is in the journal now is folded. Returns how far that is."""
@@ -313,8 +330,9 @@ class Projections:
         return bool(found) and (found[0].position, found[0].hash) == (checkpoint.position, checkpoint.event_hash)
 
     async def _reset(self, projection: Projection) -> None:
-        await self._views.transact(lambda tx: _create_anew(tx, projection))
-        self._positions[projection.name] = 0
+        async with self._folding:
+            await self._views.transact(lambda tx: _create_anew(tx, projection))
+            self._positions[projection.name] = 0
 
     # --- following ---------------------------------------------------------------------------------------------------
 
@@ -343,40 +361,60 @@ class Projections:
             page, corrupt = await read_page(self._journal, after, self._page_events)
             if page or corrupt is not None:
                 end = corrupt.position if corrupt is not None else page[-1].position
-                for projection in live:
-                    await self._advance(projection, after, page, corrupt, end)
+                await self._advance(live, after, page, corrupt, end)
                 continue
             newest = await self._journal.last_position()
             if newest > after:
                 # Events came in between, or there are none up to there: the journal forgot them.
                 page, corrupt = await read_page(self._journal, after, 1)
                 if not page and corrupt is None:
-                    for projection in live:
-                        await self._advance(projection, after, (), None, newest)
+                    await self._advance(live, after, (), None, newest)
                 continue
             again = [seconds for projection in live if (seconds := await self._caught_up(projection)) is not None]
             await self._wait(after, min(again, default=None))
 
     async def _wait(self, after: int, timeout_s: float | None) -> None:
-        """Until there is an event above `after`, a rebuild was asked for, or the time is up."""
+        """Until there is an event above `after`, somebody wants something, or the time is up."""
         journal = asyncio.ensure_future(self._journal.wait(after, timeout_s))
         wanted = asyncio.ensure_future(self._wanted.wait())
         try:
             await asyncio.wait((journal, wanted), return_when=asyncio.FIRST_COMPLETED)
-            if journal.done():
-                journal.result()
+            if journal.done() and journal.result() > after and not self._waiting:
+                await asyncio.wait((wanted,), timeout=self._linger_s)
         finally:
             for waiting in (journal, wanted):
                 waiting.cancel()
             await asyncio.gather(journal, wanted, return_exceptions=True)
 
     async def _advance(
-        self, projection: Projection, after: int, page: Sequence[Recorded], corrupt: CorruptEvent | None, end: int
+        self, live: Sequence[Projection], after: int, page: Sequence[Recorded], corrupt: CorruptEvent | None, end: int
     ) -> None:
-        if self._positions[projection.name] >= end:
-            return
+        """Bring all of them to position `end`: in one transaction, and one by one when one of them raises."""
+        async with self._folding:
+            behind = [projection for projection in live if self._positions[projection.name] < end]
+            try:
+                await self._transact(behind, after, page, corrupt, end)
+            except Unavailable:
+                raise
+            except Exception:
+                for projection in behind:
+                    try:
+                        await self._transact([projection], after, page, corrupt, end)
+                    except Unavailable:
+                        raise
+                    except Exception as exc:
+                        await self._give_up(projection, exc)
+        await self._notify()
 
-        def work(tx: Transaction) -> int:
+    async def _transact(
+        self,
+        projections: Sequence[Projection],
+        after: int,
+        page: Sequence[Recorded],
+        corrupt: CorruptEvent | None,
+        end: int,
+    ) -> None:
+        def fold(tx: Transaction, projection: Projection) -> int:
             checkpoint = _checkpoint(tx, projection.name)
             if checkpoint.schema != projection.schema:
                 raise _too_new(projection, checkpoint.schema, self._views.name)
@@ -393,13 +431,10 @@ class Projections:
             )
             return end
 
-        try:
-            self._positions[projection.name] = await self._views.transact(work)
-        except Unavailable:
-            raise
-        except Exception as exc:
-            await self._give_up(projection, exc)
-        await self._notify()
+        positions = await self._views.transact(
+            lambda tx: {projection.name: fold(tx, projection) for projection in projections}
+        )
+        self._positions.update(positions)
 
     async def _caught_up(self, projection: Projection) -> float | None:
         try:

@@ -119,6 +119,14 @@ async def test_a_reader_that_waits_for_its_own_write_sees_it(journal: MemoryJour
             assert (await projections.runs.get(run_id)).version == 1
 
 
+async def test_who_waits_does_not_wait_for_more_events_to_come(journal: MemoryJournal, views: SqliteViews) -> None:
+    async with Projections(journal, views, [Runs()], linger_s=3600) as projections:
+        for run_id in ("r1", "r2"):
+            await write(journal, f"run-{run_id}", started())
+            await projections.catch_up(DEADLINE_S)
+        assert len(await projections.runs.list()) == 2
+
+
 async def test_waiting_for_a_position_that_does_not_come_says_where_it_is(
     journal: MemoryJournal, views: SqliteViews
 ) -> None:
@@ -338,6 +346,14 @@ async def test_rows_of_another_journal_are_folded_anew_and_evidence_is_kept(view
 
 
 # --- several processes, and none -------------------------------------------------------------------------------------
+
+
+async def test_rebuilding_while_events_come_in_loses_none(journal: MemoryJournal, views: SqliteViews) -> None:
+    async with Projections(journal, views, [Turns(), Runs()], page_events=4) as projections:
+        for number in range(15):
+            await write_runs(journal, 3, first=number * 3)
+            await projections.rebuild("turns", DEADLINE_S)
+            assert set((await projections.of(Turns).counted()).values()) == {8}
 
 
 async def test_two_followers_of_the_same_views_fold_each_event_once(journal: MemoryJournal, tmp_path: Path) -> None:
