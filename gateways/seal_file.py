@@ -19,9 +19,9 @@ class SealFile:
     def append(self, line: bytes) -> None:
         try:
             # One write to a file opened for appending: lines of several processes do not mix.
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(descriptor, line + b"\n")
+                os.write(descriptor, _line_end_missing(descriptor) + line + b"\n")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -33,6 +33,12 @@ class SealFile:
             return self.path.read_bytes().splitlines() if self.path.exists() else ()
         except OSError as exc:
             raise Unavailable(f"seal file {str(self.path)!r}", str(exc)) from exc
+
+
+def _line_end_missing(descriptor: int) -> bytes:
+    """A line end, when the last seal was cut short by a crash or a full disk: it must not spoil the next one."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
 
 
 def seals_path(journal: str | Path) -> Path:

@@ -71,11 +71,17 @@ class Ed25519Signer:
             raise ConfigError(f"signing key {str(path)!r} can be read by others (mode {mode & 0o777:o}): chmod 600 it")
         try:
             key = load_pem_private_key(pem, password=None)
-        except ValueError as exc:
+        except (TypeError, ValueError) as exc:  # TypeError: it is encrypted
             raise ConfigError(f"signing key {str(path)!r} holds no private key: {exc}") from exc
         if not isinstance(key, Ed25519PrivateKey):
             raise ConfigError(f"signing key {str(path)!r} holds no Ed25519 key: make one with `openssl genpkey`")
-        return cls(key)
+        signer, public = cls(key), path.with_name(f"{path.name}.pub")
+        try:
+            if not public.exists():
+                public.write_text(signer.public_key + "\n")
+        except OSError as exc:
+            raise Unavailable(f"public key {str(public)!r}", str(exc)) from exc
+        return signer
 
     def sign(self, message: bytes) -> bytes:
         return self._private_key.sign(message)
@@ -118,7 +124,6 @@ def _create(path: Path, key: "Ed25519PrivateKey") -> None:
         try:
             os.link(draft, path)
         except FileExistsError:
-            return
-        path.with_name(f"{path.name}.pub").write_text(key.public_key().public_bytes_raw().hex() + "\n")
+            pass  # another process was first: its key is the one
     finally:
         draft.unlink()

@@ -23,6 +23,15 @@ def test_seals_of_several_writers_do_not_mix(tmp_path: Path) -> None:
     assert sorted(SealFile(path).lines()) == lines
 
 
+def test_a_seal_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "runs.audit.seals"
+    SealFile(path).append(b"first")
+    with path.open("ab") as file:
+        file.write(b"sec")
+    SealFile(path).append(b"third")
+    assert list(SealFile(path).lines()) == [b"first", b"sec", b"third"]
+
+
 def test_a_file_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="seal file"):
         SealFile(tmp_path / "missing" / "runs.audit.seals").append(b"first")

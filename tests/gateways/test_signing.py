@@ -18,6 +18,13 @@ def test_a_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} == {"runs.audit.key", "runs.audit.key.pub"}
 
 
+def test_a_lost_public_key_is_written_again(tmp_path: Path) -> None:
+    signer = Ed25519Signer.open(tmp_path / "runs.key")
+    (tmp_path / "runs.key.pub").unlink()
+    Ed25519Signer.open(tmp_path / "runs.key")
+    assert (tmp_path / "runs.key.pub").read_text().strip() == signer.public_key
+
+
 def test_two_journals_have_two_keys(tmp_path: Path) -> None:
     first, second = Ed25519Signer.open(tmp_path / "a.key"), Ed25519Signer.open(tmp_path / "b.key")
     assert first.public_key != second.public_key
