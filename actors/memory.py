@@ -90,7 +90,7 @@ class MemoryActor(PartitionActor[Memory]):
     def _recall(self, asked: AskRecall) -> Recall:
         # Turns of the session itself stand in its history: recalling them here would show them twice.
         others = [episode for episode in self._state.episodes if episode.session_id != asked.session_id]
-        facts = list(self._state.facts.values())[-RECALLED_FACTS:]
+        facts = self._state.facts[-RECALLED_FACTS:]
         return Recall(
             dict(self._state.blocks),
             tuple(f"{fact.subject} {fact.predicate} {fact.object}" for fact in facts),

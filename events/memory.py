@@ -5,6 +5,7 @@ valid time. The partition's own state keeps the blocks, the newest episodes and 
 there ever were, with both their times, are in the `facts` projection.
 """
 
+from bisect import insort
 from datetime import datetime
 from typing import TypeAlias
 
@@ -15,7 +16,8 @@ from .event import Event
 
 CATEGORY = "memory"
 KEPT_EPISODES = 200
-KEPT_FACTS = 2000
+KEPT_CLAIMS = 2000
+KEPT_OF_A_CLAIM = 20
 
 
 def memory_stream(user_id: str) -> StreamName:
@@ -78,11 +80,16 @@ class Memory(Struct):
     blocks: dict[str, str] = field(default_factory=dict[str, str])
     episodes: list[EpisodeRemembered] = field(default_factory=list[EpisodeRemembered])
     episodes_total: int = 0
-    facts: dict[str, FactAsserted] = field(default_factory=dict[str, FactAsserted])
+    claims: dict[str, list[FactAsserted]] = field(default_factory=dict[str, list[FactAsserted]])
     facts_total: int = 0
 
+    @property
+    def facts(self) -> list[FactAsserted]:
+        """What is believed now: of each claim the fact that begins last, the claim that changed last at the end."""
+        return [facts[-1] for facts in self.claims.values()]
 
-SNAPSHOT = "memory/1"
+
+SNAPSHOT = "memory/2"
 
 
 def evolve(state: Memory, event: Event) -> Memory:
@@ -99,12 +106,19 @@ def evolve(state: Memory, event: Event) -> Memory:
                 state.episodes.pop(0)
         case FactAsserted():
             state.facts_total += 1
-            state.facts.pop(_claim(event), None)
-            state.facts[_claim(event)] = event
-            if len(state.facts) > KEPT_FACTS:
-                del state.facts[next(iter(state.facts))]
+            facts = state.claims.pop(_claim(event), [])
+            # A fact that is reported late may have begun before the one that is known.
+            insort(facts, event, key=lambda fact: fact.valid_from)
+            state.claims[_claim(event)] = facts[-KEPT_OF_A_CLAIM:]
+            if len(state.claims) > KEPT_CLAIMS:
+                del state.claims[next(iter(state.claims))]
         case FactRetracted(fact_id):
-            state.facts = {claim: fact for claim, fact in state.facts.items() if fact.fact_id != fact_id}
+            for claim, facts in tuple(state.claims.items()):
+                kept = [fact for fact in facts if fact.fact_id != fact_id]
+                if kept:
+                    state.claims[claim] = kept
+                else:
+                    del state.claims[claim]
         case _:
             pass
     return state
@@ -129,14 +143,17 @@ def remember_episode(episode: EpisodeRemembered, state: Memory) -> list[EpisodeR
 
 def assert_fact(fact: FactAsserted, state: Memory) -> list[FactAsserted]:
     """A claim; nothing when it is believed already, or has been asserted under this id."""
-    known = state.facts.get(_claim(fact))
-    if known is not None and (known.fact_id == fact.fact_id or known.object == fact.object):
+    known = state.claims.get(_claim(fact), [])
+    if any(other.fact_id == fact.fact_id for other in known):
+        return []
+    # Said again, it is no news; unless it says that it was so before, or ends.
+    if known and known[-1].object == fact.object and known[-1].valid_from <= fact.valid_from and not fact.valid_until:
         return []
     return [fact]
 
 
 def retract_fact(fact_id: str, reason: str, state: Memory) -> list[FactRetracted]:
-    """A claim withdrawn; nothing when it is not believed now."""
-    if all(fact.fact_id != fact_id for fact in state.facts.values()):
+    """A claim withdrawn; nothing when the partition does not know it."""
+    if all(fact.fact_id != fact_id for facts in state.claims.values() for fact in facts):
         return []
     return [FactRetracted(fact_id=fact_id, reason=reason)]

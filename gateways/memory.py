@@ -47,7 +47,7 @@ class Memory:
 
     async def facts(self, *, user_id: str = "") -> list[FactAsserted]:
         """The facts that are believed now."""
-        return list((await (await self._port()).state(user_id)).facts.values())
+        return (await (await self._port()).state(user_id)).facts
 
     async def add_fact(
         self,

@@ -4,8 +4,8 @@ from functools import reduce
 
 from treadle.events.event import Event
 from treadle.events.memory import (
+    KEPT_CLAIMS,
     KEPT_EPISODES,
-    KEPT_FACTS,
     BlockUpdated,
     EpisodeRemembered,
     FactAsserted,
@@ -95,7 +95,7 @@ def test_a_claim_that_is_believed_is_not_asserted_again_under_whatever_id() -> N
 
 def test_a_contradicting_claim_takes_the_place_of_the_one_before() -> None:
     given = fold([lives("f1", "Bern"), *assert_fact(lives("f2", "Rome", 2025), fold([lives("f1", "Bern")]))])
-    assert [fact.object for fact in given.facts.values()] == ["Rome"]
+    assert [fact.object for fact in given.facts] == ["Rome"]
 
 
 def test_claims_about_others_stand_beside_it() -> None:
@@ -123,6 +123,16 @@ def test_a_claim_that_was_never_made_is_not_retracted() -> None:
 
 
 def test_the_newest_facts_are_kept_and_all_are_counted() -> None:
-    given = fold(lives(f"f{number}", "Bern", subject=f"user-{number}") for number in range(KEPT_FACTS + 1))
-    assert (len(given.facts), given.facts_total) == (KEPT_FACTS, KEPT_FACTS + 1)
-    assert "f0" not in {fact.fact_id for fact in given.facts.values()}
+    given = fold(lives(f"f{number}", "Bern", subject=f"user-{number}") for number in range(KEPT_CLAIMS + 1))
+    assert (len(given.facts), given.facts_total) == (KEPT_CLAIMS, KEPT_CLAIMS + 1)
+    assert "f0" not in {fact.fact_id for fact in given.facts}
+
+
+def test_a_fact_that_is_reported_late_does_not_take_the_place_of_a_newer_one() -> None:
+    given = fold([lives("f2", "Rome", 2025), lives("f1", "Bern")])
+    assert [fact.object for fact in given.facts] == ["Rome"]
+
+
+def test_retracting_a_fact_brings_back_the_one_before_it() -> None:
+    given = fold([lives("f1", "Bern"), lives("f2", "Rome", 2025), FactRetracted(fact_id="f2")])
+    assert [fact.object for fact in given.facts] == ["Bern"]
