@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from ..projections import Audit, Blackboards, BudgetView, Facts, Projection, Runs, Views
+from ..projections import Audit, Blackboards, BudgetView, Facts, Projection, Runs, Sessions, Views
 from .journals import journal_path
 
 
@@ -15,7 +15,7 @@ def open_read_models(journal: str) -> tuple[Views, list[Projection]]:
 
     path = journal_path(journal)
     if path is None:
-        return SqliteViews(), [Runs(), Facts(), BudgetView(), Blackboards(), Audit()]
+        return SqliteViews(), [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), Audit()]
     from .seal_file import SealFile, seals_path
 
     signer = None
@@ -24,4 +24,4 @@ def open_read_models(journal: str) -> tuple[Views, list[Projection]]:
 
         signer = Ed25519Signer.open(key_path(path))
     audit = Audit(signer, SealFile(seals_path(path)))
-    return SqliteViews(views_path(path)), [Runs(), Facts(), BudgetView(), Blackboards(), audit]
+    return SqliteViews(views_path(path)), [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ..actors.run_actor import ContinueRun
-from ..actors.session_messages import ResumeSession
+from ..actors.session_messages import DescribeSession, ResumeSession
 from ..events.bus import Bus
 from ..events.errors import ConfigError, Fenced, TreadleError
 from ..events.journal import Journal
@@ -35,6 +35,7 @@ from .services import Services
 from .signals import Signals
 
 _log = logging.getLogger("treadle")
+_EVERY = 1_000_000  # rows: all of them, in practice
 
 
 class Status(Struct, frozen=True):
@@ -229,6 +230,10 @@ class System:
         """Continue the open runs of hosted agents that no living process works on; returns how many there are."""
         await self.projections.catch_up()
         count = 0
+        for session in await self.projections.sessions.list(unfinished=True, limit=_EVERY):
+            if session.waiting and session.agent in self.node.host:
+                # Loading it is enough: it sees what waits, and runs it.
+                self.node.host.session(session.user_id, session.agent, session.session_id).tell(DescribeSession())
         for row in await self.projections.runs.open_runs():
             if row.agent not in self.node.host:
                 continue

@@ -4,7 +4,7 @@ runner.py       follows the journal; checkpoints, rebuilding, lag, waiting for a
 projection.py   what a projection is
 views.py        port: where the rows are           (adapters: gateways/views)
 source.py       what is read of a journal
-runs.py facts.py budget.py blackboards.py audit.py
+runs.py sessions.py facts.py budget.py blackboards.py audit.py
                 one projection each: rows, queries, fold
 audit_entry.py  an entry of the audit and its stored form
 seal.py         signed statements of how far journal and audit went; ports for keys and for keeping seals
@@ -25,6 +25,7 @@ from .projection import Projection, ProjectionStopped
 from .runner import Lag, Problem, Projections
 from .runs import OpenCall, RunRow, Runs
 from .seal import MemorySeals, Seal, SealLog, Signer
+from .sessions import SessionRow, Sessions
 from .views import Table, Transaction, Views
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "Runs",
     "Seal",
     "SealLog",
+    "SessionRow",
+    "Sessions",
     "Signer",
     "Table",
     "Transaction",

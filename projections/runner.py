@@ -24,6 +24,7 @@ from .budget import BudgetView
 from .facts import Facts
 from .projection import Projection, ProjectionStopped
 from .runs import Runs
+from .sessions import Sessions
 from .source import Source, read_page
 from .views import Table, Transaction, Views
 
@@ -190,6 +191,10 @@ class Projections:
     @property
     def runs(self) -> Runs:
         return self.of(Runs)
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.of(Sessions)
 
     @property
     def facts(self) -> Facts:
