@@ -81,10 +81,30 @@ class Entity(Generic[S]):
         return not self._stale and not self._deciding.locked() and not self._loading.locked()
 
     async def load(self) -> None:
-        """Read the stream: the snapshot if there is one, then what follows it. Forgets what was not stored."""
+        """Read the stream: the snapshot if there is one, then what follows it. Forgets what was not stored.
+
+        Until it returns the state stays what it was: whoever records meanwhile builds on that, and is read too.
+        """
         async with self._loading:
-            await self._settled()
-            await self._read()
+            while True:
+                await self._settled()
+                last = self._last
+                loaded = await self._read()
+                if self._last is last:
+                    break
+            self.state, self.head = loaded.state, loaded.head
+            self.first_at, self.last_at = loaded.first_at or self.first_at, loaded.last_at
+            self._since_snapshot = loaded.since_snapshot
+            self._pending.clear()
+            self._stale = False
+            if loaded.head.version:
+                self.meta = msgspec.structs.replace(self.meta, epoch=max(loaded.epoch, self.meta.epoch) + 1)
+
+    async def refresh(self) -> None:
+        """`load` if the journal has moved on: another process may have written to the stream."""
+        await self._settled()
+        if self._stale or (await self._journal.head(self.stream)) != self.head:
+            await self.load()
 
     async def _settled(self) -> None:
         """Wait until the journal has answered everything submitted so far, whatever it says."""
@@ -94,49 +114,37 @@ class Entity(Generic[S]):
             except TreadleError as exc:
                 _log.debug("%r is read again after %s", self.stream, exc)
 
-    async def _read(self) -> None:
-        self.state = self._fold.new()
-        self.head = EMPTY
-        self._pending.clear()
-        self._since_snapshot = 0
-        epoch = await self._load_snapshot()
+    async def _read(self) -> "_Loaded[S]":
+        loaded = await self._load_snapshot() or _Loaded(self._fold.new())
+        evolve = self._fold.evolve
         while True:
-            page = await self._journal.read(self.stream, self.head.version, _PAGE)
+            page = await self._journal.read(self.stream, loaded.head.version, _PAGE)
             for recorded in page:
-                self._apply(recorded)
-                epoch = recorded.epoch
+                loaded.state = evolve(loaded.state, recorded.event)
+            if page:
+                loaded.since_snapshot += len(page)
+                loaded.follow(page[0], page[-1])
             if len(page) < _PAGE:
-                break
-        self._stale = False
-        if self.head.version:
-            self.meta = msgspec.structs.replace(self.meta, epoch=max(epoch, self.meta.epoch) + 1)
+                return loaded
 
-    async def _load_snapshot(self) -> int:
-        """Start from the snapshot, if it is one of this very history, and return the epoch of its last event."""
+    async def _load_snapshot(self) -> "_Loaded[S] | None":
+        """The state in the snapshot, if it is one of this very history."""
         if not self._fold.snapshot:
-            return 0
+            return None
         found = await self._journal.load_snapshot(self.stream, self._fold.snapshot)
         if found is None:
-            return 0
+            return None
         last = await self._journal.read(self.stream, found.head.version - 1, 1)
         if not last or last[0].head != found.head:
             _log.warning("snapshot of %r is of another history (a restored file?); folding from the start", self.stream)
-            return 0
+            return None
         try:
-            self.state = msgspec.json.decode(found.state, type=type(self.state))
+            loaded = _Loaded(msgspec.json.decode(found.state, type=type(self.state)))
         except msgspec.MsgspecError:
             _log.warning("snapshot of %r does not decode; folding from the start", self.stream)
-            return 0
-        self.head, self.last_at = found.head, last[0].at
-        return last[0].epoch
-
-    def _apply(self, recorded: Recorded) -> None:
-        self.state = self._fold.evolve(self.state, recorded.event)
-        self.head = recorded.head
-        self.last_at = recorded.at
-        if recorded.version == 1:
-            self.first_at = recorded.at
-        self._since_snapshot += 1
+            return None
+        loaded.follow(last[0], last[0])
+        return loaded
 
     def stage(self, events: Sequence[Event]) -> Append:
         """Fold `events` and return the append that stores them, for a submission together with other streams'.
@@ -211,3 +219,23 @@ class Entity(Generic[S]):
                 self._stale = False
                 return events
         raise VersionConflict(self.stream, self.head.version, (await self._journal.head(self.stream)).version)
+
+
+class _Loaded(Generic[S]):
+    """What a reading of the stream has come to."""
+
+    __slots__ = ("epoch", "first_at", "head", "last_at", "since_snapshot", "state")
+
+    def __init__(self, state: S) -> None:
+        self.state = state
+        self.head = EMPTY
+        self.epoch = 0
+        self.first_at: datetime | None = None
+        self.last_at: datetime | None = None
+        self.since_snapshot = 0
+
+    def follow(self, first: Recorded, last: Recorded) -> None:
+        """The events from `first` to `last` are in the state."""
+        if first.version == 1:
+            self.first_at = first.at
+        self.head, self.last_at, self.epoch = last.head, last.at, last.epoch

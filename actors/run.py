@@ -151,6 +151,8 @@ class RunActivation:
         self._working = 0
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
+        self._stopped = False
+        self._abandoned = False
         self._deadline = _Deadline(spec.timeout_s)
         self._scopes = _scopes(spec, request.user_id)
         # Whether it can come to wait for an approval from outside.
@@ -262,11 +264,16 @@ class RunActivation:
         """Read the run's history and take it over; False when it had ended already.
 
         Raises:
+            Owned: A living process works on it; names that process.
             Fenced: Somebody else took it over at the same moment, and goes on with it.
         """
         await self._entity.load()
         if self.state.closed is not None or self.state.started is None:
             return False
+        # Of the very history that the take-over is appended to: a new owner between the two is a conflict.
+        owner, journal = self.state.owner, self.services.journal
+        if owner != journal.owner and not self.state.suspended and await journal.is_alive(owner):
+            raise Owned(self._entity.stream, owner, self._entity.meta.epoch - 1)
         self.record(take_over(self.services.journal.owner, reason, self.state))
         await self.barrier()
         return True
@@ -274,23 +281,29 @@ class RunActivation:
     async def drive(self, session: SessionSide | None = None) -> RunResult:
         """Run the strategy to its end and record it; the result is on disk when this returns.
 
+        A run that was abandoned stays open as suspended, and its result says so.
+
         Raises:
             Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly: The run stays open.
             CancelledError: Whoever drives it was cancelled; the run stays open as suspended.
         """
         self._session = session
-        self._driver = asyncio.current_task()
+        driver = self._driver = asyncio.current_task()
+        assert driver is not None
         begun = self.services.clock.monotonic()
         try:
             try:
+                if self._stopped:
+                    raise asyncio.CancelledError
                 closing = await self._closing()
             except asyncio.CancelledError:
                 if self._ending is None:
                     await self._suspend("whoever waited for this run went away")
-                    raise
-                task = asyncio.current_task()
-                if task is not None:
-                    task.uncancel()
+                    if not self._abandoned:
+                        raise
+                    driver.uncancel()
+                    return self.result()
+                driver.uncancel()
                 closing = self._ending
             if self._scopes and self.services.budget is not None:
                 seconds = self.services.clock.monotonic() - begun
@@ -335,6 +348,10 @@ class RunActivation:
         return self.result()
 
     async def _close(self, closing: Closing) -> None:
+        for call in self.state.models.values():
+            if call.outcome is None:
+                # Before the end is recorded: nobody looks at a run that has ended.
+                await self._release(call.requested.call_id, "the run ended before the model had answered")
         session = self._session
         while True:
             append = session.closing(closing) if session is not None else None
@@ -366,11 +383,15 @@ class RunActivation:
         """End the run so: its model call and its coroutine tools are cancelled, then it is closed."""
         if self._ending is None and self.state.closed is None:
             self._ending = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)
-            if self._driver is not None:
-                self._driver.cancel()
+            self._stop()
 
     def abandon(self) -> None:
         """Whoever waited has gone: stop working, and leave the run open as suspended."""
+        self._abandoned = True
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True  # in case that the driver has not begun yet
         if self._driver is not None:
             self._driver.cancel()
 
@@ -411,6 +432,8 @@ class RunActivation:
         """Before the end is recorded, so that a run that has ended is remembered; once, because its id is the run's."""
         if not self.spec.memory or self.services.memory is None:
             return
+        # An activation that was taken over finds out here: the episode that is written first is the one that stays.
+        await self.barrier()
         tools = tuple(step.requested.tool for step in self.state.tools.values() if step.requested is not None)
         episode = EpisodeRemembered(
             episode_id=self.run_id,
@@ -436,6 +459,7 @@ class RunActivation:
                 await self._settle(call_id, outcome)
                 return outcome.reply
             assert isinstance(outcome, ModelFailed)
+            await self._release(call_id, outcome.error)
             raise ModelCallFailed(outcome.error, outcome.kind)
         await self._reserve(call_id, messages)
         self.record(intents)
@@ -542,15 +566,14 @@ class RunActivation:
         spec = tool.spec
         plan.alone = spec.destructive or not spec.concurrency_safe
         plan.effects = not spec.read_only
+        plan.asks = (spec.destructive or spec.requires_permission) and self.spec.approvals != "allow"
         try:
             plan.bound = tool.bind(call.args)
         except BadArguments as exc:
             plan.refusal = str(exc)
             return plan
-        asks = spec.destructive or spec.requires_permission
-        plan.ready = (
-            known.requested is None and known.approval is None and not (asks and self.spec.approvals != "allow")
-        )
+        # A call that waits for its turn gets its intent then: an intent without an outcome says that it may have begun.
+        plan.ready = not (plan.asks or plan.alone or known.requested is not None or known.approval is not None)
         return plan
 
     def _intend(self, plans: "Sequence[_Plan]") -> None:
@@ -596,7 +619,9 @@ class RunActivation:
             if guess and not await self._approval(plan, "unknown_outcome"):
                 reason = "the process died while it was going on, and whoever was asked did not want it repeated"
                 return ToolOutcomeUnknown(call_id=call_id, reason=reason)
-        elif plan.asks and not await self._approval(plan, "destructive" if tool.spec.destructive else "permission"):
+        elif (plan.asks or known is not None) and not await self._approval(
+            plan, "destructive" if tool.spec.destructive else "permission"
+        ):
             decision = self.state.tools[call_id].decision
             note = decision.note if decision is not None and decision.note else "not approved"
             return ToolFailed(call_id=call_id, error=note, kind="denied")
@@ -649,6 +674,9 @@ class RunActivation:
 
     async def _wait_for_answer(self, call_id: str) -> bool:
         await self.barrier()
+        decision = self.state.tools[call_id].decision
+        if decision is not None:
+            return decision.allowed  # whoever saw the question in the journal was quick
         answer = self._answers.setdefault(call_id, asyncio.get_running_loop().create_future())
         self._park()
         return await answer
@@ -802,7 +830,6 @@ class RunHistory(Struct, frozen=True):
     state: Run
     result: RunResult
     request: RunRequest
-    epoch: int
 
     @property
     def agent(self) -> str:
@@ -838,15 +865,4 @@ async def history_of(journal: Journal, run_id: str) -> RunHistory:
         causation_id=first.causation_id,
         traceparent=first.traceparent,
     )
-    return RunHistory(state, result, request, last.epoch)
-
-
-async def refuse_if_owned(journal: Journal, history: RunHistory) -> None:
-    """A run that a living process works on is left to it.
-
-    Raises:
-        Owned: Names that process.
-    """
-    owner = history.state.owner
-    if history.state.closed is None and owner != journal.owner and await journal.is_alive(owner):
-        raise Owned(run_stream(history.result.run_id), owner, history.epoch)
+    return RunHistory(state, result, request)

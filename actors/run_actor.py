@@ -41,6 +41,14 @@ class EndRun(Struct, frozen=True):
     session: SessionSide | None = None
 
 
+class EndUnbegun(Struct, frozen=True):
+    """Close a run that has not begun; its history is its beginning and its end. Answers with its `RunResult`."""
+
+    spec: AgentSpec
+    request: RunRequest
+    closing: RunCancelled | RunInterrupted
+
+
 class AwaitEnd(Struct, frozen=True):
     """Answer with the `RunResult` when the run has ended, however long it waits for approvals."""
 
@@ -58,7 +66,7 @@ class Abandon(Struct, frozen=True):
     """Whoever waited has gone: suspend the run."""
 
 
-RunMessage = StartRun | ContinueRun | EndRun | AwaitEnd | ApproveCall | Abandon
+RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon
 
 
 class RunActor(CoroutineActor):
@@ -87,6 +95,8 @@ class RunActor(CoroutineActor):
                 return self.later(self._continue(message))
             case EndRun():
                 return self.later(self._end(message))
+            case EndUnbegun():
+                return self.later(self._end_unbegun(message))
             case AwaitEnd():
                 return self.later(self._await_end())
             case ApproveCall():
@@ -111,9 +121,11 @@ class RunActor(CoroutineActor):
 
     @property
     def _going(self) -> tuple[RunActivation, Reply[RunResult]] | None:
-        """The activation that works here, or has brought the run to its end; none that gave up: the run is open then."""
+        """The activation that works here, or has brought the run to its end. One that gave up left the run open."""
         run, driving = self._activation, self._driving
-        return None if run is None or driving is None or driving.error() is not None else (run, driving)
+        if run is None or driving is None or (driving.done() and (driving.error() or run.state.closed is None)):
+            return None
+        return run, driving
 
     async def _continue(self, message: ContinueRun) -> RunResult:
         if self._going is None and message.session is None:
@@ -146,9 +158,16 @@ class RunActor(CoroutineActor):
             run.attach(message.feed)
         return self._drive(run, message.session)
 
+    async def _end_unbegun(self, message: EndUnbegun) -> RunResult:
+        run = RunActivation(message.spec, self._host.services, message.request)
+        run.begin()
+        return await run.end(message.closing)
+
     async def _end(self, message: EndRun) -> RunResult:
-        if self._going is not None:
-            run, driving = self._going
+        async with self._continuing:
+            going = self._going
+        if going is not None:
+            run, driving = going
             run.stop(message.closing)
             return await driving
         history = await history_of(self._host.services.journal, self._run_id)

@@ -10,7 +10,8 @@ from msgspec import Struct, structs
 from ..events.envelope import Meta, StreamName
 from ..events.errors import Refused, TreadleError, VersionConflict
 from ..events.journal import Append, Pending
-from ..events.run import Closing, RunCompleted, RunInterrupted, RunState
+from ..events.message import Message
+from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState
 from ..events.session import (
     SNAPSHOT,
     Session,
@@ -27,7 +28,7 @@ from .entity import Entity, Fold
 from .host import Host
 from .result import RunResult
 from .run import RunRequest, history_of
-from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, StartRun
+from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, EndUnbegun, StartRun
 from .runtime import CoroutineActor, Reply
 from .session_messages import (
     AbandonPrompt,
@@ -83,7 +84,9 @@ class SessionActor(CoroutineActor):
         self._signal_waiters: dict[str, list[Reply[RunResult | None]]] = {}
         self._conversing = False
         self._live_run = ""
-        self._prompt_run_id = ""
+        self._prompt: _Item | None = None
+        self._left_run = ""
+        self._cancelled: dict[str, RunCancelled | RunInterrupted] = {}
 
     @property
     def _state(self) -> Session:
@@ -102,7 +105,7 @@ class SessionActor(CoroutineActor):
             case Prompt():
                 return self._queue(message)
             case ResumeSession():
-                if self._live_run:
+                if self._live_run and self._live_run != self._left_run:
                     return self._host.run(self._live_run).ask(ContinueRun(feed=message.feed))
                 return self._queue(message)
             case AbandonPrompt(run_id):
@@ -125,7 +128,8 @@ class SessionActor(CoroutineActor):
         return reply
 
     def _abandon(self, run_id: str) -> None:
-        if self._prompt_run_id == run_id and self._live_run:
+        if self._prompt is not None and self._prompt.message.run_id == run_id and self._live_run:
+            self._left_run = self._live_run
             self._host.run(self._live_run).tell(Abandon())
         self._prompts = deque(item for item in self._prompts if item.message.run_id != run_id)
 
@@ -165,12 +169,31 @@ class SessionActor(CoroutineActor):
         return bool(await self._entity.commit(lambda state: park_signal(signal_id, reason, size_bytes, state)))
 
     async def _end_open(self, message: EndOpenRun) -> RunResult:
+        if message.run_id == self._live_run:
+            return await self._host.result(self._host.run(message.run_id), EndRun(message.closing))
+        for item in self._prompts:
+            if item.message.run_id == message.run_id and isinstance(item.message, Prompt):
+                self._prompts.remove(item)
+                request = self._request(item.message, message.run_id)
+                result = await self._end_unbegun(item.message, request, message.closing)
+                item.reply.set(result)
+                return result
+        if self._prompt is not None and self._prompt.message.run_id == message.run_id:
+            self._cancelled[message.run_id] = message.closing
+            return await self._prompt.reply
         await self._entity.refresh()
         opened = self._state.open
         if opened is None or opened.run_id != message.run_id:
             return (await history_of(self._host.services.journal, message.run_id)).result
         side = self._side(opened.run_id)
         return await self._host.result(self._host.run(message.run_id), EndRun(message.closing, side))
+
+    async def _end_unbegun(
+        self, prompt: Prompt, request: RunRequest, closing: RunCancelled | RunInterrupted
+    ) -> RunResult:
+        """A run that ends before its turn has a history of its own, and no part in the conversation."""
+        message = EndUnbegun(prompt.spec, request, closing)
+        return await self._host.result(self._host.run(request.run_id), message)
 
     # --- one after the other ---
 
@@ -189,7 +212,7 @@ class SessionActor(CoroutineActor):
                         break  # it stays first in the row, and what is behind it would meet the same
                 elif self._prompts:
                     item = self._prompts.popleft()
-                    self._prompt_run_id = item.message.run_id
+                    self._prompt = item
                     await _answer([item.reply], self._run_item(item))
                     await self._until_ended()
                 else:
@@ -197,6 +220,7 @@ class SessionActor(CoroutineActor):
                 await self._catch_up()
         finally:
             self._conversing = False
+            self._prompt = None
             for item in self._prompts:
                 item.reply.set_exception(failure)
             self._prompts.clear()
@@ -243,9 +267,8 @@ class SessionActor(CoroutineActor):
             await self._entity.refresh()
         return await self._start(message)
 
-    async def _start(self, prompt: Prompt, signal_id: str = "") -> RunResult:
-        run_id = prompt.run_id or self._host.services.clock.new_id()
-        request = RunRequest(
+    def _request(self, prompt: Prompt, run_id: str, signal_id: str = "") -> RunRequest:
+        return RunRequest(
             run_id=run_id,
             prompt=prompt.prompt,
             user_id=self.user_id,
@@ -259,7 +282,13 @@ class SessionActor(CoroutineActor):
             causation_id=prompt.causation_id,
             traceparent=prompt.traceparent,
         )
+
+    async def _start(self, prompt: Prompt, signal_id: str = "") -> RunResult:
+        run_id = prompt.run_id or self._host.services.clock.new_id()
+        request = self._request(prompt, run_id, signal_id)
         while True:
+            if run_id in self._cancelled:
+                return await self._end_unbegun(prompt, request, self._cancelled.pop(run_id))
             side = self._side(run_id, prompt.prompt, signal_id)
             try:
                 return await self._live(run_id, StartRun(prompt.spec, request, side, prompt.feed))
@@ -270,6 +299,9 @@ class SessionActor(CoroutineActor):
                 await self._entity.load()
                 if self._state.open is not None:
                     await self._continue(ResumeSession())
+                if signal_id and self._state.seen.get(signal_id):
+                    # It was the very run of this signal.
+                    return (await history_of(self._host.services.journal, self._state.seen[signal_id])).result
                 request = structs.replace(request, history=self._state.history)
 
     async def _continue(self, message: ResumeSession) -> RunResult:
@@ -282,9 +314,11 @@ class SessionActor(CoroutineActor):
         spec = message.spec or self._host.agent(self.agent)
         result = await self._live(opened.run_id, ContinueRun(spec, request, side, feed=message.feed))
         if self._state.open is not None and result.state not in (RunState.WAITING, RunState.RUNNING):
-            # The run had ended, and its process died before the session knew. Never so with one append for both.
-            output = result.output
-            await self._entity.commit(lambda state: end_run(opened.run_id, result.state, output, state))
+            # Abandoned once more; or it has ended without the session knowing, which one append for both rules out.
+            history = await history_of(self._host.services.journal, opened.run_id)
+            if history.state.closed is not None:
+                output = result.output
+                await self._entity.commit(lambda state: end_run(opened.run_id, result.state, output, state))
         return result
 
     async def _live(self, run_id: str, message: StartRun | ContinueRun) -> RunResult:

@@ -8,7 +8,8 @@ from ..actors.context import RunContext
 from ..actors.result import RunResult
 from ..actors.run import history_of
 from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun
-from ..actors.session_messages import DescribeSession, Prompt
+from ..actors.runtime import Ref
+from ..actors.session_messages import DescribeSession, EndOpenRun, Prompt
 from ..events.message import Message
 from ..events.run import RunCancelled, run_stream
 from ..events.signal import RuntimeSignal
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 class Run:
     """A run, going on or ended."""
 
-    def __init__(self, node: "Node", run_id: str, answer: "asyncio.Future[RunResult] | None" = None) -> None:
+    def __init__(
+        self,
+        node: "Node",
+        run_id: str,
+        answer: "asyncio.Future[RunResult] | None" = None,
+        session: Ref | None = None,
+    ) -> None:
         self._node = node
         self.id = run_id
         self._answer = answer
+        self._session = session
 
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
@@ -54,8 +62,11 @@ class Run:
 
     async def cancel(self, reason: str = "cancelled by the caller", by: str = "") -> RunResult:
         """Stop it; its result when it is closed."""
-        host = self._node.host
-        return await host.result(host.run(self.id), EndRun(RunCancelled(reason=reason, by=by)))
+        host, closing = self._node.host, RunCancelled(reason=reason, by=by)
+        if self._session is not None:
+            # It may not have had its turn yet, and only its session knows of it then.
+            return await host.result(self._session, EndOpenRun(self.id, closing))
+        return await host.result(host.run(self.id), EndRun(closing))
 
     async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
         """Answer a call that waits for approval; durable when this returns.
@@ -86,7 +97,7 @@ class Session:
         answer = asyncio.ensure_future(asking)
         # Nobody need wait for a started run; its failure is in the journal.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return Run(node, run_id, answer)
+        return Run(node, run_id, answer, ref)
 
     async def run(self, prompt: str, *, on_error: str = "raise") -> RunResult:
         """Run a prompt to its end; with `on_error="return"`, a failed run's result is returned."""

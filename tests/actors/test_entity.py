@@ -1,0 +1,81 @@
+"""An entity keeps what is recorded while it reads its stream again."""
+
+import asyncio
+from collections.abc import Sequence
+
+from treadle.actors.clock import SYSTEM_CLOCK
+from treadle.actors.entity import Entity
+from treadle.actors.memory import FOLD
+from treadle.events.envelope import Meta, Recorded, StreamName
+from treadle.events.memory import BlockUpdated, Memory
+from treadle.gateways.journals.memory import MemoryJournal
+
+STREAM = StreamName("memory-alice")
+
+
+class PausingJournal(MemoryJournal):
+    """A journal whose reads of a stream wait until the test lets them go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def read(self, stream: str, after: int = 0, limit: int | None = None) -> Sequence[Recorded]:
+        page = await super().read(stream, after, limit)
+        self.reading.set()
+        await self.go_on.wait()
+        return page
+
+
+def block(name: str) -> BlockUpdated:
+    return BlockUpdated(name=name, content="set")
+
+
+def entity(journal: MemoryJournal) -> Entity[Memory]:
+    return Entity(journal, SYSTEM_CLOCK, STREAM, FOLD, Meta(user_id="alice", epoch=1))
+
+
+async def test_what_is_recorded_during_a_load_is_in_the_state_after_it() -> None:
+    journal = PausingJournal()
+    mine = entity(journal)
+    mine.record([block("first")])
+    journal.go_on.clear()
+    loading = asyncio.create_task(mine.load())
+    await journal.reading.wait()
+
+    mine.record([block("second")])
+    assert list(mine.state.blocks) == ["first", "second"]
+    journal.go_on.set()
+    await loading
+
+    assert list(mine.state.blocks) == ["first", "second"]
+    mine.record([block("third")])
+    await mine.flush()
+    assert (await journal.head(STREAM)).version == 3
+
+
+async def test_a_refresh_reads_what_another_writer_appended() -> None:
+    journal = MemoryJournal()
+    mine, other = entity(journal), entity(journal)
+    mine.record([block("mine")])
+    await mine.flush()
+    await other.load()
+    other.record([block("other")])
+    await other.flush()
+
+    await mine.refresh()
+
+    assert list(mine.state.blocks) == ["mine", "other"]
+
+
+async def test_a_refresh_of_a_stream_that_stands_still_reads_nothing() -> None:
+    journal = PausingJournal()
+    mine = entity(journal)
+    mine.record([block("mine")])
+    await mine.flush()
+
+    await mine.refresh()
+
+    assert not journal.reading.is_set()
