@@ -1,0 +1,66 @@
+"""The places where a process may be killed, and the killing.
+
+A place has a name that is the same in every run of a program: the number of the append it stands at, the effect it
+stands before. A dry run lists the places; a run with `kill` set to one of them ends there, with SIGKILL, so that
+nothing of the process can tidy up. The journal is told nothing of this: its queue and its store are wrapped.
+"""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from treadle.gateways.journals.group_commit import GroupCommit
+from treadle.gateways.journals.sqlite_store import SqliteStore
+from treadle.gateways.journals.submission import Submission
+
+
+class Points:
+    """Counts the places that a process comes by.
+
+    Args:
+        kill: The name of a place, or `#17` for the seventeenth place whatever its name; empty to live.
+    """
+
+    def __init__(self, kill: str = "") -> None:
+        self.seen: list[str] = []
+        self._kill = kill
+        self._counts: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def reach(self, place: str) -> None:
+        """This process is at `place`; it may be the last thing that it does."""
+        with self._lock:
+            self.seen.append(place)
+            if self._kill in (place, f"#{len(self.seen)}"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def reach_again(self, place: str) -> None:
+        """A place that a process comes by more than once: each time has its number."""
+        with self._lock:
+            self._counts[place] += 1
+            number = self._counts[place]
+        self.reach(f"{place} {number}")
+
+
+def watch_appends(points: Points) -> None:
+    """Make places of every append in this process: before it is queued, and when it is on disk but nobody knows."""
+    numbers: dict[Submission, int] = {}
+    submit: Callable[[GroupCommit, Submission], None] = GroupCommit.submit
+    commit: Callable[[SqliteStore, Sequence[Submission]], int] = SqliteStore.commit
+    count = iter(range(1, 1_000_000))
+
+    def submit_here(self: GroupCommit, submission: Submission) -> None:
+        number = numbers[submission] = next(count)
+        points.reach(f"before append {number}")
+        submit(self, submission)
+
+    def commit_here(self: SqliteStore, batch: Sequence[Submission]) -> int:
+        position = commit(self, batch)
+        for submission in batch:
+            points.reach(f"after append {numbers.pop(submission)}")
+        return position
+
+    GroupCommit.submit = submit_here  # type: ignore[method-assign]
+    SqliteStore.commit = commit_here  # type: ignore[method-assign]

@@ -1,0 +1,229 @@
+"""The programs that are killed: agents whose model is a rule, so that it says the same in every life.
+
+Each is what a user would write. Its client does not know whether it is the first or the fifth process on this journal:
+it asks for what has no answer yet, and stands in for the person who answers approvals by looking into the ledger.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from treadle import (
+    Agent,
+    ApprovalQuestion,
+    FunctionModel,
+    Limits,
+    Message,
+    ModelReply,
+    NothingToResume,
+    Run,
+    RunResult,
+    RunState,
+    RuntimeSignal,
+    Session,
+    ToolCall,
+    ToolSpec,
+    Usage,
+    current_call,
+    tool,
+)
+
+from .ledger import Ledger
+from .points import Points
+
+USER = "alice"
+JOURNAL = "journal.db"
+LEDGER = "ledger"
+
+
+class World(Struct, frozen=True):
+    """Where a program runs: its directory, the ledger outside, and the places where it may be killed."""
+
+    directory: Path
+    ledger: Ledger
+    points: Points
+
+    @property
+    def runtime(self) -> str:
+        return f"sqlite:{self.directory / JOURNAL}"
+
+
+class Program(Struct, frozen=True):
+    """What is killed.
+
+    Attributes:
+        make: Its agent.
+        prompts: Session and words of each prompt, in order; `signals` when they are sent as signals.
+    """
+
+    name: str
+    make: Callable[[World], Agent]
+    prompts: tuple[tuple[str, str], ...] = (("conv-1", "Settle the account."),)
+    signals: bool = False
+
+
+# --- tools and models ------------------------------------------------------------------------------------------------
+
+
+def tools_of(ledger: Ledger) -> list[Any]:
+    """One tool of each kind. Some are coroutines and some run in threads; all leave a line in the ledger."""
+
+    @tool
+    def post(amount: int) -> str:
+        """Post a booking: a plain tool, which is repeated when nobody knows."""
+        call = current_call()
+        ledger.write("post", call.call_id, call.attempt)
+        return f"posted {amount}"
+
+    @tool(idempotent=True)
+    async def charge(amount: int) -> str:
+        """Charge a card, once for a call id."""
+        call = current_call()
+        ledger.write("charge", call.call_id, call.attempt, once=True)
+        return f"charged {amount}"
+
+    @tool(read_only=True)
+    def look(amount: int) -> str:
+        """Look at an account."""
+        call = current_call()
+        ledger.write("look", call.call_id, call.attempt)
+        return f"balance {amount}"
+
+    @tool(destructive=True)
+    def wipe(amount: int) -> str:
+        """Delete an account, which cannot be undone."""
+        call = current_call()
+        ledger.write("wipe", call.call_id, call.attempt)
+        return f"wiped {amount}"
+
+    return [post, charge, look, wipe]
+
+
+def calls(*turns: Sequence[str]) -> FunctionModel:
+    """A model that asks for the tools of each turn, then answers with the number of results."""
+
+    def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        since = max(index for index, message in enumerate(messages) if message.role == "user")
+        turn = sum(message.role == "assistant" for message in messages[since:])
+        usage = Usage(10, 5)
+        if turn == len(turns):
+            results = sum(message.role == "tool" for message in messages[since:])
+            return ModelReply(f"{messages[since].content} {results} calls are settled.", usage=usage)
+        asked = tuple(ToolCall(f"m{turn}{slot}", name, {"amount": slot}) for slot, name in enumerate(turns[turn]))
+        return ModelReply("", asked, usage, "tool_calls")
+
+    return FunctionModel(answer)
+
+
+Approvals = Literal["allow", "deny", "wait"] | Callable[[ApprovalQuestion], bool]
+
+
+def desk(
+    world: World,
+    model: FunctionModel,
+    *,
+    approvals: Approvals = "allow",
+    budget: Limits | None = None,
+    memory: bool = False,
+) -> Agent:
+    return Agent(
+        "You settle accounts.",
+        model=model,
+        name="desk",
+        tools=tools_of(world.ledger),
+        runtime=world.runtime,
+        approval_handler=approvals,
+        budget=budget,
+        memory=memory,
+    )
+
+
+def clerk(world: World) -> Callable[[ApprovalQuestion], bool]:
+    """A handler that looks into the ledger before it says that something shall be done, or done again."""
+    return lambda question: not world.ledger.has(question.call_id)
+
+
+def programs() -> Mapping[str, Program]:
+    """All of them, by name."""
+    one = ["post"], ["post"]
+    made = [
+        Program("plain", lambda world: desk(world, calls(*one))),
+        Program("idempotent", lambda world: desk(world, calls(["charge"], ["charge"]))),
+        Program("read-only", lambda world: desk(world, calls(["look"], ["look"]))),
+        Program("destructive", lambda world: desk(world, calls(["wipe"], ["wipe"]))),
+        Program(
+            "destructive, asked",
+            lambda world: desk(world, calls(["wipe"]), approvals=clerk(world)),
+        ),
+        Program("destructive, parked", lambda world: desk(world, calls(["wipe"]), approvals="wait")),
+        Program("parallel", lambda world: desk(world, calls(["post", "charge", "wipe", "look", "charge"]))),
+        Program(
+            "prompts",
+            lambda world: desk(world, calls(["charge"])),
+            (("conv-1", "Settle January."), ("conv-1", "Settle February."), ("conv-1", "Settle March.")),
+        ),
+        Program(
+            "memory",
+            lambda world: desk(world, calls(["charge"]), memory=True),
+            (("conv-1", "Settle January."), ("conv-2", "Settle February.")),
+        ),
+        Program("budget", lambda world: desk(world, calls(["charge"]), budget=Limits(max_tokens=100_000))),
+        Program("signal", lambda world: desk(world, calls(["charge"])), signals=True),
+    ]
+    return {program.name: program for program in made}
+
+
+# --- the client ------------------------------------------------------------------------------------------------------
+
+
+async def live(
+    program: Program, world: World, *, resume: bool = False, opened: Callable[[], None] = lambda: None
+) -> list[str]:
+    """One life of the program's client: returns the answers, in the order of the prompts.
+
+    Args:
+        resume: Whether it begins by resuming, as whoever comes after a crash does.
+        opened: Called when the journal is open and nothing has been done yet.
+    """
+    async with program.make(world) as agent:
+        await agent.node()
+        opened()
+        if resume:
+            for session_id in dict.fromkeys(session_id for session_id, _ in program.prompts):
+                session = agent.session(session_id, user_id=USER)
+                try:
+                    await settle(session, await session.resume(), world)
+                except NothingToResume:
+                    continue
+        answers = [
+            await ask(agent.session(name, user_id=USER), words, program, world) for name, words in program.prompts
+        ]
+        world.points.reach("before the answer")
+        return answers
+
+
+async def ask(session: Session, words: str, program: Program, world: World) -> str:
+    """The answer to a prompt: the one that the conversation has, or a new one."""
+    history = await session.history()
+    for question, answer in zip(history[::2], history[1::2], strict=True):
+        if question.content == words:
+            return answer.content
+    if not program.signals:
+        return (await settle(session, await session.run(words), world)).output
+    result = await session.signal(RuntimeSignal(id="signal-1", summary=words), wait=True)
+    assert result is not None
+    return (await settle(session, result, world)).output
+
+
+async def settle(session: Session, result: RunResult, world: World) -> RunResult:
+    """The run's end: whatever it asks meanwhile is answered yes unless the ledger says that it was done."""
+    while result.state == RunState.WAITING:
+        for question in result.waiting_for:
+            await session.approve(question.call_id, not world.ledger.has(question.call_id), by="operator")
+        try:
+            result = await session.resume()
+        except NothingToResume:
+            result = await Run(await session.agent.node(), result.run_id).result()
+    return result
