@@ -8,12 +8,14 @@ from typing import Any
 from msgspec import Struct, structs
 
 from ..events.envelope import Meta, StreamName
-from ..events.errors import Refused, TreadleError, VersionConflict
+from ..events.errors import NotFound, Refused, TreadleError, VersionConflict
 from ..events.journal import Append, Pending
 from ..events.message import Message
 from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState
 from ..events.session import (
     SNAPSHOT,
+    RunEnded,
+    RunOpened,
     Session,
     SignalReceived,
     end_run,
@@ -94,8 +96,28 @@ class SessionActor(CoroutineActor):
 
     async def on_start(self) -> None:
         await self._entity.load()
+        if self._entity.head.version == 0:
+            await self._adopt()
         if self._state.waiting and self.agent in self._host:
             self._converse()
+
+    async def _adopt(self) -> None:
+        """A run without a session has its own id for a session id: whoever goes on under that id goes on from it."""
+        journal = self._host.services.journal
+        try:
+            history = await history_of(journal, self.session_id)
+        except NotFound:
+            return
+        state, request = history.state, history.request
+        if history.in_session or (request.user_id, history.agent) != (self.user_id, self.agent):
+            return
+        if state.closed is None and not state.suspended and await journal.is_alive(state.owner):
+            return  # somebody works on it, and will not tell a session of its end
+        events: list[RunOpened | RunEnded] = [RunOpened(run_id=request.run_id, prompt=request.prompt)]
+        if state.closed is not None:
+            result = history.result
+            events.append(RunEnded(run_id=request.run_id, state=result.state, output=result.output))
+        await self._entity.commit(lambda session: [] if session.last_run_id else events)
 
     def can_passivate(self) -> bool:
         return not self._conversing and super().can_passivate()
