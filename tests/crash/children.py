@@ -11,13 +11,15 @@ from typing import Any, Self
 import msgspec
 
 TESTS = Path(__file__).parents[1]
+DIED_AT = "died-at"
 
 
 class Life(msgspec.Struct, kw_only=True):
     """One process on a journal.
 
     Attributes:
-        kill: The place where it dies (see `points.py`).
+        kill: The place where it dies (see `points.py`); it leaves the place's name in the file `DIED_AT`.
+        stop: The place where it stops by itself, until it gets a SIGCONT.
         resume: It begins by resuming, as whoever comes after a crash does.
         barrier: With `together` processes that name the same barrier it begins at the same moment.
     """
@@ -26,6 +28,7 @@ class Life(msgspec.Struct, kw_only=True):
     directory: str
     name: str = "1"
     kill: str = ""
+    stop: str = ""
     resume: bool = False
     barrier: str = ""
     together: int = 1

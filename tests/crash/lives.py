@@ -9,7 +9,7 @@ import msgspec
 
 from treadle import Fenced
 
-from .children import Life, Report
+from .children import DIED_AT, Life, Report
 from .ledger import Ledger
 from .points import Points, watch_appends
 from .programs import LEDGER, World, live, programs
@@ -20,7 +20,7 @@ BARRIER_S = 30
 async def begin(life: Life) -> None:
     """Live one life of a program, and leave a report if it was not cut short."""
     directory = Path(life.directory)
-    points = Points(life.kill)
+    points = Points(life.kill, life.stop, directory / DIED_AT)
     watch_appends(points)
     world = World(directory, Ledger(directory / LEDGER, points), points)
     program = programs()[life.program]

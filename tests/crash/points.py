@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Lock
 
 from treadle.gateways.journals.group_commit import GroupCommit
@@ -21,11 +22,15 @@ class Points:
 
     Args:
         kill: The name of a place, or `#17` for the seventeenth place whatever its name; empty to live.
+        stop: Where it stops instead (SIGSTOP), and goes on when it is told to.
+        will: A file for the name of the place where it died.
     """
 
-    def __init__(self, kill: str = "") -> None:
+    def __init__(self, kill: str = "", stop: str = "", will: Path | None = None) -> None:
         self.seen: list[str] = []
         self._kill = kill
+        self._stop = stop
+        self._will = will
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
 
@@ -34,7 +39,11 @@ class Points:
         with self._lock:
             self.seen.append(place)
             if self._kill in (place, f"#{len(self.seen)}"):
+                if self._will is not None:
+                    self._will.write_text(place)
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self._stop == place:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     def reach_again(self, place: str) -> None:
         """A place that a process comes by more than once: each time has its number."""

@@ -1,6 +1,5 @@
 """The crash matrix: every program, killed at every place it comes by, ends as if it had never been killed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,45 @@ from crash.children import Children, Life
 from crash.programs import programs
 
 
-@pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    with Children() as made:
-        yield made
+def directory(parent: Path, name: object) -> str:
+    made = parent / str(name)
+    made.mkdir()
+    return str(made)
 
 
 @pytest.mark.parametrize("program", programs())
 async def test_a_kill_at_any_place_changes_nothing_but_the_attempts(
     program: str, children: Children, tmp_path: Path
 ) -> None:
-    (whole := tmp_path / "whole").mkdir()
-    report = children.live(Life(program=program, directory=str(whole)))
-    story = await afterwards(whole)
+    whole = directory(tmp_path, "whole")
+    report = children.live(Life(program=program, directory=whole))
+    story = await afterwards(Path(whole))
 
     assert len(report.places) == len(set(report.places)) > 8
     for number, place in enumerate(report.places):
-        (directory := tmp_path / str(number)).mkdir()
-        assert children.die(Life(program=program, directory=str(directory), kill=place)), place
-        resumed = children.live(Life(program=program, directory=str(directory), name="2", resume=True))
-        await afterwards(directory, story)
+        where = directory(tmp_path, number)
+        assert children.die(Life(program=program, directory=where, kill=place)), place
+        resumed = children.live(Life(program=program, directory=where, name="2", resume=True))
+        await afterwards(Path(where), story)
         assert resumed.answers == report.answers, place
+
+
+@pytest.mark.parametrize("program", programs())
+async def test_a_second_kill_while_the_first_is_made_good_changes_nothing_either(
+    program: str, children: Children, tmp_path: Path
+) -> None:
+    whole = directory(tmp_path, "whole")
+    report = children.live(Life(program=program, directory=whole))
+    story = await afterwards(Path(whole))
+    deaths = 0
+
+    for number, place in enumerate(report.places[::2]):
+        where = directory(tmp_path, number)
+        assert children.die(Life(program=program, directory=where, kill=place)), place
+        # Another place of the second life each time; the last lives are too short for some of them.
+        second = Life(program=program, directory=where, name="2", resume=True, kill=f"#{1 + number * 5 % 11}")
+        deaths += children.die(second)
+        resumed = children.live(Life(program=program, directory=where, name="3", resume=True))
+        await afterwards(Path(where), story)
+        assert resumed.answers == report.answers, place
+    assert deaths > 2
