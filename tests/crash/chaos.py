@@ -1,0 +1,125 @@
+"""Chaos: programs are killed at random, over and over, and every one must end as if nothing had happened.
+
+A victim is one program on one journal. It is killed one to five times in a row, at a random place or after a random
+time, then left to live to its end, and once more to see that there is nothing left to do. The same seed kills the same
+programs at the same places; where a random time falls is the machine's affair.
+"""
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+from msgspec import Struct, field
+
+from .afterwards import Story, afterwards
+from .children import DIED_AT, Children, Life, Report
+from .ledger import Ledger
+from .programs import LEDGER, programs
+
+MOST_DEATHS = 5
+LIFE_S = 0.06
+"""About what a life takes: random times are drawn up to here."""
+
+
+class Tally(Struct):
+    """What happened to one program, or to all of them.
+
+    Attributes:
+        deaths: By where they fell: an append, an effect, the answer, or any moment.
+        attempts: Effects of plain tools that were there before, each visible as an attempt above 1.
+    """
+
+    victims: int = 0
+    deaths: Counter[str] = field(default_factory=Counter[str])
+    effects: int = 0
+    attempts: int = 0
+    broken: list[str] = field(default_factory=list[str])
+
+    def add(self, other: "Tally") -> None:
+        self.victims += other.victims
+        self.deaths += other.deaths
+        self.effects += other.effects
+        self.attempts += other.attempts
+        self.broken += other.broken
+
+
+def storm(
+    seed: int,
+    kills: int,
+    directory: Path,
+    told: Callable[[int], None] = lambda deaths: None,
+    names: Sequence[str] = (),
+) -> dict[str, Tally]:
+    """Kill until `kills` have died; what came of it, by program.
+
+    Args:
+        directory: Where victims live; those that broke something are left there.
+        told: Hears after each victim how many have died.
+        names: Programs to kill; by default all.
+    """
+    random = Random(seed)
+    chosen = list(names or programs())
+    tallies = {name: Tally() for name in chosen}
+    with Children() as children:
+        whole = {name: _whole(children, name, directory / "never-killed" / name) for name in chosen}
+        died = number = 0
+        while died < kills:
+            name = random.choice(chosen)
+            tally = _victim(children, name, directory / f"victim-{number}", Random(random.random()), *whole[name])
+            tallies[name].add(tally)
+            died += tally.deaths.total()
+            number += 1
+            told(died)
+    return tallies
+
+
+def _whole(children: Children, program: str, directory: Path) -> tuple[Report, Story]:
+    directory.mkdir(parents=True)
+    report = children.live(Life(program=program, directory=str(directory)))
+    return report, asyncio.run(afterwards(directory))
+
+
+def _victim(children: Children, program: str, directory: Path, random: Random, whole: Report, story: Story) -> Tally:
+    directory.mkdir()
+    tally = Tally(victims=1)
+    where = str(directory)
+    try:
+        for life in range(random.randint(1, MOST_DEATHS)):
+            here, after_s = _place(whole.places, life, random), random.uniform(0, LIFE_S)
+            at_a_place = random.random() < 0.7
+            killed = children.die(
+                Life(program=program, directory=where, resume=life > 0, kill=here if at_a_place else ""),
+                None if at_a_place else after_s,
+            )
+            if not killed:
+                break  # it came to its end before
+            tally.deaths[_kind((directory / DIED_AT).read_text()) if at_a_place else "any moment"] += 1
+        for name in ("resumed", "once more"):
+            report = children.live(Life(program=program, directory=where, name=name, resume=True))
+            asyncio.run(afterwards(directory, story))
+            if report.answers != whole.answers:
+                raise AssertionError(f"answers {report.answers}, not {whole.answers}, in {directory}")
+    except AssertionError as exc:
+        tally.broken.append(f"{program}: {exc}")
+        return tally
+    effects = Ledger(directory / LEDGER).effects()
+    tally.effects = len(effects)
+    tally.attempts = sum(effect.attempt > 1 for effect in effects)
+    shutil.rmtree(directory)
+    return tally
+
+
+def _place(places: Sequence[str], life: int, random: Random) -> str:
+    if life > 0:
+        # It has less to do than the whole: its places are among the first, whatever their names.
+        return f"#{random.randint(1, len(places) // 2)}"
+    # Every kind of place as often as any other, though there are more appends than effects.
+    kind = random.choice(sorted({_kind(place) for place in places}))
+    return random.choice([place for place in places if _kind(place) == kind])
+
+
+def _kind(place: str) -> str:
+    return " ".join(place.split()[:2]) if place.startswith(("before", "after")) else place
