@@ -111,6 +111,11 @@ class Subjects:
     def live(self, user_id: str, run_id: str) -> str:
         return f"{self.namespace}.live.{escape(user_id)}.{escape(run_id)}"
 
+    def lives(self, user_id: str | None = None, run_id: str | None = None) -> str:
+        """A filter for live chunks; what is None matches everything."""
+        user, run = ("*" if each is None else escape(each) for each in (user_id, run_id))
+        return f"{self.namespace}.live.{user}.{run}"
+
     def work(self, user_id: str, worker: str) -> str:
         return f"{self.namespace}.work.{escape(user_id)}.{escape(worker)}"
 

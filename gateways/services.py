@@ -1,4 +1,5 @@
-"""What a system can be asked over the bus: run, history, approve, cancel. JSON in, JSON out; see `docs/nats.md`.
+"""What a system can be asked over the bus: run, resume, history, approve, cancel, status. JSON in, JSON out; see
+`docs/nats.md`.
 
 On NATS these are the endpoints of one micro service, so that any client can discover them; without NATS they are
 served on the in-process bus under the same subjects.
@@ -18,12 +19,12 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 
 from ..actors.context import RunContext
 from ..actors.run import RunRequest, history_of
-from ..actors.run_actor import ApproveCall, EndRun, StartRun
+from ..actors.run_actor import ApproveCall, ContinueRun, EndRun, StartRun
 from ..actors.session_messages import Prompt
 from ..actors.worker import Delegate
 from ..events.bus import Bus, BusMessage
 from ..events.errors import Refused, TreadleError, Undecodable
-from ..events.run import RunCancelled
+from ..events.run import RunCancelled, RunClosed
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted
 from .buses.nats import NatsBus
@@ -36,6 +37,8 @@ PAGE_BYTES = 700 * 1024
 POLL_S = 20.0
 """How long a worker lets its asker wait before it says that the task still goes on."""
 
+Answer = Callable[[bytes], Awaitable[Any]]
+
 _log = logging.getLogger("treadle.services")
 
 
@@ -47,6 +50,13 @@ class AskRun(Struct, frozen=True, forbid_unknown_fields=True):
     user_id: str = ""
     session_id: str = ""
     metadata: dict[str, Any] = {}
+    wait: bool = False
+
+
+class AskResume(Struct, frozen=True, forbid_unknown_fields=True):
+    """Go on with an open run. Answers `{"run_id", "session_id"}` at once, or its result if `wait`."""
+
+    run_id: str
     wait: bool = False
 
 
@@ -87,8 +97,16 @@ class Services:
         self._stack = AsyncExitStack()
         self._running: set[asyncio.Future[Any]] = set()
 
-    async def start(self) -> None:
-        kinds = {"run": self.run, "history": self.history, "approve": self.approve, "cancel": self.cancel}
+    async def start(self, more: Mapping[str, Answer] | None = None) -> None:
+        """Serve from now on; `more` are further kinds and who answers them."""
+        kinds: dict[str, Answer] = {
+            "run": self.run,
+            "resume": self.resume,
+            "history": self.history,
+            "approve": self.approve,
+            "cancel": self.cancel,
+            **(more or {}),
+        }
         if isinstance(self._bus, NatsBus):
             await self._add_micro_service(self._bus, kinds)
         else:
@@ -111,7 +129,7 @@ class Services:
         if running:
             await asyncio.wait(running)
 
-    async def _add_micro_service(self, bus: NatsBus, kinds: Mapping[str, Callable[[bytes], Awaitable[Any]]]) -> None:
+    async def _add_micro_service(self, bus: NatsBus, kinds: Mapping[str, Answer]) -> None:
         service = await add_service(
             bus.client,
             ServiceConfig(
@@ -126,7 +144,7 @@ class Services:
             config = EndpointConfig(name=kind, subject=self._subjects.ask(kind), handler=self._responding(answer))
             await service.add_endpoint(config)
 
-    def _responding(self, answer: Callable[[bytes], Awaitable[Any]]) -> Callable[[Request], Awaitable[None]]:
+    def _responding(self, answer: Answer) -> Callable[[Request], Awaitable[None]]:
         """Answer each request in a task of its own: an endpoint of nats-py hands out one request after the other."""
 
         async def respond(request: Request) -> None:
@@ -150,12 +168,25 @@ class Services:
         else:
             request = RunRequest(run_id=run_id, prompt=asked.prompt, user_id=asked.user_id, context=context)
             asking = host.run(run_id).ask(StartRun(spec, request))
+        return await self._begun(asking, run_id, asked.session_id or run_id, asked.wait)
+
+    async def resume(self, data: bytes) -> Any:
+        asked = _decoded(data, AskResume)
+        host = self._node.host
+        history = await history_of(self._node.journal, asked.run_id)
+        if history.state.closed is not None:
+            raise RunClosed(asked.run_id, history.state.state)
+        host.agent(history.agent)
+        asking = host.result(host.run(asked.run_id), ContinueRun())
+        return await self._begun(asking, asked.run_id, history.request.session_id, asked.wait)
+
+    async def _begun(self, asking: Awaitable[Any], run_id: str, session_id: str, wait: bool) -> Any:
         running = asyncio.ensure_future(asking)
         self._running.add(running)
         running.add_done_callback(self._ended)
-        if asked.wait:
+        if wait:
             return await asyncio.shield(running)
-        return {"run_id": run_id, "session_id": asked.session_id or run_id}
+        return {"run_id": run_id, "session_id": session_id}
 
     def _ended(self, running: "asyncio.Future[Any]") -> None:
         self._running.discard(running)
@@ -210,7 +241,7 @@ def _decoded(data: bytes, kind: type[Any]) -> Any:
         raise Undecodable(f"the request is no {kind.__name__}: {exc}; see docs/nats.md") from exc
 
 
-async def _respond(request: Request, answer: Callable[[bytes], Awaitable[Any]]) -> None:
+async def _respond(request: Request, answer: Answer) -> None:
     """The answer, or an error as the services API has them."""
     try:
         reply = msgspec.json.encode(await answer(request.data))
@@ -224,7 +255,7 @@ async def _respond(request: Request, answer: Callable[[bytes], Awaitable[Any]]) 
         await request.respond(reply)
 
 
-def _unwrapped(answer: Callable[[bytes], Awaitable[Any]]) -> Callable[[BusMessage], Awaitable[bytes]]:
+def _unwrapped(answer: Answer) -> Callable[[BusMessage], Awaitable[bytes]]:
     async def respond(message: BusMessage) -> bytes:
         return msgspec.json.encode(await answer(message.data))
 

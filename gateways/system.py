@@ -76,6 +76,7 @@ class System:
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
+        worker: Take delegated prompts and nothing else: no signals, no services.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class System:
         monitor_port: int = 0,
         projections: bool = True,
         resume: bool = True,
+        worker: bool = False,
     ) -> None:
         self.subjects = Subjects(namespace)
         self._journal_spec = journal
@@ -97,6 +99,7 @@ class System:
         self._ports = nats_port, monitor_port
         self._with_projections = projections
         self._resume = resume
+        self._worker = worker
         self._stack = AsyncExitStack()
         self._node: Node | None = None
         self._projections: Projections | None = None
@@ -214,12 +217,14 @@ class System:
             return
         assert self.services is not None and self.signals is not None
         self._serving = True
-        await self.services.start()
+        if not self._worker:
+            await self.services.start({"status": self._status})
         for spec in self.node.host:
             await self.services.serve_worker(spec.name)
         if self._resume and self._projections is not None:
             await self.resume_open_runs()
-        await self.signals.start()
+        if not self._worker:
+            await self.signals.start()
 
     async def serve(self) -> None:
         """Host until cancelled."""
@@ -275,6 +280,9 @@ class System:
         """
         async for event in self.node.watch(run_id, after):
             yield event
+
+    async def _status(self, data: bytes) -> Status:
+        return await self.status()
 
     async def status(self) -> Status:
         """How it stands."""

@@ -1,0 +1,65 @@
+"""Agents by name: a TOML file, or `module:object` with an agent, several of them, or a function that makes them."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...events.errors import ConfigError
+from ..agent import Agent
+from ..agents_toml import load, read_agents
+
+DEFAULT_FILE = "agents.toml"
+
+
+def find_agents(references: Sequence[str]) -> dict[str, Agent]:
+    """The agents that `references` name; those of `agents.toml` here when there are none.
+
+    Raises:
+        ConfigError: One of them names nothing, or two agents have one name.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    if not references and not Path(DEFAULT_FILE).exists():
+        raise ConfigError(
+            f"nothing to host: there is no {DEFAULT_FILE} here; name a TOML file or module:object, "
+            "as in `treadle up agents.toml`"
+        )
+    found: dict[str, Agent] = {}
+    for reference in references or [DEFAULT_FILE]:
+        for name, agent in _agents_of(reference):
+            if name in found:
+                raise ConfigError(f"{reference}: there is an agent {name!r} already; names are unique in a system")
+            found[name] = agent
+    return found
+
+
+def _agents_of(reference: str) -> Iterable[tuple[str, Agent]]:
+    if reference.endswith(".toml") or ":" not in reference:
+        return read_agents(Path(reference)).items()
+    made = load(reference, "treadle up")
+    if callable(made) and not isinstance(made, Agent):
+        made = made()
+    return _named(made, reference)
+
+
+def _named(made: Any, reference: str) -> Iterable[tuple[str, Agent]]:
+    if isinstance(made, Agent):
+        made = [made]
+    named: list[tuple[Any, Any]]
+    if isinstance(made, Mapping):
+        mapping: Mapping[Any, Any] = made
+        named = list(mapping.items())
+    elif isinstance(made, list | tuple):
+        several: Sequence[Any] = made
+        named = [(getattr(each, "name", ""), each) for each in several]
+    else:
+        named = [("", made)]
+    for _, agent in named:
+        if not isinstance(agent, Agent):
+            raise ConfigError(
+                f"{reference!r} is {type(agent).__name__}; an Agent is wanted, or a list or a mapping of agents, "
+                "or a function that returns one"
+            )
+    return [(str(name), agent) for name, agent in named]

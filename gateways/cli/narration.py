@@ -1,0 +1,78 @@
+"""One event of a run as a line for people."""
+
+from typing import Any
+
+import msgspec
+
+from ...events.message import ModelReply
+from ..run_event import Event
+
+_STYLES = {
+    "run.started": "bold",
+    "run.completed": "bold green",
+    "run.failed": "bold red",
+    "run.cancelled": "bold yellow",
+    "run.interrupted": "bold yellow",
+    "run.suspended": "yellow",
+    "run.taken_over": "yellow",
+    "tool.failed": "red",
+    "tool.outcome_unknown": "red",
+    "approval.requested": "bold magenta",
+    "model.failed": "red",
+}
+
+LONGEST = 300
+"""Characters of a text that a line shows."""
+
+
+def style_of(event: Event) -> str:
+    return _STYLES.get(event.type, "")
+
+
+def line_of(event: Event, *, with_run: bool = False) -> str:
+    """Time, version, type and what there is to say; with the run's id where several are watched."""
+    at = event.at.astimezone().strftime("%H:%M:%S.%f")[:-3] if event.at is not None else " " * 12
+    run = f"{event.run_id}  " if with_run else ""
+    return f"{at}  {run}{event.version or '':>4}  {event.type:<20}  {told(event)}".rstrip()
+
+
+def told(event: Event) -> str:
+    """What there is to say of an event, in one line."""
+    payload = event.payload
+    match event.type:
+        case "run.started":
+            return cut(f"{payload.get('agent', '')}: {payload.get('prompt', '')}")
+        case "tool.requested" | "approval.requested":
+            why = f" ({payload['reason']}), call {payload['call_id']}" if "reason" in payload else ""
+            again = f", attempt {payload['attempt']}" if payload.get("attempt", 1) > 1 else ""
+            return cut(called(str(payload.get("tool", "")), payload.get("args") or {}), LONGEST) + why + again
+        case "approval.decided":
+            by = f" by {payload['by']}" if payload.get("by") else ""
+            return f"{'allowed' if payload.get('allowed') else 'denied'}{by}, call {payload.get('call_id', '')}"
+        case "tool.completed":
+            return cut(f"{short(payload.get('output'))}  ({payload.get('duration_ms', 0.0):.1f} ms)")
+        case "model.completed":
+            reply = msgspec.convert(payload.get("reply") or {}, ModelReply)
+            calls = [called(call.tool, call.args) for call in reply.tool_calls]
+            return cut("; ".join([*([reply.text] if reply.text else []), *calls]))
+        case "run.completed" | "run.interrupted":
+            reason = f"{payload['reason']} " if payload.get("reason") else ""
+            return cut(reason + str(payload.get("output", "")))
+        case _:
+            return cut(str(payload.get("error") or payload.get("reason") or payload.get("owner") or ""))
+
+
+def called(tool: str, args: dict[str, Any]) -> str:
+    """A call as Python writes it."""
+    return f"{tool}({', '.join(f'{name}={short(value)}' for name, value in args.items())})"
+
+
+def short(value: Any) -> str:
+    """A value as JSON, cut."""
+    return cut(msgspec.json.encode(value).decode(), 120)
+
+
+def cut(text: str, limit: int = LONGEST) -> str:
+    """`text` in one line of `limit` characters at most."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
