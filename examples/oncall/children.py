@@ -1,7 +1,5 @@
 """The processes of the demonstration: started together, ended together, whatever happens in between."""
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,12 +45,14 @@ class Child:
     def check(self) -> None:
         """Raises DidNotHold when it has ended by itself."""
         if self._process is not None and (code := self._process.poll()) is not None:
-            raise DidNotHold(f"the {self.name} ended by itself with code {code}; see {self.log}")
+            said = self.log.read_text("utf-8", "replace").strip().splitlines()
+            last = f": {said[-1]}" if said else ""
+            raise DidNotHold(f"the {self.name} ended by itself with code {code}{last}; see {self.log}")
 
     def kill(self) -> None:
         """SIGKILL: no goodbye. It is gone when this returns."""
         if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
             self._process = None
 

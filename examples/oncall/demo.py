@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Generator
@@ -123,8 +124,11 @@ class Demo:
         try:
             yield
         finally:
+            # Ctrl-C comes twice from an impatient person; the second must not leave a process behind.
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             for child in self._children:
                 child.kill()
+            signal.signal(signal.SIGINT, before)
 
 
 def free_ports() -> tuple[int, int]:
