@@ -1,5 +1,6 @@
 """The session actor: takes prompts and signals, runs one at a time, hands each the conversation before it."""
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from ..events.envelope import Meta, StreamName
-from ..events.errors import NotFound, Refused, TreadleError, VersionConflict
+from ..events.errors import NotFound, Refused, TreadleError, Unavailable, VersionConflict
 from ..events.journal import Append, Pending
 from ..events.message import Message
 from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState
@@ -225,7 +226,9 @@ class SessionActor(CoroutineActor):
             self.spawn(self._conversation(), name=f"conversation of {self.address}")
 
     async def _conversation(self) -> None:
-        failure: Exception | None = RuntimeError(f"{self.address} was stopped before this had its turn; send it again")
+        failure: Exception | None = Unavailable(
+            "this session", "it was stopped before this had its turn; send it again"
+        )
         try:
             while True:
                 if self._state.waiting:
@@ -398,11 +401,15 @@ async def _answer(replies: "list[Any]", work: Awaitable[RunResult]) -> Exception
     """Give the result of `work`, or its error, to all who wait for it; returns the error."""
     try:
         result = await work
-    except BaseException as exc:
+    except asyncio.CancelledError:
+        # It is the session that was cancelled, not whoever waits.
+        stopped = Unavailable("this session", "it was stopped during the run, which `resume` continues")
         for reply in replies:
-            reply.set_exception((type(exc), exc, exc.__traceback__))
-        if not isinstance(exc, Exception):
-            raise
+            reply.set_exception(stopped)
+        raise
+    except Exception as exc:
+        for reply in replies:
+            reply.set_exception(exc)
         return exc
     for reply in replies:
         reply.set(result)

@@ -135,5 +135,5 @@ class Session:
             NothingToApprove, RunClosed, NotFound: There is no such question.
         """
         node = await self.agent.node()
-        run_id = call_id.partition("_")[0]
+        run_id = call_id.rsplit("_", 2)[0]
         await Run(node, run_id).approve(call_id, allowed, by=by, note=note)

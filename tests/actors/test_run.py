@@ -224,12 +224,13 @@ async def test_a_run_that_its_caller_left_may_be_resumed_by_another_process(open
     there: Agent = opened(FunctionModel(slow), where="./runs.db")
     calling_it = asyncio.create_task(here.run("Wait.", session_id="conv-1"))
     await slow.asked.wait()
+    journal = (await here.node()).journal
+    await journal.wait(0, timeout_s=5)
     with pytest.raises(Owned):
         await there.resume("conv-1")
     calling_it.cancel()
     await asyncio.wait((calling_it,))
     slow.go_on.set()
-    journal = (await here.node()).journal
     async with asyncio.timeout(5):
         while all(event.type != "run.suspended" for event in await journal.read_all()):
             await journal.wait(await journal.last_position(), 0.05)

@@ -20,6 +20,7 @@ class Life(msgspec.Struct, kw_only=True):
     Attributes:
         kill: The place where it dies (see `points.py`); it leaves the place's name in the file `DIED_AT`.
         stop: The place where it stops by itself, until it gets a SIGCONT.
+        user: Whose conversation it is.
         resume: It begins by resuming, as whoever comes after a crash does.
         barrier: With `together` processes that name the same barrier it begins at the same moment.
     """
@@ -29,6 +30,7 @@ class Life(msgspec.Struct, kw_only=True):
     name: str = "1"
     kill: str = ""
     stop: str = ""
+    user: str = "alice"
     resume: bool = False
     barrier: str = ""
     together: int = 1

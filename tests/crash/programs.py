@@ -33,17 +33,17 @@ from treadle import (
 from .ledger import Ledger
 from .points import Points
 
-USER = "alice"
 JOURNAL = "journal.db"
 LEDGER = "ledger"
 
 
 class World(Struct, frozen=True):
-    """Where a program runs: its directory, the ledger outside, and the places where it may be killed."""
+    """Where a program runs: its directory, the ledger outside, the places where it may be killed, its user."""
 
     directory: Path
     ledger: Ledger
     points: Points
+    user: str = "alice"
 
     @property
     def runtime(self) -> str:
@@ -192,13 +192,13 @@ async def live(
         opened()
         if resume:
             for session_id in dict.fromkeys(session_id for session_id, _ in program.prompts):
-                session = agent.session(session_id, user_id=USER)
+                session = agent.session(session_id, user_id=world.user)
                 try:
                     await settle(session, await session.resume(), world)
                 except NothingToResume:
                     continue
         answers = [
-            await ask(agent.session(name, user_id=USER), words, program, world) for name, words in program.prompts
+            await ask(agent.session(name, user_id=world.user), words, program, world) for name, words in program.prompts
         ]
         world.points.reach("before the answer")
         return answers
