@@ -1,9 +1,9 @@
 """Agents by name: a TOML file, or `module:object` with an agent, several of them, or a function that makes them."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ...events.errors import ConfigError
 from ..agent import Agent
@@ -47,19 +47,18 @@ def _agents_of(reference: str) -> Iterable[tuple[str, Agent]]:
 def _named(made: Any, reference: str) -> Iterable[tuple[str, Agent]]:
     if isinstance(made, Agent):
         made = [made]
-    named: list[tuple[Any, Any]]
-    if isinstance(made, Mapping):
-        mapping: Mapping[Any, Any] = made
-        named = list(mapping.items())
+    if isinstance(made, dict):
+        named = list(cast("dict[str, object]", made).items())
     elif isinstance(made, list | tuple):
-        several: Sequence[Any] = made
-        named = [(getattr(each, "name", ""), each) for each in several]
+        named = [(str(getattr(each, "name", "")), each) for each in cast("list[object]", made)]
     else:
         named = [("", made)]
-    for _, agent in named:
+    found: list[tuple[str, Agent]] = []
+    for name, agent in named:
         if not isinstance(agent, Agent):
             raise ConfigError(
-                f"{reference!r} is {type(agent).__name__}; an Agent is wanted, or a list or a mapping of agents, "
+                f"{reference!r} is {type(agent).__name__}; an Agent is wanted, or a list or a dict of agents, "
                 "or a function that returns one"
             )
-    return [(str(name), agent) for name, agent in named]
+        found.append((name, agent))
+    return found

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from ...actors.clock import SYSTEM_CLOCK
 from ...events.envelope import decode_event
-from ...events.errors import Refused, Unavailable
+from ...events.errors import Refused, TreadleError, Unavailable
 from ...events.event import Event as Fact
 from ...events.session import CATEGORY as SESSION
 from ...events.session import RunOpened, SignalParked, SignalReceived, session_stream
@@ -81,7 +81,10 @@ async def signal(
             async with asyncio.timeout(timeout):
                 ended = await _until_ended(call, bus, sent, dedupe_key, send)
         except TimeoutError:
-            raise Unavailable(f"the run of signal {signal_id}", f"it has not ended within {timeout:g} s") from None
+            raise StillOpen(
+                f"signal {signal_id!r} is queued, and its run has not ended within {timeout:g} s; it goes on, "
+                "see `treadle runs` and `treadle watch`"
+            ) from None
     if call.out.json:
         said = {name: ended.payload[name] for name in _SAID if name in ended.payload}
         outcome = {"run_id": ended.run_id, "state": ended.type.partition(".")[2], **said}
@@ -126,6 +129,10 @@ async def _until_ended(
         return await OverNats(bus, call.place.subjects, call.out.note).run(run_id, 0, tell)
     finally:
         teller.close()
+
+
+class StillOpen(TreadleError):
+    """The wait was given up; nothing else was."""
 
 
 class Parked(Refused):

@@ -1,0 +1,99 @@
+"""The steps of a run as people look at them: each call to a model or a tool with its outcome and its duration."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from ...events.envelope import Recorded
+from ...events.run import (
+    ApprovalDecided,
+    ApprovalRequested,
+    ModelCompleted,
+    ModelFailed,
+    ModelRequested,
+    ToolCompleted,
+    ToolFailed,
+    ToolOutcomeUnknown,
+    ToolRequested,
+)
+
+Outcome = Literal["completed", "failed", "denied", "unknown", "waiting", "open"]
+
+
+class StepRow(Struct):
+    """One call.
+
+    Attributes:
+        name: The tool; empty for a model call.
+        attempts: 0 while it waits for its approval.
+        outcome: `waiting` for an approval, `open` without an outcome so far.
+        result: The answer of the model, the output of the tool, or why it failed.
+        requested_at, ended_at: From the last attempt to its outcome.
+    """
+
+    call_id: str
+    kind: Literal["model", "tool"]
+    name: str
+    args: dict[str, Any]
+    attempts: int
+    outcome: Outcome
+    requested_at: datetime
+    ended_at: datetime | None = None
+    result: Any = None
+    approved_by: str = ""
+
+    @property
+    def duration_ms(self) -> float | None:
+        """Milliseconds; None while it has no outcome."""
+        return None if self.ended_at is None else (self.ended_at - self.requested_at).total_seconds() * 1000
+
+
+def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
+    """The calls of a run, in the order in which they were first asked for."""
+    steps: dict[str, StepRow] = {}
+
+    def end(call_id: str, outcome: Outcome, result: Any, at: datetime) -> None:
+        step = steps[call_id]
+        step.outcome, step.result, step.ended_at = outcome, result, at
+
+    for recorded in events:
+        at, event = recorded.at, recorded.event
+        match event:
+            case ModelRequested():
+                steps[event.call_id] = StepRow(event.call_id, "model", "", {}, event.attempt, "open", at)
+            case ModelCompleted():
+                reply = event.reply
+                calls = [{"tool": call.tool, "args": call.args} for call in reply.tool_calls]
+                end(event.call_id, "completed", {"text": reply.text, "tool_calls": calls} if calls else reply.text, at)
+            case ModelFailed():
+                end(event.call_id, "failed", event.error, at)
+            case ToolRequested() | ApprovalRequested():
+                step = steps.setdefault(
+                    event.call_id, StepRow(event.call_id, "tool", event.tool, event.args, 0, "open", at)
+                )
+                step.requested_at = at
+                if isinstance(event, ApprovalRequested):
+                    step.outcome = "waiting"
+                else:
+                    step.attempts, step.outcome = event.attempt, "open"
+            case ApprovalDecided():
+                step = steps[event.call_id]
+                step.approved_by = event.by if event.allowed else ""
+                step.outcome = "open"
+            case ToolCompleted():
+                end(event.call_id, "completed", event.output, at)
+            case ToolFailed():
+                end(event.call_id, "denied" if event.kind == "denied" else "failed", event.error, at)
+            case ToolOutcomeUnknown():
+                end(event.call_id, "unknown", event.reason, at)
+            case _:
+                pass
+    return list(steps.values())
+
+
+def described(step: StepRow) -> dict[str, Any]:
+    """A step as JSON has it."""
+    return {**msgspec.structs.asdict(step), "duration_ms": step.duration_ms}

@@ -1,0 +1,95 @@
+"""`treadle show`: a run at a glance."""
+
+from typing import Annotated
+
+import msgspec
+import typer
+from typer import Argument
+
+from ...events.run import run_stream
+from ...projections import OpenCall, RunRow, Runs
+from .command import Call, command
+from .narration import called, cut, short
+from .output import Columns
+from .reading import read_journal, read_projections
+from .run_steps import StepRow, described, steps_of
+from .runs import COLUMNS as RUN_COLUMNS
+from .runs import took
+
+app = typer.Typer()
+
+
+@command(app)
+async def show(call: Call, run: Annotated[str, Argument(help="The run.")]) -> None:
+    """Show a run: its steps, tool calls, open approvals and children."""
+    kept = Runs()
+    async with read_projections(call.place, kept):
+        row = await kept.get(run)
+        waiting = await kept.open_calls(run, waiting=True)
+        children = await kept.list(parent_run_id=run, limit=1000)
+    async with read_journal(call.place) as journal:
+        steps = steps_of(await journal.read(run_stream(run)))
+    if call.out.json:
+        call.out.object(
+            {
+                "run": row,
+                "steps": [described(step) for step in steps],
+                "waiting": waiting,
+                "children": [msgspec.to_builtins(child) for child in children],
+            }
+        )
+        return
+    call.out.fields(_summary(row))
+    if steps:
+        call.out.say("")
+        call.out.rows(steps, STEP_COLUMNS)
+    if waiting:
+        call.out.say("")
+        call.out.rows(waiting, WAITING_COLUMNS)
+    if children:
+        call.out.say("")
+        call.out.rows(reversed(children), RUN_COLUMNS)
+
+
+def _summary(row: RunRow) -> dict[str, object]:
+    return {
+        "run": row.run_id,
+        "state": f"{row.state.value}{f' ({cut(row.error)})' if row.error else ''}",
+        "agent": f"{row.agent}, model {row.model}",
+        "user": row.user_id,
+        "session": "" if row.session_id == row.run_id else row.session_id,
+        "parent": row.parent_run_id,
+        "prompt": cut(row.prompt),
+        "output": cut(row.output),
+        "started": row.started_at,
+        "took": took(row),
+        "turns": row.turns,
+        "tokens": f"{row.input_tokens} in, {row.output_tokens} out",
+        "cost": f"${row.cost_usd:.4f}" if row.cost_usd else "",
+        "owner": f"{row.owner}, epoch {row.epoch}",
+        "version": row.version,
+    }
+
+
+def _what(step: StepRow) -> str:
+    return cut(called(step.name, step.args), 80) if step.kind == "tool" else "model"
+
+
+def _result(step: StepRow) -> str:
+    return "" if step.result is None else cut(step.result if isinstance(step.result, str) else short(step.result), 100)
+
+
+STEP_COLUMNS: Columns[StepRow] = {
+    "step": _what,
+    "outcome": lambda step: step.outcome + (f", attempt {step.attempts}" if step.attempts > 1 else ""),
+    "took": lambda step: "" if step.duration_ms is None else f"{step.duration_ms:.1f} ms",
+    "result": _result,
+}
+
+WAITING_COLUMNS: Columns[OpenCall] = {
+    "waits for approval": lambda call: call.call_id,
+    "tool": lambda call: call.tool,
+    "because": lambda call: call.reason,
+    "since": lambda call: call.requested_at,
+    "to answer": lambda call: f"treadle approve {call.call_id} --allow",
+}
