@@ -47,7 +47,7 @@ _SAVE_SNAPSHOT = (
 
 
 class SqliteStore:
-    """Stores batches in a journal file. Belongs to the writer thread."""
+    """Stores batches in a journal file. Belongs to one thread at a time."""
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file
@@ -57,11 +57,14 @@ class SqliteStore:
         self._heads: dict[str, Head] = {}
         self._last = 0
         self._pages = 0
+        self._begun: sqlite3.Cursor | None = None
+        self._lock_timeout_s = 0.0
 
     def commit(self, batch: Sequence[Submission]) -> int:
         """As `Store.commit`."""
         try:
-            cursor = self._begin()
+            cursor = self._begun or self._begin()
+            self._begun = None
             try:
                 plan = self._insert(cursor, batch, trust_new=True)
             except sqlite3.IntegrityError:
@@ -84,6 +87,23 @@ class SqliteStore:
             plan.settle()
         return self._last
 
+    def try_begin(self) -> bool:
+        """As `Store.try_begin`: takes the write lock if nobody has it."""
+        if self._connection is None:
+            return False
+        try:
+            self._begun = self._begin(lock_timeout_s=0)
+        except sqlite3.Error as exc:
+            # Whatever it is, `commit` meets it again, and then it has its outcome.
+            log.debug("journal %s: a transaction was left to the thread: %s", self._file.name, exc)
+            return False
+        return True
+
+    @property
+    def untidy(self) -> bool:
+        """As `Store.untidy`."""
+        return self._pages >= CHECKPOINT_PAGES and self._connection is not None
+
     def tidy(self) -> None:
         """As `Store.tidy`: moves the log to the file, which SQLite would otherwise do inside a commit."""
         if self._pages < CHECKPOINT_PAGES or self._connection is None:
@@ -97,18 +117,24 @@ class SqliteStore:
 
     def close(self) -> None:
         """Let go of the file; the next batch opens it again."""
-        connection, self._connection, self._cursor = self._connection, None, None
+        connection, self._connection, self._cursor, self._begun = self._connection, None, None, None
         if connection is not None:
             connection.close()
 
-    def _begin(self) -> sqlite3.Cursor:
+    def _begin(self, lock_timeout_s: float | None = None) -> sqlite3.Cursor:
         """A cursor in a transaction that holds the write lock, with the caches fit for it."""
+        if lock_timeout_s is None:
+            lock_timeout_s = self._file.lock_timeout_s
         if self._connection is None or self._cursor is None:
             self._connection = self._file.connect()
             self._connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._connection.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
             self._cursor = self._connection.cursor()
             self._data_version = -1
+            self._lock_timeout_s = self._file.lock_timeout_s
+        if lock_timeout_s != self._lock_timeout_s:
+            self._connection.execute(f"PRAGMA busy_timeout = {int(lock_timeout_s * 1000)}")
+            self._lock_timeout_s = lock_timeout_s
         cursor = self._cursor
         cursor.execute("BEGIN IMMEDIATE")
         (data_version,) = cursor.execute("PRAGMA data_version").fetchone()

@@ -34,6 +34,7 @@ class Submission:
         "_position",
         "_settled",
         "_waiters",
+        "awaited",
         "blobs",
         "changes",
         "ids",
@@ -61,6 +62,8 @@ class Submission:
         self._position = 0
         self._error: Exception | None = None
         self._waiters: list[Future[None]] | None = None
+        # Told when somebody begins to wait.
+        self.awaited: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         streams = ", ".join(f"{change.stream} v{change.after.version}" for change in self.changes)
@@ -91,6 +94,8 @@ class Submission:
             else:
                 self._waiters.append(waiter)
             if not self._settled:
+                if (awaited := self.awaited) is not None:
+                    awaited()
                 yield from waiter
         return self.position
 
@@ -107,7 +112,7 @@ class Submission:
     def _done(self) -> None:
         # The handle may be kept for long, what it carried need not be.
         self.rows = self.blobs = ()
-        self.snapshot = None
+        self.snapshot = self.awaited = None
         self._settled = True
 
     def waiters(self) -> Sequence[Future[None]]:
@@ -149,12 +154,19 @@ def wake(waiters: Iterable[Future[None]]) -> None:
             waiter.set_result(None)
 
 
-def wake_from_thread(waiters: Iterable[Future[None]]) -> None:
-    """Lets waiters of any loops go on, with one call per loop; to be called from a thread of ours."""
+def wake_all(waiters: Iterable[Future[None]], here: AbstractEventLoop | None = None) -> None:
+    """Lets waiters of any loops go on, with one call per loop.
+
+    Args:
+        here: The loop that runs this; None on a thread of ours.
+    """
     by_loop: dict[AbstractEventLoop, list[Future[None]]] = {}
     for waiter in waiters:
         by_loop.setdefault(waiter.get_loop(), []).append(waiter)
     for loop, group in by_loop.items():
+        if loop is here:
+            wake(group)
+            continue
         # A closed loop has nobody left who could wait.
         if not loop.is_closed():
             try:

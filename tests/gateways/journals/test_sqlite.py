@@ -135,6 +135,7 @@ async def test_the_queue_is_bounded_in_bytes(tmp_path: Path) -> None:
 async def test_a_journal_that_nobody_closed_stores_what_was_submitted(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     journal = await SqliteJournal.open(path)
+    await journal.append(append("run-0", EMPTY, *calls("a")))  # by the thread that must not be left over
     pending = journal.submit(append("run-1", EMPTY, *calls("a")))
     threads = threading.active_count()
     del journal
