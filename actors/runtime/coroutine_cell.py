@@ -499,7 +499,12 @@ class CoroutineCell:
             return False
         self.directory.unloading(self)
         self.phase = Phase.PASSIVATING
-        self._launch(self._passivate())
+        if not self._background and not self._children and type(self.actor).on_stop is CoroutineActor.on_stop:
+            # Nothing to wait for and nobody to ask, and there may be thousands like it: no task for that.
+            self._farewell(None)
+            self.directory.counts.passivated += 1
+        else:
+            self._launch(self._passivate())
         return True
 
     async def _passivate(self) -> None:
@@ -517,7 +522,10 @@ class CoroutineCell:
                     await _called(self.actor.on_stop())
                 except Exception as failure:
                     self.directory.failed(Failure(self.address, failure, Directive.STOP))
-        # From here to the end nothing is awaited: no mail can come between the last look and the farewell.
+        self._farewell(error)
+
+    def _farewell(self, error: Exception | None) -> None:
+        """The last step of `_end`. Nothing is awaited in it: no mail can come between the last look and the end."""
         self._leave(error or ActorDead(self.address, "stopped before it answered"))
         queue = self.mailbox.queue
         while queue and (is_stop(queue[0]) or isinstance(queue[0].message, _Failed)):
