@@ -12,7 +12,7 @@ from . import tables
 from .children import DidNotHold
 from .claims import judge
 from .demo import Demo, free_ports
-from .evidence import gather
+from .evidence import gather, verify_audit
 from .place import Place
 
 
@@ -30,9 +30,10 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print(f"\nInterrupted; what there is is in {place.directory}", soft_wrap=True, highlight=False)
         return 130
-    evidence, audit = asyncio.run(gather(place, demo.kills, demo.codes, time.monotonic() - started))
-    tables.show(console, evidence)
-    judged = judge(evidence, audit)
+    evidence = asyncio.run(gather(place, demo.kills, demo.codes, time.monotonic() - started))
+    audit = verify_audit(place)
+    tables.show(console, evidence, audit.stdout + audit.stderr)
+    judged = judge(evidence, audit.returncode)
     console.print(tables.claims(judged))
     console.print(tables.counts(evidence))
     tables.further(console, evidence)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from treadle import RunState
 from treadle.events.memory import FactAsserted
 from treadle.events.run import RunStarted, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
-from treadle.projections import AuditReport
 
 from .demo import OPEN_AT_A_KILL, alive
 from .evidence import Evidence
@@ -27,11 +26,14 @@ class Claim(NamedTuple):
     found: str
 
 
-def judge(evidence: Evidence, audit: AuditReport) -> list[Claim]:
-    """All claims, in the order of the story."""
+def judge(evidence: Evidence, audit_code: int) -> list[Claim]:
+    """All claims, in the order of the story.
+
+    Args:
+        audit_code: What `treadle audit verify` ended with.
+    """
     judged = [Claim(*judgement(evidence)) for judgement in _JUDGEMENTS]
-    sealed = f"{audit.entries} entries, {audit.events} events, {audit.seals} seals, {len(audit.findings)} findings"
-    return [*judged, Claim("the audit is verified against the journal", audit.ok and audit.entries > 0, sealed)]
+    return [*judged, Claim("the audit is verified against the journal", audit_code == 0, f"exit code {audit_code}")]
 
 
 _Judgement = tuple[str, bool, str]

@@ -93,7 +93,7 @@ class Producer:
         try:
             reading = await look(self._place)
             if topic == "journal":
-                reading["lag"] = reading["position"] - await self._told()
+                reading["lag"] = max(0, reading["position"] - await self._told())  # told is looked up later
             text = summary.format(**reading)
         except (OSError, sqlite3.Error, nats.errors.Error, TimeoutError) as exc:
             # Not being able to look is what there is to see, and worth a signal.

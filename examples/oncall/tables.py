@@ -78,9 +78,12 @@ def claims(judged: list[Claim]) -> Table:
     return table
 
 
-def show(console: Console, e: Evidence) -> None:
+def show(console: Console, e: Evidence, audit: str) -> None:
+    """The projections, and what `treadle audit verify` said."""
     for table in (runs(e), facts(e), budget(e), board(e)):
         console.print(table)
+    console.print("[bold]Audit[/]  treadle audit verify\n", highlight=False)
+    console.print(audit, markup=False, highlight=False)
 
 
 def counts(e: Evidence) -> Table:
