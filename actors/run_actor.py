@@ -9,7 +9,8 @@ from ..events.run import RunCancelled, RunClosed, RunInterrupted
 from .feed import Feed
 from .host import Host
 from .result import RunResult
-from .run import RunActivation, RunHistory, RunRequest, SessionSide, history_of
+from .run import RunActivation, SessionSide
+from .run_history import RunHistory, RunRequest, history_of
 from .runtime import CoroutineActor, Ref, Reply
 from .session_messages import EndOpenRun, ResumeSession
 from .spec import AgentSpec
@@ -202,7 +203,7 @@ class RunActor(CoroutineActor):
 
 async def _end_or_parking(run: RunActivation, driving: Reply[RunResult]) -> RunResult:
     """The end of the run, or the moment when it can only wait for somebody's approval."""
-    end, parking = asyncio.ensure_future(driving), asyncio.create_task(run.parked.wait())
+    end, parking = asyncio.ensure_future(driving), asyncio.create_task(run.parking.parked.wait())
     try:
         await asyncio.wait((end, parking), return_when=asyncio.FIRST_COMPLETED)
         return end.result() if end.done() else run.result()

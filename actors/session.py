@@ -30,8 +30,8 @@ from ..events.signal import RuntimeSignal
 from .entity import Entity, Fold
 from .host import Host
 from .result import RunResult
-from .run import RunRequest, history_of
 from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, EndUnbegun, StartRun
+from .run_history import RunRequest, history_of
 from .runtime import CoroutineActor, Reply
 from .session_messages import (
     AbandonPrompt,

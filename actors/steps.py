@@ -77,7 +77,7 @@ class Steps:
             ModelCallFailed: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget.
         """
-        return await self._run.call_model(self._step(), messages, tools=tools)
+        return await self._run.models.call(self._step(), messages, tools=tools)
 
     async def tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """The tool calls of one turn: together, destructive ones after the others and one by one.
@@ -85,7 +85,7 @@ class Steps:
         Results come in the order of the calls. A tool that fails is a result, not an error.
         """
         step = self._step()
-        outcomes = await self._run.call_tools(step, calls)
+        outcomes = await self._run.tools.call(step, calls)
         results: list[ToolResult] = []
         for call, outcome in zip(calls, outcomes, strict=True):
             match outcome:

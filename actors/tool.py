@@ -65,3 +65,8 @@ def _dump(value: Any) -> Any:
 def as_text(output: Any) -> str:
     """What a recorded output looks like to a model."""
     return output if isinstance(output, str) else msgspec.json.encode(output).decode()
+
+
+def say(exc: BaseException) -> str:
+    """An exception as it is recorded: its class and what it says."""
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

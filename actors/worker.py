@@ -11,8 +11,8 @@ from .entity import Fold
 from .host import Host
 from .partition import PartitionActor
 from .result import RunResult
-from .run import RunRequest, history_of
 from .run_actor import AwaitEnd, ContinueRun, StartRun
+from .run_history import RunRequest, history_of
 from .runtime import Reply
 from .spec import AgentSpec
 

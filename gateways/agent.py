@@ -15,8 +15,8 @@ import msgspec
 from ..actors.context import RunContext
 from ..actors.feed import Batch, Feed
 from ..actors.result import RunResult
-from ..actors.run import RunRequest
 from ..actors.run_actor import Abandon, StartRun
+from ..actors.run_history import RunRequest
 from ..actors.runtime import Ref, Reply
 from ..actors.session_messages import AbandonPrompt, Prompt, ResumeSession, SignalSession
 from ..actors.spec import AgentSpec, ApprovalHandler, Strategy
@@ -104,6 +104,7 @@ class Agent:
             options=dict(options or {}),
         )
         self._node: Node | None = None
+        self._hosted = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -167,24 +168,34 @@ class Agent:
         """Run on `node` from now on, under `name` if given."""
         if name is not None:
             self.spec = msgspec.structs.replace(self.spec, name=name)
-        self._node, self._loop = node, asyncio.get_running_loop()
+        self._node, self._loop, self._hosted = node, asyncio.get_running_loop(), True
         node.host.add(self.spec)
 
     async def node(self) -> "Node":
-        """Where it runs: the system that hosts it, or the embedded one of this loop."""
-        if self._node is None or self._loop is not asyncio.get_running_loop():
-            from .embedded import embedded_node
+        """Where it runs: the system that hosts it, or the embedded one of this loop.
 
-            self.bind(await embedded_node(self._runtime))
-        assert self._node is not None
-        return self._node
+        Raises:
+            ConfigError: The system that hosts it was closed, or belongs to another loop.
+        """
+        node = self._node
+        if node is not None and node.is_open and self._loop is asyncio.get_running_loop():
+            return node
+        if self._hosted:
+            why = "belongs to another event loop" if node is not None and node.is_open else "was closed"
+            raise ConfigError(f"the system that hosts agent {self.name!r} {why}; host it on one that is open here")
+        from .embedded import embedded_node
+
+        self.bind(await embedded_node(self._runtime))
+        self._hosted = False
+        return await self.node()
 
     async def aclose(self) -> None:
         """Close the embedded system of this loop, for all agents that share it."""
         from .embedded import close_embedded
 
         await close_embedded(self._runtime)
-        self._node = None
+        if not self._hosted:
+            self._node = None
 
     async def __aenter__(self) -> "Agent":
         return self
@@ -274,7 +285,13 @@ class Agent:
         feed = Feed()
         request = _context(context, user_id, session_id, metadata)
         running = asyncio.ensure_future(self._run(prompt, request, feed))
-        running.add_done_callback(lambda _: feed.end())
+
+        def ended(done: "asyncio.Future[RunResult]") -> None:
+            feed.end()
+            if not done.cancelled():
+                done.exception()  # raised below, unless the reader has left or was told already
+
+        running.add_done_callback(ended)
         run_id = session = ""
         try:
             async for item in feed:

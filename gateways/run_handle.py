@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..actors.context import RunContext
 from ..actors.result import RunResult
-from ..actors.run import history_of
 from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun
+from ..actors.run_history import history_of
 from ..actors.runtime import Ref
 from ..actors.session_messages import DescribeSession, EndOpenRun, Prompt
 from ..events.message import Message
@@ -41,7 +41,8 @@ class Run:
     async def wait(self) -> RunResult:
         """Its result when it has ended, however it ended; waits for approvals that it waits for."""
         if self._answer is not None:
-            await self._answer  # a run that could not begin says why here
+            # A run that could not begin says why here; whoever stops waiting leaves it to others who wait.
+            await asyncio.shield(self._answer)
         host = self._node.host
         return await host.result(host.run(self.id), AwaitEnd())
 

@@ -18,8 +18,8 @@ from nats.micro.request import Request
 from nats.micro.service import EndpointConfig, ServiceConfig
 
 from ..actors.context import RunContext
-from ..actors.run import RunRequest, history_of
 from ..actors.run_actor import ApproveCall, ContinueRun, EndRun, StartRun
+from ..actors.run_history import RunRequest, history_of
 from ..actors.session_messages import Prompt
 from ..actors.worker import Delegate
 from ..events.bus import Bus, BusMessage
@@ -96,6 +96,7 @@ class Services:
         self._subjects = subjects
         self._stack = AsyncExitStack()
         self._running: set[asyncio.Future[Any]] = set()
+        self._workers: set[str] = set()
 
     async def start(self, more: Mapping[str, Answer] | None = None) -> None:
         """Serve from now on; `more` are further kinds and who answers them."""
@@ -116,7 +117,10 @@ class Services:
                 )
 
     async def serve_worker(self, name: str) -> None:
-        """Take tasks that runs of other processes delegate to the agent `name`."""
+        """Take tasks that runs of other processes delegate to the agent `name`; serving it twice does nothing."""
+        if name in self._workers:
+            return
+        self._workers.add(name)
         await self._stack.enter_async_context(
             self._bus.serve(self._subjects.works(name), self._work(name), queue=f"worker-{name}")
         )

@@ -11,7 +11,8 @@ from treadle.actors.blackboard import FOLD as BLACKBOARD
 from treadle.actors.budget import FOLD as BUDGET
 from treadle.actors.memory import FOLD as MEMORY
 from treadle.actors.run import FOLD as RUN
-from treadle.actors.run import RunActivation, RunRequest
+from treadle.actors.run import RunActivation
+from treadle.actors.run_history import RunRequest
 from treadle.actors.session import FOLD as SESSION
 from treadle.actors.spec import AgentSpec
 from treadle.actors.worker import FOLD as WORKER
