@@ -35,6 +35,7 @@ from .programs import JOURNAL, LEDGER
 
 ONCE = frozenset({"charge", "wipe"})
 """Tools whose effect may be there once and no more: the idempotent one and the destructive one."""
+IN_LEDGER = ONCE | {"post", "look"}
 
 _WITHOUT = ("owner", "attempt", "digest", "duration_ms")
 
@@ -94,7 +95,7 @@ def _check_effects(events: Sequence[Recorded], effects: Sequence[Effect], direct
     tools: dict[str, str] = {}
     intents: set[tuple[str, int]] = set()
     for event in (recorded.event for recorded in events):
-        if isinstance(event, ToolRequested):
+        if isinstance(event, ToolRequested) and event.tool in IN_LEDGER:
             tools[event.call_id] = event.tool
             intents.add((event.call_id, event.attempt))
     for call_id, tool in tools.items():

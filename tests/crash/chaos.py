@@ -8,16 +8,20 @@ programs at the same places; where a random time falls is the machine's affair.
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 from msgspec import Struct, field
 
+from treadle.gateways.nats_server import EmbeddedServer
+
 from .afterwards import Story, afterwards
 from .children import DIED_AT, Children, Life, Report
 from .ledger import Ledger
-from .programs import LEDGER, programs
+from .programs import LEDGER, OVER_NATS, programs
+from .systems import send_signal
 
 MOST_DEATHS = 5
 LIFE_S = 0.06
@@ -51,24 +55,23 @@ def storm(
     kills: int,
     directory: Path,
     told: Callable[[int], None] = lambda deaths: None,
-    names: Sequence[str] = (),
 ) -> dict[str, Tally]:
     """Kill until `kills` have died; what came of it, by program.
 
     Args:
         directory: Where victims live; those that broke something are left there.
         told: Hears after each victim how many have died.
-        names: Programs to kill; by default all.
     """
     random = Random(seed)
-    chosen = list(names or programs())
+    chosen = list(programs())
     tallies = {name: Tally() for name in chosen}
-    with Children() as children:
-        whole = {name: _whole(children, name, directory / "never-killed" / name) for name in chosen}
+    with Children() as children, _server(directory / "nats") as nats:
+        whole = {name: _whole(children, name, directory / f"whole-{index}", nats) for index, name in enumerate(chosen)}
         died = number = 0
         while died < kills:
             name = random.choice(chosen)
-            tally = _victim(children, name, directory / f"victim-{number}", Random(random.random()), *whole[name])
+            dice = Random(random.random())
+            tally = _victim(children, name, directory / f"victim-{number}", nats, dice, *whole[name])
             tallies[name].add(tally)
             died += tally.deaths.total()
             number += 1
@@ -76,14 +79,33 @@ def storm(
     return tallies
 
 
-def _whole(children: Children, program: str, directory: Path) -> tuple[Report, Story]:
+@contextmanager
+def _server(directory: Path) -> Iterator[str]:
+    """The URL of a NATS server that nobody kills."""
+    server = EmbeddedServer(directory)
+    asyncio.run(server.start())
+    try:
+        yield server.url
+    finally:
+        asyncio.run(server.stop())
+
+
+def _prepare(program: str, directory: Path, nats: str) -> None:
     directory.mkdir(parents=True)
-    report = children.live(Life(program=program, directory=str(directory)))
+    if program == OVER_NATS:
+        asyncio.run(send_signal(nats, directory.name, "Settle the account."))
+
+
+def _whole(children: Children, program: str, directory: Path, nats: str) -> tuple[Report, Story]:
+    _prepare(program, directory, nats)
+    report = children.live(Life(program=program, directory=str(directory), nats=nats))
     return report, asyncio.run(afterwards(directory))
 
 
-def _victim(children: Children, program: str, directory: Path, random: Random, whole: Report, story: Story) -> Tally:
-    directory.mkdir()
+def _victim(
+    children: Children, program: str, directory: Path, nats: str, random: Random, whole: Report, story: Story
+) -> Tally:
+    _prepare(program, directory, nats)
     tally = Tally(victims=1)
     where = str(directory)
     try:
@@ -91,14 +113,14 @@ def _victim(children: Children, program: str, directory: Path, random: Random, w
             here, after_s = _place(whole.places, life, random), random.uniform(0, LIFE_S)
             at_a_place = random.random() < 0.7
             killed = children.die(
-                Life(program=program, directory=where, resume=life > 0, kill=here if at_a_place else ""),
+                Life(program=program, directory=where, nats=nats, resume=life > 0, kill=here if at_a_place else ""),
                 None if at_a_place else after_s,
             )
             if not killed:
                 break  # it came to its end before
             tally.deaths[_kind((directory / DIED_AT).read_text()) if at_a_place else "any moment"] += 1
         for name in ("resumed", "once more"):
-            report = children.live(Life(program=program, directory=where, name=name, resume=True))
+            report = children.live(Life(program=program, directory=where, nats=nats, name=name, resume=True))
             asyncio.run(afterwards(directory, story))
             if report.answers != whole.answers:
                 raise AssertionError(f"answers {report.answers}, not {whole.answers}, in {directory}")

@@ -21,6 +21,7 @@ class Life(msgspec.Struct, kw_only=True):
         kill: The place where it dies (see `points.py`); it leaves the place's name in the file `DIED_AT`.
         stop: The place where it stops by itself, until it gets a SIGCONT.
         user: Whose conversation it is.
+        nats: The server, for the program that takes signals from it.
         resume: It begins by resuming, as whoever comes after a crash does.
         barrier: With `together` processes that name the same barrier it begins at the same moment.
     """
@@ -31,6 +32,7 @@ class Life(msgspec.Struct, kw_only=True):
     kill: str = ""
     stop: str = ""
     user: str = "alice"
+    nats: str = ""
     resume: bool = False
     barrier: str = ""
     together: int = 1

@@ -22,7 +22,7 @@ async def begin(life: Life) -> None:
     directory = Path(life.directory)
     points = Points(life.kill, life.stop, directory / DIED_AT)
     watch_appends(points)
-    world = World(directory, Ledger(directory / LEDGER, points), points, life.user)
+    world = World(directory, Ledger(directory / LEDGER, points), points, life.user, life.nats)
     program = programs()[life.program]
     report = Report()
     try:

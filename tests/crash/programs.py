@@ -4,7 +4,8 @@ Each is what a user would write. Its client does not know whether it is the firs
 it asks for what has no answer yet, and stands in for the person who answers approvals by looking into the ledger.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,27 +28,44 @@ from treadle import (
     ToolSpec,
     Usage,
     current_call,
+    delegate,
     tool,
 )
 
 from .ledger import Ledger
 from .points import Points
 
+OVER_NATS = "signal over NATS"
+"""The program that needs a server, and somebody who sends the signal."""
+
 JOURNAL = "journal.db"
 LEDGER = "ledger"
 
 
 class World(Struct, frozen=True):
-    """Where a program runs: its directory, the ledger outside, the places where it may be killed, its user."""
+    """Where a program runs: its directory, the ledger outside, the places where it may be killed, its user.
+
+    Attributes:
+        nats: A server outside, for the programs that want one; the namespace there is the directory's name.
+    """
 
     directory: Path
     ledger: Ledger
     points: Points
     user: str = "alice"
+    nats: str = ""
 
     @property
     def runtime(self) -> str:
         return f"sqlite:{self.directory / JOURNAL}"
+
+
+@asynccontextmanager
+async def alone(world: World, agent: Agent) -> AsyncIterator[None]:
+    """The agent on its own small system."""
+    async with agent:
+        await agent.node()
+        yield
 
 
 class Program(Struct, frozen=True):
@@ -55,13 +73,16 @@ class Program(Struct, frozen=True):
 
     Attributes:
         make: Its agent.
-        prompts: Session and words of each prompt, in order; `signals` when they are sent as signals.
+        prompts: Session and words of each prompt, in order.
+        sent: As prompts; as signals in this process; or as signals over NATS, by somebody else (see `systems.py`).
+        hosted: Where the agent runs.
     """
 
     name: str
     make: Callable[[World], Agent]
     prompts: tuple[tuple[str, str], ...] = (("conv-1", "Settle the account."),)
-    signals: bool = False
+    sent: Literal["prompts", "signals", "over NATS"] = "prompts"
+    hosted: Callable[[World, Agent], AbstractAsyncContextManager[None]] = alone
 
 
 # --- tools and models ------------------------------------------------------------------------------------------------
@@ -111,10 +132,14 @@ def calls(*turns: Sequence[str]) -> FunctionModel:
         if turn == len(turns):
             results = sum(message.role == "tool" for message in messages[since:])
             return ModelReply(f"{messages[since].content} {results} calls are settled.", usage=usage)
-        asked = tuple(ToolCall(f"m{turn}{slot}", name, {"amount": slot}) for slot, name in enumerate(turns[turn]))
+        asked = tuple(ToolCall(f"m{turn}{slot}", name, _args(name, slot)) for slot, name in enumerate(turns[turn]))
         return ModelReply("", asked, usage, "tool_calls")
 
     return FunctionModel(answer)
+
+
+def _args(name: str, slot: int) -> dict[str, Any]:
+    return {"prompt": f"Settle part {slot}."} if name.startswith("delegate") else {"amount": slot}
 
 
 Approvals = Literal["allow", "deny", "wait"] | Callable[[ApprovalQuestion], bool]
@@ -127,12 +152,14 @@ def desk(
     approvals: Approvals = "allow",
     budget: Limits | None = None,
     memory: bool = False,
+    name: str = "desk",
+    helper: str = "",
 ) -> Agent:
     return Agent(
         "You settle accounts.",
         model=model,
-        name="desk",
-        tools=tools_of(world.ledger),
+        name=name,
+        tools=[*tools_of(world.ledger), *([delegate(helper)] if helper else [])],
         runtime=world.runtime,
         approval_handler=approvals,
         budget=budget,
@@ -147,9 +174,10 @@ def clerk(world: World) -> Callable[[ApprovalQuestion], bool]:
 
 def programs() -> Mapping[str, Program]:
     """All of them, by name."""
-    one = ["post"], ["post"]
+    from .systems import taking_signals, with_helper
+
     made = [
-        Program("plain", lambda world: desk(world, calls(*one))),
+        Program("plain", lambda world: desk(world, calls(["post"], ["post"]))),
         Program("idempotent", lambda world: desk(world, calls(["charge"], ["charge"]))),
         Program("read-only", lambda world: desk(world, calls(["look"], ["look"]))),
         Program("destructive", lambda world: desk(world, calls(["wipe"], ["wipe"]))),
@@ -170,7 +198,13 @@ def programs() -> Mapping[str, Program]:
             (("conv-1", "Settle January."), ("conv-2", "Settle February.")),
         ),
         Program("budget", lambda world: desk(world, calls(["charge"]), budget=Limits(max_tokens=100_000))),
-        Program("signal", lambda world: desk(world, calls(["charge"])), signals=True),
+        Program("signal", lambda world: desk(world, calls(["charge"])), sent="signals"),
+        Program(
+            "delegation",
+            lambda world: desk(world, calls(["delegate_to_helper"]), helper="helper"),
+            hosted=with_helper,
+        ),
+        Program(OVER_NATS, lambda world: desk(world, calls(["charge"])), sent="over NATS", hosted=taking_signals),
     ]
     return {program.name: program for program in made}
 
@@ -187,10 +221,10 @@ async def live(
         resume: Whether it begins by resuming, as whoever comes after a crash does.
         opened: Called when the journal is open and nothing has been done yet.
     """
-    async with program.make(world) as agent:
-        await agent.node()
+    agent = program.make(world)
+    async with program.hosted(world, agent):
         opened()
-        if resume:
+        if resume and program.sent != "over NATS":
             for session_id in dict.fromkeys(session_id for session_id, _ in program.prompts):
                 session = agent.session(session_id, user_id=world.user)
                 try:
@@ -210,11 +244,24 @@ async def ask(session: Session, words: str, program: Program, world: World) -> s
     for question, answer in zip(history[::2], history[1::2], strict=True):
         if question.content == words:
             return answer.content
-    if not program.signals:
+    if program.sent == "prompts":
         return (await settle(session, await session.run(words), world)).output
+    if program.sent == "over NATS":
+        return await arrival(session)
     result = await session.signal(RuntimeSignal(id="signal-1", summary=words), wait=True)
     assert result is not None
     return (await settle(session, result, world)).output
+
+
+async def arrival(session: Session) -> str:
+    """The answer to a signal that somebody else sends, or has sent."""
+    journal = (await session.agent.node()).journal
+    while True:
+        position = await journal.last_position()
+        history = await session.history()
+        if history:
+            return history[-1].content
+        await journal.wait(position)
 
 
 async def settle(session: Session, result: RunResult, world: World) -> RunResult:

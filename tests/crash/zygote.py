@@ -83,6 +83,7 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory() as name:
         world = World(Path(name), Ledger(Path(name) / LEDGER), Points())
         asyncio.run(live(programs()["parallel"], world))
+        asyncio.run(live(programs()["delegation"], world))
     if threading.active_count() > 1:
         raise RuntimeError(f"a process with threads cannot fork: {threading.enumerate()}")
     gc.freeze()  # what is shared stays shared: no child's collector writes to it
