@@ -40,17 +40,17 @@ class Unrecordable(TreadleError):
 
 
 def recordable(value: Any) -> Any:
-    """`value` as JSON types, the way it is recorded and shown to the model.
+    """`value` as JSON types, exactly as a replay will read it and as it is shown to the model.
 
-    Structs, dataclasses, dates, enums, decimals, sets and objects with a `model_dump` have a JSON form.
+    Structs, dataclasses, dates, enums, decimals, sets and objects with a `model_dump` have a JSON form; NaN is null.
 
     Raises:
         Unrecordable: `value` has none.
     """
-    if value is None or type(value) in (str, bool, int):
+    if value is None or type(value) is bool or (type(value) is str and value.isascii()):
         return value
     try:
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=_dump)
+        return _decode(_encode(value))
     except (TypeError, ValueError, RecursionError) as exc:
         raise Unrecordable(f"a result of type {type(value).__name__} has no JSON form: {exc}") from exc
 
@@ -60,6 +60,10 @@ def _dump(value: Any) -> Any:
     if callable(dump):
         return dump(mode="json")
     raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_dump).encode
+_decode = msgspec.json.Decoder().decode
 
 
 def as_text(output: Any) -> str:

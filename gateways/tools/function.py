@@ -4,9 +4,12 @@ Arguments that a model sends are untrusted: what does not fit is a `BadArguments
 a value passed through.
 """
 
+import functools
 import inspect
 import re
+import sys
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
@@ -48,10 +51,8 @@ def tool(function: Callable[..., Any] | None = None, /, **flags: Any) -> Tool | 
     Raises:
         ConfigError: A parameter cannot be described to a model.
     """
-    frame = inspect.currentframe()
-    caller = frame.f_back if frame is not None else None
     # Hints may name things that are local to the function in which the tool is defined.
-    namespace = caller.f_locals if caller is not None else {}
+    namespace = sys._getframe(1).f_locals  # pyright: ignore[reportPrivateUsage]
     if function is not None:
         return _make(function, namespace, {})
 
@@ -71,15 +72,18 @@ def as_tool(value: Any) -> Tool:
 
 
 def _make(function: Callable[..., Any], namespace: Mapping[str, Any], flags: dict[str, Any]) -> Tool:
-    name = flags.pop("name", None) or getattr(function, "__name__", type(function).__name__)
+    named, code = _named(function), _code(function)
+    name = flags.pop("name", None) or getattr(named, "__name__", type(named).__name__)
+    if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
+        raise ConfigError(f"tool {name!r} is a generator; a tool returns one result: collect it, or return a list")
     if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", name):
         raise ConfigError(f"tool name {name!r} must be 1 to 64 letters, digits, '_', '-' and '.'; set name=")
     arguments = _arguments(function, name, namespace)
-    schema = arguments.model_json_schema()
+    schema = _schema(arguments, name)
     schema.pop("title", None)
     spec = ToolSpec(
         name=name,
-        description=flags.pop("description", None) or _summary(function),
+        description=flags.pop("description", None) or _summary(named),
         parameters=msgspec.Raw(msgspec.json.encode({"properties": {}} | schema)),
         **flags,
     )
@@ -101,20 +105,46 @@ def _make(function: Callable[..., Any], namespace: Mapping[str, Any], flags: dic
             raise BadArguments(f"the arguments do not fit {name}{inspect.signature(function)}: {problems}") from exc
         return {alias: getattr(given, field) for alias, field in aliases.items() if field in given.model_fields_set}
 
-    target = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004
-    return Tool(spec, function, inspect.iscoroutinefunction(target), bind)
+    return Tool(spec, function, inspect.iscoroutinefunction(code), bind)
+
+
+def _named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What has the name and the docstring: of a `partial` and a `staticmethod` what they are made of."""
+    while isinstance(function, functools.partial | staticmethod):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    return function
+
+
+def _code(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is called in the end, with its type hints: of an object its `__call__`."""
+    named = _named(function)
+    return named if inspect.isroutine(named) or inspect.isclass(named) else getattr(named, "__call__", named)  # noqa: B004
+
+
+def _schema(arguments: "type[BaseModel]", name: str) -> dict[str, Any]:
+    from pydantic import PydanticUserError
+    from pydantic.json_schema import PydanticJsonSchemaWarning
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PydanticJsonSchemaWarning)
+            return arguments.model_json_schema()
+    except (PydanticUserError, PydanticJsonSchemaWarning) as exc:
+        raise ConfigError(f"tool {name!r}: a parameter cannot be described to a model: {exc}") from exc
 
 
 def _arguments(function: Callable[..., Any], name: str, namespace: Mapping[str, Any]) -> "type[BaseModel]":
     from pydantic import ConfigDict, Field, PydanticUserError, create_model
 
     try:
-        hints = typing.get_type_hints(function, localns=dict(namespace), include_extras=True)
-    except NameError as exc:
+        hints = typing.get_type_hints(_code(function), localns=dict(namespace), include_extras=True)
+    except (NameError, TypeError) as exc:
         raise ConfigError(f"tool {name!r}: {exc}; its type hints must be resolvable where it is defined") from exc
-    descriptions = _parameter_descriptions(function)
+    descriptions = _parameter_descriptions(_named(function))
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    for place, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if place == 0 and parameter.name in ("self", "cls") and parameter.name not in hints:
+            raise ConfigError(f"tool {name!r} is a method without its object; pass the bound one: tool(thing.{name})")
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ConfigError(
                 f"tool {name!r}: parameter {parameter.name!r} is {parameter.kind.description}; "
