@@ -98,8 +98,10 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         return
     if error is None:
         future.set_result(result)
-    elif isinstance(error, StopIteration):
-        # A future cannot carry StopIteration: it would end the coroutine that waits.
-        future.set_exception(RuntimeError(f"the tool raised StopIteration({error.value!r})"))
+    elif not isinstance(error, Exception) or isinstance(error, StopIteration):
+        # In a task of the loop these would end more than the tool: the coroutine that waits, or the process.
+        made = RuntimeError(f"the tool raised {error!r}")
+        made.__cause__ = error
+        future.set_exception(made)
     else:
         future.set_exception(error)
