@@ -34,13 +34,18 @@ class Feed:
         self._room = asyncio.Event()
         self._room.set()
         self._ended = False
+        self._abandoned = False
 
     def recorded(self, batch: Batch) -> None:
+        if self._abandoned:
+            return
         self._items.append(batch)
         self._changed.set()
 
     async def chunk(self, chunk: ModelChunk) -> None:
         """Hand a chunk over, and wait while the reader is too far behind."""
+        if self._abandoned:
+            return
         self._items.append(chunk)
         self._changed.set()
         if len(self._items) >= CHUNKS_AHEAD:
@@ -53,8 +58,10 @@ class Feed:
         self._changed.set()
 
     def abandon(self) -> None:
-        """The reader has gone: nobody has to wait for it any more."""
-        self._ended = True
+        """The reader has gone: nobody has to wait for it any more, and nothing is kept for it."""
+        self._ended = self._abandoned = True
+        self._items.clear()
+        self._changed.set()
         self._room.set()
 
     async def __aiter__(self) -> AsyncIterator[Batch | ModelChunk]:
