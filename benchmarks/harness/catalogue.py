@@ -104,6 +104,7 @@ CASES: tuple[Case, ...] = (
             Contender("LangGraph", IMPORT_TIME, ("from langgraph.graph import StateGraph",)),
             Contender("pydantic-ai", IMPORT_TIME, ("from pydantic_ai import Agent",)),
         ),
+        aims=(Aim("less than loomflow", 1.0, against="loomflow"),),
     ),
     Case(
         name="storage",
@@ -123,5 +124,44 @@ CASES: tuple[Case, ...] = (
             ),
         ),
         rounds=1,
+    ),
+    Case(
+        name="idle_sessions",
+        title="a process with 10,000 idle sessions: resident memory",
+        unit="MiB",
+        contenders=(treadle("idle_sessions"),),
+        aims=(Aim("under 150 MB", 143.0),),
+        rounds=1,
+    ),
+    Case(
+        name="many_runs",
+        title="a process after so many runs on the journal in memory: resident memory",
+        unit="MiB",
+        contenders=(
+            treadle("many_runs", "20000", name="Treadle, 20 thousand runs"),
+            treadle("many_runs", "100000", name="Treadle, 100 thousand"),
+        ),
+        aims=(
+            Aim(
+                "bounded: within 10 % of 20 thousand",
+                1.1,
+                against="Treadle, 20 thousand runs",
+                of="Treadle, 100 thousand",
+            ),
+        ),
+        rounds=1,
+    ),
+    Case(
+        name="wake",
+        title="an actor with 100,000 events behind it answers after a restart: time",
+        unit="s",
+        contenders=(
+            treadle("wake", "session", name="Treadle, session"),
+            treadle("wake", "memory", name="Treadle, memory partition"),
+        ),
+        aims=(
+            Aim("under 50 ms", 0.05, of="Treadle, session"),
+            Aim("under 50 ms", 0.05, of="Treadle, memory partition"),
+        ),
     ),
 )

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (originator_id, originator_version)
 )
 """
-STATE = b"x" * 400  # about the size of an event with its envelope
+STATE = b"x" * 690  # the mean size of a stored event of a tool loop of two turns, envelope and hash included
 BATCH = 100
 
 
