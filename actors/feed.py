@@ -45,6 +45,7 @@ class Feed:
     async def chunk(self, chunk: ModelChunk) -> None:
         """Hand a chunk over, and wait while the reader is too far behind."""
         if self._abandoned:
+            await asyncio.sleep(0)  # nothing slows this model down any more, and it may never wait by itself
             return
         self._items.append(chunk)
         self._changed.set()

@@ -10,6 +10,7 @@ from ..events.errors import BudgetExceeded, TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
 from ..events.run import ModelCompleted, ModelFailed, request_model
 from .deadline import Deadline
+from .foreign import contained
 from .model import ModelCallFailed, ModelChunk, collect, text_of
 from .spec import AgentSpec
 from .steps import digest_of
@@ -76,9 +77,10 @@ class ModelCalls:
         try:
             async with deadline.guard() if limit_s is not None else nullcontext():
                 if complete is not None:
-                    return text_of(await complete(messages, tools=tools, **self._run.spec.options), model.name)
+                    asked = complete(messages, tools=tools, **self._run.spec.options)
+                    return text_of(await contained(asked), model.name)
                 chunks = model.stream(messages, tools=tools, **self._run.spec.options)
-                return await collect(self._relay(chunks) if watched else chunks, model.name)
+                return await contained(collect(self._relay(chunks) if watched else chunks, model.name))
         except TimeoutError as exc:
             if not deadline.expired:
                 raise

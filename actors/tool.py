@@ -73,4 +73,5 @@ def as_text(output: Any) -> str:
 
 def say(exc: BaseException) -> str:
     """An exception as it is recorded: its class and what it says."""
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    text = str(exc).encode("utf-8", "backslashreplace").decode()
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

@@ -28,6 +28,7 @@ from ..events.run import (
 )
 from .context import CallContext, enter_call, leave_call
 from .deadline import Deadline
+from .foreign import contained
 from .spec import ApprovalQuestion
 from .tool import BadArguments, Tool, Unrecordable, recordable, say
 
@@ -187,7 +188,7 @@ class ToolCalls:
         await self._run.barrier()
         try:
             answer = handler(question)
-            allowed = await answer if inspect.isawaitable(answer) else answer
+            allowed = await contained(answer) if inspect.isawaitable(answer) else answer
             note = "" if allowed else "the approval handler said no"
         except Exception as exc:
             _log.exception("the approval handler of agent %s raised; the call is denied", self._run.spec.name)
@@ -222,11 +223,11 @@ class ToolCalls:
         try:
             async with deadline.guard() if limit_s is not None else nullcontext():
                 if tool.is_async:
-                    output = await tool.run(**plan.bound)
+                    output = await contained(tool.run(**plan.bound))
                 else:
                     output = await self._run.services.threads.run(partial(tool.run, **plan.bound))
                     if inspect.isawaitable(output):
-                        output = await output
+                        output = await contained(output)
             return ToolCompleted(call_id=call_id, output=recordable(output), duration_ms=_ms(clock.monotonic() - begun))
         except TimeoutError as exc:
             if deadline.expired:
@@ -234,11 +235,8 @@ class ToolCalls:
                 reason = f"no result within {limit_s:g} s (timeout_s of tool {tool.name!r}); {ends}"
                 return ToolOutcomeUnknown(call_id=call_id, reason=reason)
             return _failed(call_id, exc, clock.monotonic() - begun)
-        except asyncio.CancelledError as exc:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # the run is cancelled, suspended or out of time; its end says that the outcome is unknown
-            return _failed(call_id, exc, clock.monotonic() - begun)
+        except asyncio.CancelledError:
+            raise  # the run is cancelled, suspended or out of time; its end says that the outcome is unknown
         except Unrecordable as exc:
             error = f"the tool ran, and {exc}; return JSON types, a dataclass, a struct or a pydantic model"
             return ToolFailed(call_id=call_id, error=error, kind="unrecordable")

@@ -232,7 +232,7 @@ class Agent:
 
     async def _run(self, prompt: str, context: RunContext, feed: Feed | None) -> RunResult:
         node = self._node
-        if node is None or self._loop is not asyncio.get_running_loop():
+        if node is None or not node.is_open or self._loop is not asyncio.get_running_loop():
             node = await self.node()
         run_id = context.run_id or node.clock.new_id()
         if not context.session_id:

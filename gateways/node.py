@@ -67,6 +67,11 @@ class Node:
         for kind, factory in factories.items():
             self.system.register(kind, factory, idle_timeout_s=1.0 if kind == "run" else idle_timeout_s)
         self._open = False
+        self._closed = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
 
     async def start(self) -> None:
         await self.system.__aenter__()
@@ -74,13 +79,14 @@ class Node:
 
     async def stop_actors(self) -> None:
         """Suspend what runs, and stop every actor; nothing new is recorded afterwards."""
+        self._open = False
         await self.system.close()
 
     async def close(self) -> None:
         """Suspend what runs and let go of everything; nothing is left, no task and no thread."""
-        if not self._open:
+        if self._closed:
             return
-        self._open = False
+        self._closed = True
         try:
             await self.stop_actors()
         finally:

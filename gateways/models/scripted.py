@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ...actors.model import ModelChunk
+from ...actors.model import ModelChunk, text_of
 from ...events.errors import ConfigError
 from ...events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
 
@@ -48,7 +48,7 @@ class FunctionModel:
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
-        reply = await self.complete(messages, tools=tools, **options)
+        reply = text_of(await self.complete(messages, tools=tools, **options), self.name)
         for index, word in enumerate(reply.text.split(" ") if reply.text else []):
             yield ModelChunk("text", word if index == 0 else f" {word}")
         for call in reply.tool_calls:
