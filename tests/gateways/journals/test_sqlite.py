@@ -132,6 +132,21 @@ async def test_the_queue_is_bounded_in_bytes(tmp_path: Path) -> None:
     await journal.close()
 
 
+async def test_the_log_of_a_busy_journal_has_its_length_and_does_not_grow_with_each_commit(tmp_path: Path) -> None:
+    journal, log = await SqliteJournal.open(tmp_path / "runs.db"), tmp_path / "runs.db-wal"
+    head, lengths = EMPTY, set[int]()
+    for number in range(120):
+        pending = journal.submit(append("run-1", head, *calls(str(number))))
+        head = pending.heads[0]
+        await pending
+        if number >= 100:
+            lengths.add(log.stat().st_size)
+    events = await journal.read("run-1")
+    await journal.close()
+    assert len(lengths) == 1
+    assert [event.version for event in events] == list(range(1, 121))
+
+
 async def test_a_journal_that_nobody_closed_stores_what_was_submitted(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     journal = await SqliteJournal.open(path)
