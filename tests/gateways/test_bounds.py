@@ -84,7 +84,8 @@ async def fill(path: Path, stream: StreamName, fold: Fold[S], pages: Sequence[li
 async def test_waking_an_actor_reads_its_snapshot_and_what_came_after_it(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     if kind == "session":
-        stream, question = session_stream("alice", "support", "conv-1"), DescribeSession()
+        question: object = DescribeSession()
+        stream = session_stream("alice", "support", "conv-1")
         written = await fill(path, stream, session.FOLD, [turn(number) for number in range(1_600)])
     else:
         stream, question = memory_stream("alice"), AskMemory()
