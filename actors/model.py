@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import msgspec
 from msgspec import Struct
 
 from ..events.errors import TreadleError
@@ -49,7 +50,7 @@ async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
     """The whole reply of a stream of chunks.
 
     Raises:
-        ModelCallFailed: The stream ended without its `finish` chunk: half an answer is no answer.
+        ModelCallFailed: The stream ended without its `finish` chunk: half an answer is no answer. Or it has no JSON.
     """
     text: list[str] = []
     calls: list[ToolCall] = []
@@ -63,17 +64,30 @@ async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
             finish = chunk
     if finish is None:
         raise ModelCallFailed(f"model {model!r} stopped in the middle of its answer", "truncated")
-    return ModelReply("".join(text), tuple(calls), finish.usage or Usage(), finish.finish_reason or "stop")
+    reply = ModelReply("".join(text), tuple(calls), finish.usage or Usage(), finish.finish_reason or "stop")
+    return _recordable(reply, model)
 
 
 def text_of(reply: Any, model: str) -> ModelReply:
     """What a `complete` method returned, checked.
 
     Raises:
-        ModelCallFailed: It is no `ModelReply`.
+        ModelCallFailed: It is no `ModelReply`, or has no JSON.
     """
     if not isinstance(reply, ModelReply):
         raise ModelCallFailed(
             f"model {model!r} returned {type(reply).__name__} from complete(); a ModelReply is expected", "bad_reply"
         )
-    return reply
+    return _recordable(reply, model)
+
+
+def _recordable(reply: ModelReply, model: str) -> ModelReply:
+    """`reply` as a replay will read it. What the journal cannot take would take the run's other events with it."""
+    try:
+        return _decode(_encode(reply))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
+        raise ModelCallFailed(f"model {model!r} answered what has no JSON form: {exc}", "bad_reply") from exc
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(ModelReply).decode

@@ -231,6 +231,7 @@ class Agent:
         return _checked(await self._run(prompt, request, None))
 
     async def _run(self, prompt: str, context: RunContext, feed: Feed | None) -> RunResult:
+        check_prompt(prompt)
         node = self._node
         if node is None or not node.is_open or self._loop is not asyncio.get_running_loop():
             node = await self.node()
@@ -313,6 +314,8 @@ class Agent:
         """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
         from .run_handle import Session
 
+        if not session_id:
+            raise ConfigError("a session needs an id; agent.run(…) without one is a run of its own")
         return Session(self, session_id, user_id or "")
 
     async def signal(
@@ -323,6 +326,8 @@ class Agent:
         Args:
             wait: Wait for that run and return its result.
         """
+        if not session_id:
+            raise ConfigError("a signal goes to a session, and session_id is empty")
         node = await self.node()
         made = RuntimeSignal(summary=signal) if isinstance(signal, str) else signal
         if not made.id:
@@ -332,12 +337,27 @@ class Agent:
         return answer
 
 
+def check_prompt(prompt: str) -> None:
+    """Refuse what the journal could not take: half a surrogate pair, say, from a file that was read carelessly."""
+    if not prompt.isascii():
+        try:
+            prompt.encode()
+        except UnicodeEncodeError as exc:
+            raise ConfigError(f"the prompt is no text that can be written down: {exc}") from exc
+
+
 async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:
+    """The answer. A caller that is cancelled leaves a run behind that is suspended, and says so on disk."""
     try:
         return await asking
     except asyncio.CancelledError:
-        ref.tell(abandon)
+        leaving = asyncio.ensure_future(ref.ask(abandon))
+        leaving.add_done_callback(lambda left: left.cancelled() or left.exception())
+        await asyncio.wait((leaving,), timeout=_LEAVING_S)
         raise
+
+
+_LEAVING_S = 5.0  # how long a cancelled caller waits for the note that its run is suspended
 
 
 def _checked(result: RunResult) -> RunResult:

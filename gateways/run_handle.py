@@ -91,6 +91,9 @@ class Session:
 
     async def start(self, prompt: str, context: RunContext | None = None) -> Run:
         """Begin a run and return at once; prompts of one session run in the order in which they were started."""
+        from .agent import check_prompt
+
+        check_prompt(prompt)
         node = await self.agent.node()
         run_id = node.clock.new_id()
         ref = node.host.session(self.user_id, self.agent.name, self.id)

@@ -525,6 +525,10 @@ async def test_settings_that_make_no_sense_are_refused() -> None:
         Agent(model="echo", approval_handler="maybe")  # type: ignore[arg-type]  # pyright: ignore
     with pytest.raises(ConfigError, match="there is no strategy 'guess'; there are: "):
         Agent(model="echo", strategy="guess")
+    with pytest.raises(ConfigError, match="a session needs an id"):
+        Agent(model="echo").session("")
+    with pytest.raises(ConfigError, match="session_id is empty"):
+        await Agent(model="echo").signal("Hello?", session_id="")
 
 
 async def test_tools_come_and_go_for_runs_that_begin_later() -> None:
@@ -543,6 +547,14 @@ async def test_tools_come_and_go_for_runs_that_begin_later() -> None:
         agent.remove_tool("load")
     with pytest.raises(ConfigError, match="two tools are called 'load'"):
         Agent(model="echo", tools=[load, load])
+
+
+async def test_a_prompt_that_cannot_be_written_down_is_refused_and_the_session_goes_on() -> None:
+    agent = Agent(model="echo", name="odd-prompts")
+    for asked in (agent.run("\ud800", session_id="s"), agent.run("\ud800"), agent.session("s").start("\ud800")):
+        with pytest.raises(ConfigError, match="no text that can be written down"):
+            await asked
+    assert (await agent.run("é", session_id="s")).output == "Echo: é"
 
 
 async def test_usage_is_what_the_model_said() -> None:
