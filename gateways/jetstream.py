@@ -120,8 +120,14 @@ class JetStream:
 
     async def last_headers(self, stream: str, subject: str) -> Mapping[str, str]:
         """The headers of the newest message under `subject`; none when there is no message."""
-        what = f"newest message of {subject!r}"
-        request = msgspec.json.encode({"last_by_subj": subject})
+        return await self._headers(stream, f"newest message of {subject!r}", {"last_by_subj": subject})
+
+    async def headers_at(self, stream: str, sequence: int) -> Mapping[str, str]:
+        """The headers of message number `sequence`; none when it is not there."""
+        return await self._headers(stream, f"message {sequence} of {stream!r}", {"seq": sequence})
+
+    async def _headers(self, stream: str, what: str, asked: Mapping[str, Any]) -> Mapping[str, str]:
+        request = msgspec.json.encode(asked)
         with translated(what):
             reply = await self._client.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=self.timeout_s)
         headers = reply.headers or {}

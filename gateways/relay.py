@@ -1,12 +1,14 @@
 """The relay: tells the world what the journal has committed, in order, each event once per version.
 
 Nothing is published that is not durable. The relay keeps no position of its own: the newest message of EVENTS
-carries one, so a stream that was deleted or restored from a backup is filled up again. Publishing twice is
-harmless: the broker drops ids that it knows, and consumers dedupe by stream and version.
+that is of this journal carries one, so a stream that was deleted or restored from a backup is filled up again.
+It is looked for at the start and after each outage. Publishing twice is harmless: the broker drops ids that it
+knows, and consumers dedupe by stream and version.
 """
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 import msgspec
 
@@ -15,11 +17,15 @@ from ..events.journal import Journal
 from ..events.subjects import Subjects
 from .buses.nats import NatsBus
 from .jetstream import Outgoing
-from .nats_streams import stream_name
+from .nats_streams import lay_streams, stream_name
 
 POSITION = "Treadle-Position"
 """Header of every published event: its position in the journal."""
 
+JOURNAL = "Treadle-Journal"
+"""Header of every published event: the id of the first event of its journal. Several may share one EVENTS."""
+
+_NONE: Mapping[str, str] = {}
 _PAGE = 500
 _log = logging.getLogger("treadle.nats")
 
@@ -38,12 +44,14 @@ class Relay:
         self._journal = journal
         self._bus = bus
         self._subjects = subjects
+        self._journal_id = ""
+        self._lost = False
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Find out where EVENTS ends, and go on from there."""
-        self.position = await self._published()
+        """Lay the streams, find out where EVENTS ends, and go on from there."""
+        await self._find()
         self._task = asyncio.create_task(self._follow(), name="relay")
 
     async def close(self) -> None:
@@ -65,22 +73,48 @@ class Relay:
         """How many positions the relay is behind the journal."""
         return await self._journal.last_position() - self.position
 
+    async def _find(self) -> None:
+        await lay_streams(self._bus.jetstream, self._subjects)
+        self.position = await self._published()
+        self._lost = False
+
     async def _published(self) -> int:
-        """The position that the newest message of EVENTS carries; 0 for none, or for that of another journal."""
+        """The position that the newest message of this journal in EVENTS carries; 0 when there is none."""
         stream = stream_name("events", self._subjects)
+        journal_id = await self._identity()
         found = await self._bus.jetstream.last_headers(stream, self._subjects.events())
-        position = int(found.get(POSITION, "0"))
-        return position if position <= await self._journal.last_position() else 0
+        # Behind it may stand what the relays of other journals have published.
+        while found and found.get(JOURNAL) != journal_id:
+            before = int(found["Nats-Sequence"]) - 1
+            found = await self._bus.jetstream.headers_at(stream, before) if before else _NONE
+        return min(int(found.get(POSITION, "0")), await self._journal.last_position())
+
+    async def _identity(self) -> str:
+        """Names the journal, once it has an event. One in memory forgets its first, so what was found is kept."""
+        after = 0
+        while not self._journal_id:
+            try:
+                first = await self._journal.read_all(after, 1)
+            except CorruptEvent as exc:
+                after = exc.position
+            else:
+                if not first:
+                    break
+                self._journal_id = first[0].id
+        return self._journal_id
 
     async def _follow(self) -> None:
         while True:
             try:
+                if self._lost:
+                    await self._find()
                 await self._publish_page()
             except CorruptEvent as exc:
                 _log.error("not published: %s", exc)
                 self.skipped += 1
                 self.position = max(self.position, exc.position)
             except Unavailable as exc:
+                self._lost = True
                 _log.warning("the relay waits at position %d: %s", self.position, exc)
                 await asyncio.sleep(exc.retry_after_s if exc.retry_after_s < 1 else 0.25)
             except TreadleError as exc:
@@ -93,6 +127,7 @@ class Relay:
         if not page:
             await self._journal.wait(self.position)
             return
+        journal_id = await self._identity()
         limit = self._bus.client.max_payload - 4096
         outgoing: list[Outgoing] = []
         for recorded in page:
@@ -101,7 +136,7 @@ class Relay:
                 self.skipped += 1
                 continue
             subject = self._subjects.event(recorded.user_id, recorded.stream, recorded.type)
-            headers = {POSITION: str(recorded.position)}
+            headers = {POSITION: str(recorded.position), JOURNAL: journal_id}
             outgoing.append(Outgoing(subject, recorded.stored, recorded.id, headers))
         if outgoing:
             await self._bus.publish_stored(outgoing)
@@ -113,5 +148,5 @@ async def publish_chunk(bus: NatsBus, subjects: Subjects, user_id: str, run_id: 
     """Tell a live chunk; one that cannot be told now is gone, the whole answer comes as an event."""
     try:
         await bus.publish(subjects.live(user_id, run_id), msgspec.json.encode({"run_id": run_id, "chunk": chunk}))
-    except Unavailable as exc:
+    except TreadleError as exc:
         _log.debug("a chunk of run %s was not told: %s", run_id, exc)

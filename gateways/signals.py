@@ -13,8 +13,8 @@ from ..actors.host import Host
 from ..actors.result import RunResult
 from ..actors.session_messages import ParkSignal, SignalSession
 from ..events.bus import MESSAGE_ID_HEADER, Bus, Delivery
-from ..events.errors import NotFound, Owned, TreadleError, Unavailable, Undecodable
-from ..events.signal import decode_signal
+from ..events.errors import NotFound, Owned, TooLarge, TreadleError, Unavailable, Undecodable
+from ..events.signal import SIGNAL_LIMIT_BYTES, decode_signal
 from ..events.subjects import SignalAddress, Subjects
 
 ACK_WAIT_S = 15.0
@@ -78,6 +78,9 @@ class Signals:
         except Unavailable as exc:
             # The broker could not be told what became of it: it will ask again, and the session will know.
             _log.warning("signal %d on %s: %s", delivery.sequence, delivery.subject, exc)
+        except Exception:
+            # Not settled: the broker gives it to somebody again after `ack_wait_s`.
+            _log.exception("signal %d on %s could not be settled", delivery.sequence, delivery.subject)
         finally:
             self.running -= 1
             beating.cancel()
@@ -93,6 +96,8 @@ class Signals:
     async def _handle(self, delivery: Delivery) -> None:
         try:
             address = self._subjects.parse_signal(delivery.subject)
+            if not address.session_id:
+                raise ValueError("its id is empty")
         except ValueError as exc:
             await self._park(delivery, None, "", f"no session: {exc}")
             return
@@ -136,7 +141,13 @@ class Signals:
         }
         parked = self._subjects.parked(delivery.subject)
         # The same id in every attempt at parking, and not the signal's own: the broker keeps ids by stream.
-        await self._bus.enqueue(parked, delivery.data, f"parked-{_id_of(delivery)}", headers)
+        message_id = f"parked-{_id_of(delivery)}"
+        try:
+            await self._bus.enqueue(parked, delivery.data, message_id, headers)
+        except TooLarge:
+            # It just fitted, and does not any more with its reason.
+            headers["Treadle-Truncated"] = str(len(delivery.data))
+            await self._bus.enqueue(parked, delivery.data[:SIGNAL_LIMIT_BYTES], message_id, headers)
         if address is not None:
             await self._host.session(*address).ask(ParkSignal(signal_id, reason, len(delivery.data)))
         await delivery.term(reason[:200])

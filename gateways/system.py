@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,6 @@ from .buses.nats import NatsBus
 from .delegation import Delegations
 from .journals import open_journal
 from .nats_server import EmbeddedServer
-from .nats_streams import lay_streams
 from .node import Node
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk
@@ -103,7 +102,8 @@ class System:
         self._stack = AsyncExitStack()
         self._node: Node | None = None
         self._projections: Projections | None = None
-        self._resuming: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._opened = False
         self._serving = False
         self.server: EmbeddedServer | None = None
         self.bus: Bus = InProcessBus(namespace=namespace)
@@ -140,7 +140,7 @@ class System:
         try:
             await self._open()
         except BaseException:
-            await self._stack.aclose()
+            await self.close()
             raise
         return self
 
@@ -150,12 +150,16 @@ class System:
         await self.close()
 
     async def _open(self) -> None:
+        """Build it from the inside out; `close` takes it apart in the opposite order."""
+        if self._opened:
+            raise ConfigError("a System is opened once; make another one")
+        self._opened = True
         spec = self._journal_spec
         journal = await open_journal(spec) if isinstance(spec, str) else spec
         node = Node(journal, owns_journal=isinstance(spec, str))
+        self._stack.push_async_callback(node.close)
         await node.start()
         self._node = node
-        self._stack.push_async_callback(node.close)
         if self._with_projections:
             views, kept = open_read_models(spec if isinstance(spec, str) else "memory")
             self._stack.push_async_callback(views.close)
@@ -163,10 +167,15 @@ class System:
             await self._stack.enter_async_context(self._projections)
         if self._nats is not None:
             await self._connect(self._nats, journal)
-        self._stack.push_async_callback(self._close_bus)
+        else:
+            self._stack.push_async_callback(self.bus.close)
+        # Actors stop while the bus is there: their last events are still told.
+        self._stack.push_async_callback(node.stop_actors)
         node.services.work = Delegations(node.host, self.bus, self.subjects)
         self.services = Services(node, self.bus, self.subjects)
+        self._stack.push_async_callback(self.services.close)
         self.signals = Signals(self.bus, node.host, self.subjects)
+        self._stack.push_async_callback(self.signals.close)
 
     async def _connect(self, nats: str, journal: Journal) -> None:
         url = nats
@@ -177,49 +186,56 @@ class System:
             self._stack.push_async_callback(self.server.stop)
             url = self.server.url
         bus = await NatsBus.connect(url, namespace=self.subjects.namespace)
+        self._stack.push_async_callback(bus.close)
         await self.bus.close()
         self.bus = bus
-        await lay_streams(bus.jetstream, self.subjects)
         self.relay = Relay(journal, bus, self.subjects)
+        self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
         node = self.node
         node.services.live = partial(publish_chunk, bus, self.subjects)
 
     async def close(self) -> None:
         """Suspend what runs, tell what is durable, and let go of everything. Closing twice does nothing."""
-        for task in tuple(self._resuming):
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        if self.signals is not None and self._serving:
-            await self.signals.close()
-        if self.services is not None:
-            await self.services.close()
-        if self._node is not None:
-            # Actors stop while the bus is there: their last events are still told.
-            await self._node.stop_actors()
-        await self._stack.aclose()
-        self._node = None
-
-    async def _close_bus(self) -> None:
-        if self.relay is not None:
-            await self.relay.close()
-        await self.bus.close()
+        if tasks:
+            await asyncio.wait(tasks)
+        try:
+            await self._stack.aclose()
+        finally:
+            self._node = None
 
     # --- hosting ---
 
     def host(self, agent: Agent, name: str | None = None) -> Agent:
         """Run this agent here: reachable as `<ns>.signal.*.<name>.*`, and as a worker that others delegate to."""
         agent.bind(self.node, name)
+        if self._serving and self.services is not None:
+            self._spawn(self.services.serve_worker(agent.name))
         return agent
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("work beside the system failed", exc_info=error)
 
     async def start_hosting(self) -> None:
         """Take signals, answer requests, and continue the runs that a former process left open."""
+        node = self.node
         if self._serving:
             return
         assert self.services is not None and self.signals is not None
         self._serving = True
         if not self._worker:
             await self.services.start({"status": self._status})
-        for spec in self.node.host:
+        for spec in node.host:
             await self.services.serve_worker(spec.name)
         if self._resume and self._projections is not None:
             await self.resume_open_runs()
@@ -243,9 +259,7 @@ class System:
             if row.agent not in self.node.host:
                 continue
             count += 1
-            task = asyncio.create_task(self._continue(row.run_id, row.user_id, row.agent, row.session_id))
-            self._resuming.add(task)
-            task.add_done_callback(self._resuming.discard)
+            self._spawn(self._continue(row.run_id, row.user_id, row.agent, row.session_id))
         return count
 
     async def _continue(self, run_id: str, user_id: str, agent: str, session_id: str) -> None:
@@ -264,6 +278,9 @@ class System:
 
     async def signal(self, agent: str, signal: RuntimeSignal | str, *, session_id: str, user_id: str = "") -> None:
         """Send a signal to a session, wherever its agent is hosted; queued when this returns."""
+        node = self.node
+        if not session_id:
+            raise ConfigError("a signal goes to a session, and session_id is empty")
         made = RuntimeSignal(summary=signal) if isinstance(signal, str) else signal
         body = {
             key: value
@@ -271,7 +288,7 @@ class System:
             if key not in ("session_id", "run_id") and value not in ("", None)
         }
         subject = self.subjects.signal(user_id, agent, session_id)
-        await self.bus.enqueue(subject, msgspec.json.encode(body), made.id or self.node.clock.new_id())
+        await self.bus.enqueue(subject, msgspec.json.encode(body), made.id or node.clock.new_id())
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double.
