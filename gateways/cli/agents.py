@@ -1,5 +1,6 @@
 """Agents by name: a TOML file, or `module:object` with an agent, several of them, or a function that makes them."""
 
+import inspect
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,8 +40,11 @@ def _agents_of(reference: str) -> Iterable[tuple[str, Agent]]:
     if reference.endswith(".toml") or ":" not in reference:
         return read_agents(Path(reference)).items()
     made = load(reference, "treadle up")
-    if callable(made) and not isinstance(made, Agent):
-        made = made()
+    if inspect.isfunction(made):
+        try:
+            made = made()
+        except Exception as exc:
+            raise ConfigError(f"{reference!r} raised {type(exc).__name__}: {exc}") from exc
     return _named(made, reference)
 
 

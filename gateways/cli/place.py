@@ -19,14 +19,14 @@ class Place:
     Args:
         journal, nats, namespace: As given; empty when not.
         directory: Of the system here.
-        note: Told once that the system here has died, if it has.
+        note: Told what is worth a remark: that the system here has died, say.
     """
 
     def __init__(self, journal: str, nats: str, directory: Path, namespace: str, note: Callable[[str], None]) -> None:
         self._journal = journal
         self._nats = nats
         self._namespace = namespace
-        self._note = note
+        self.note = note
         self.directory = directory
 
     @cached_property
@@ -42,7 +42,7 @@ class Place:
             return None
         if system_file.is_running(self.directory):
             return last
-        self._note(f"the system in {self.directory} (process {last.pid}) is dead; going on without it")
+        self.note(f"the system in {self.directory} (process {last.pid}) is dead; going on without it")
         return None
 
     @property

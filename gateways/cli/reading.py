@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ...events.errors import ConfigError, ReadOnly, Unavailable
+from ...events.errors import ConfigError, JournalTooNew, ReadOnly, Unavailable
 from ...events.journal import Journal
 from ...projections import Projection, Projections
 from ..journals import journal_path
@@ -40,6 +40,8 @@ async def read_journal(place: Place) -> AsyncGenerator[Journal]:
         ConfigError: There is none.
     """
     journal = await SqliteJournal.open(journal_file(place), read_only=True)
+    if isinstance(journal.refusal, JournalTooNew):
+        place.note(str(journal.refusal))
     try:
         yield journal
     finally:

@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @command(app)
 async def status(call: Call) -> None:
-    """Show how the system stands. Exit code 1 when none runs."""
+    """Show how the system stands; exit code 1 when none runs."""
     place = call.place
     if place.nats is None:
         await _standing_still(call)

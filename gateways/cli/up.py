@@ -18,6 +18,7 @@ from typer import Argument, Option
 
 from ...events.errors import Unavailable
 from ..journals import journal_path
+from ..journals.sqlite import SqliteJournal
 from ..nats_server import EmbeddedServer
 from ..system import System
 from . import system_file
@@ -71,6 +72,9 @@ async def _host(call: Call, references: list[str], nats_port: int, monitor_port:
             worker=worker,
         )
         async with system:
+            refusal = system.journal.refusal if isinstance(system.journal, SqliteJournal) else None
+            if refusal is not None:
+                raise refusal
             for name, agent in agents.items():
                 system.host(agent, name)
             await system.start_hosting()

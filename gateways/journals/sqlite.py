@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from ...actors.clock import SYSTEM_CLOCK, Clock
 from ...events.envelope import Head, Position, Recorded
-from ...events.errors import ReadOnly, Refused, Unavailable
+from ...events.errors import ReadOnly, Refused, TreadleError, Unavailable
 from ...events.journal import Append, Snapshot
 from .group_commit import LIMIT_BYTES, GroupCommit
 from .owner_name import new_owner
@@ -96,6 +96,11 @@ class SqliteJournal:
     @property
     def owner(self) -> str:
         return self._owner
+
+    @property
+    def refusal(self) -> TreadleError | None:
+        """Why nothing can be written: what `submit` would raise; None when it can."""
+        return self._refusal
 
     def submit(self, *appends: Append) -> Submission:
         """As `Journal.submit`.
