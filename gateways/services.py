@@ -9,10 +9,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType]
 from nats.micro.request import Request
 from nats.micro.service import EndpointConfig, ServiceConfig
@@ -65,8 +65,8 @@ class AskHistory(Struct, frozen=True, forbid_unknown_fields=True):
 
     run_id: str = ""
     stream: str = ""
-    after: int = 0
-    limit: int = 500
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1)] = 500
 
 
 class AskApprove(Struct, frozen=True, forbid_unknown_fields=True):
@@ -202,7 +202,7 @@ class Services:
         if bool(asked.run_id) == bool(asked.stream):
             raise Undecodable("history wants run_id or stream, one of them")
         stream = asked.stream or f"run-{asked.run_id}"
-        limit = max(1, min(asked.limit, 1000))
+        limit = min(asked.limit, 1000)
         head = await self._node.journal.head(stream)
         events: list[msgspec.Raw] = []
         size, last = 0, asked.after
