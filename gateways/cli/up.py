@@ -17,7 +17,7 @@ import typer
 from typer import Argument, Option
 
 from ...events.errors import Unavailable
-from ..journals import journal_path
+from ..journals import journal_path, open_journal
 from ..journals.sqlite import SqliteJournal
 from ..nats_server import EmbeddedServer
 from ..system import System
@@ -62,6 +62,7 @@ async def _host(call: Call, references: list[str], nats_port: int, monitor_port:
     place = call.place
     with system_file.claim(place.directory):
         agents = find_agents(references)
+        await _check_writable(place.own_journal)
         system = System(
             journal=place.own_journal,
             nats=place.own_nats,
@@ -72,9 +73,6 @@ async def _host(call: Call, references: list[str], nats_port: int, monitor_port:
             worker=worker,
         )
         async with system:
-            refusal = system.journal.refusal if isinstance(system.journal, SqliteJournal) else None
-            if refusal is not None:
-                raise refusal
             for name, agent in agents.items():
                 system.host(agent, name)
             await system.start_hosting()
@@ -85,6 +83,20 @@ async def _host(call: Call, references: list[str], nats_port: int, monitor_port:
                 await _look_after(system.server)
             finally:
                 system_file.write_stopped(place.directory, described, datetime.now(UTC))
+
+
+async def _check_writable(spec: str) -> None:
+    """Say why nothing can be recorded before anything is started.
+
+    Raises:
+        ReadOnly, JournalTooNew: The journal can be read and not written.
+    """
+    journal = await open_journal(spec)
+    try:
+        if isinstance(journal, SqliteJournal) and journal.refusal is not None:
+            raise journal.refusal
+    finally:
+        await journal.close()
 
 
 def _described(system: System, journal: str, nats: str, agents: tuple[str, ...], worker: bool) -> SystemFile:
