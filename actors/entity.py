@@ -49,7 +49,8 @@ class Entity(Generic[S]):
 
     Attributes:
         state: The fold of everything recorded, on disk or not.
-        head: The end of the stream with everything recorded.
+        head: The end of the stream with everything that was handed to the journal.
+        told: Called with what was handed to the journal, and the handle on its outcome.
         meta: What this activation says about its events; its `epoch` grows when it is loaded over another's.
         last_at: When the newest event happened.
     """
@@ -64,21 +65,26 @@ class Entity(Generic[S]):
         self._journal = journal
         self._clock = clock
         self._fold = fold
+        self.told: Callable[[Pending, Sequence[Event]], None] | None = None
+        self._recorded: list[Event] = []
+        self._handing_over = False
+        self._refusal: Exception | None = None
         self._pending: list[Pending] = []
         self._since_snapshot = 0
         self._stale = False
+        self._staging = False
         self._deciding = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._last: Pending | None = None
 
     def __repr__(self) -> str:
         waiting = sum(not pending.done for pending in self._pending)
-        return f"<Entity {self.stream} v{self.head.version}, {waiting} pending>"
+        return f"<Entity {self.stream} v{self.version}, {waiting} pending>"
 
     @property
     def fresh(self) -> bool:
         """Whether the state is known to be the journal's, apart from what waits for the disk."""
-        return not self._stale and not self._deciding.locked() and not self._loading.locked()
+        return not self._stale and not self._staging and not self._deciding.locked() and not self._loading.locked()
 
     async def load(self) -> None:
         """Read the stream: the snapshot if there is one, then what follows it. Forgets what was not stored.
@@ -86,6 +92,7 @@ class Entity(Generic[S]):
         Until it returns the state stays what it was: whoever records meanwhile builds on that, and is read too.
         """
         async with self._loading:
+            self.hand_over()
             while True:
                 await self._settled()
                 last = self._last
@@ -96,14 +103,15 @@ class Entity(Generic[S]):
             self.first_at, self.last_at = loaded.first_at or self.first_at, loaded.last_at
             self._since_snapshot = loaded.since_snapshot
             self._pending.clear()
-            self._stale = False
+            self._refusal = None
+            self._stale = self._staging = False
             if loaded.head.version:
                 self.meta = msgspec.structs.replace(self.meta, epoch=max(loaded.epoch, self.meta.epoch) + 1)
 
     async def refresh(self) -> None:
         """`load` if the journal has moved on: another process may have written to the stream."""
         await self._settled()
-        if self._stale or (await self._journal.head(self.stream)) != self.head:
+        if self._stale or self._staging or (await self._journal.head(self.stream)) != self.head:
             await self.load()
 
     async def _settled(self) -> None:
@@ -151,30 +159,69 @@ class Entity(Generic[S]):
 
         The caller submits it at once and hands the result to `staged`.
         """
-        at = self._clock.now()
-        append = Append(self.stream, self.head, events, self.meta, at)
-        evolve = self._fold.evolve
-        for event in events:
-            self.state = evolve(self.state, event)
-        self.last_at = at
-        if self.first_at is None:
-            self.first_at = at
-        self._since_snapshot += len(events)
-        return append
+        self.hand_over()
+        # Until it is submitted: a journal that refuses it leaves a state that never was.
+        self._staging = True
+        self._fold_in(events)
+        return self._append(events)
 
     def staged(self, pending: Pending, index: int) -> None:
         """`pending` stores what was staged, as its append number `index`."""
         self.head = pending.heads[index]
         self._pending.append(pending)
         self._last = pending
+        self._staging = False
 
-    def record(self, events: Sequence[Event]) -> Pending | None:
-        """Queue `events` and go on; the state has them at once."""
+    def record(self, events: Sequence[Event]) -> None:
+        """Queue `events` and go on; the state has them at once.
+
+        They are handed to the journal by `flush`, or when the loop comes round: what an actor records in one go is one
+        append, encoded and queued once.
+        """
         if not events:
-            return None
-        pending = self._journal.submit(self.stage(events))
+            return
+        self._fold_in(events)
+        self._recorded.extend(events)
+        if not self._handing_over:
+            self._handing_over = True
+            asyncio.get_running_loop().call_soon(self._come_round)
+
+    def hand_over(self) -> None:
+        """Hand what was recorded to the journal now. What the journal does not take is told by `flush`."""
+        if not self._recorded:
+            return
+        events, self._recorded = self._recorded, []
+        if self._refusal is not None:
+            return  # what follows a gap would conflict
+        try:
+            pending = self._journal.submit(self._append(events))
+        except Exception as exc:
+            self._refusal = exc
+            return
         self.staged(pending, 0)
-        return pending
+        if self.told is not None:
+            self.told(pending, events)
+
+    @property
+    def version(self) -> int:
+        """The stream's version with everything recorded."""
+        return self.head.version + len(self._recorded)
+
+    def _come_round(self) -> None:
+        self._handing_over = False
+        self.hand_over()
+
+    def _fold_in(self, events: Sequence[Event]) -> None:
+        evolve = self._fold.evolve
+        for event in events:
+            self.state = evolve(self.state, event)
+        self._since_snapshot += len(events)
+
+    def _append(self, events: Sequence[Event]) -> Append:
+        at = self.last_at = self._clock.now()
+        if self.first_at is None:
+            self.first_at = at
+        return Append(self.stream, self.head, events, self.meta, at)
 
     async def flush(self) -> None:
         """Wait until all that was recorded is on disk.
@@ -182,11 +229,18 @@ class Entity(Generic[S]):
         Raises:
             VersionConflict, AppendUncertain, Unavailable, ReadOnly: As the journal says; `load` before going on.
         """
+        self.hand_over()
+        if self._refusal is not None:
+            raise self._refusal  # until the stream is loaded anew: the state holds what was not taken
         if not self._pending:
             return
         pending, self._pending = self._pending, []
-        for one in pending:
-            await one
+        try:
+            for one in pending:
+                await one
+        except TreadleError:
+            self._stale = True  # the state holds what was not stored
+            raise
         if self._fold.snapshot and self._since_snapshot >= SNAPSHOT_EVERY and not self._pending:
             await self.save_snapshot()
 
@@ -204,10 +258,10 @@ class Entity(Generic[S]):
         """
         async with self._deciding:
             for _ in range(_ATTEMPTS):
-                if self._stale:
+                if self._stale or self._staging:
                     await self.load()
                 events = decide(self.state)
-                if not events and not self._pending:
+                if not events and not self._pending and not self._recorded:
                     return events
                 self.record(events)
                 # Until the disk has answered, what was folded may turn out not to have happened.

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..events.budget import Limits
@@ -72,10 +71,12 @@ class ModelCalls:
     async def _ask_model(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
         model, limit_s = self._run.spec.model, self._run.spec.model_timeout_s
         watched = bool(self._run.feeds) or self._run.services.live is not None
+        if watched:
+            self._run.hand_over()
         complete = None if watched else getattr(model, "complete", None)
         deadline = Deadline(limit_s)
         try:
-            async with deadline.guard() if limit_s is not None else nullcontext():
+            async with deadline:
                 if complete is not None:
                     asked = complete(messages, tools=tools, **self._run.spec.options)
                     return text_of(await contained(asked), model.name)

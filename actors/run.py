@@ -14,7 +14,6 @@ when a run begins, `run_actor.py` takes messages for it.
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 from msgspec import structs
@@ -110,6 +109,7 @@ class RunActivation:
                 epoch=1,
             ),
         )
+        self._entity.told = self._tell
         self._session: SessionSide | None = None
         self.feeds: list[Feed] = []
         self._ending: RunCancelled | RunInterrupted | None = None
@@ -123,7 +123,7 @@ class RunActivation:
         self.may_park = any(tool.spec.destructive or tool.spec.requires_permission for tool in spec.tools.values())
 
     def __repr__(self) -> str:
-        return f"<RunActivation {self.run_id} v{self._entity.head.version} {self.state.state}>"
+        return f"<RunActivation {self.run_id} v{self.version} {self.state.state}>"
 
     # --- state ---
 
@@ -144,7 +144,7 @@ class RunActivation:
 
     @property
     def version(self) -> int:
-        return self._entity.head.version
+        return self._entity.version
 
     def result(self) -> RunResult:
         """What there is of the run now."""
@@ -165,15 +165,18 @@ class RunActivation:
 
     def record(self, events: Sequence[Event]) -> None:
         """Queue events; they are in the state at once and on disk after the next `barrier`."""
-        pending = self._entity.record(events)
-        if pending is not None and self.feeds:
-            self._tell(pending, events)
+        self._entity.record(events)
+
+    def hand_over(self) -> None:
+        """Let those who listen know what was recorded so far, before they are told what comes live."""
+        self._entity.hand_over()
 
     def _tell(self, pending: Pending, events: Sequence[Event]) -> None:
         at = self._entity.last_at
-        if at is not None:
+        if self.feeds and at is not None:
+            batch = Batch(self.stream, pending, events, self._entity.head.version - len(events) + 1, at)
             for feed in self.feeds:
-                feed.recorded(Batch(self._entity.stream, pending, events, self.version - len(events) + 1, at))
+                feed.recorded(batch)
 
     async def barrier(self) -> None:
         """Wait until everything recorded is on disk.
@@ -247,7 +250,7 @@ class RunActivation:
         return True
 
     async def drive(self, session: SessionSide | None = None) -> RunResult:
-        """Run the strategy to its end and record it; the result is on disk when this returns.
+        """Run the strategy to its end and record it; the result is on disk when this returns. Begins a new run.
 
         A run that was abandoned stays open as suspended, and its result says so.
 
@@ -260,6 +263,8 @@ class RunActivation:
         assert driver is not None
         begun = self.services.clock.monotonic()
         try:
+            if self.state.started is None:
+                self.begin(session)
             try:
                 if self._stopped:
                     raise asyncio.CancelledError
@@ -287,7 +292,7 @@ class RunActivation:
         enter_services(self.services)
         state = self.state
         try:
-            async with self._deadline.guard() if self._deadline.limit_s is not None else nullcontext():
+            async with self._deadline:
                 await self._recall()
                 output = await self.spec.strategy(Steps(self))
                 await self._remember(output)

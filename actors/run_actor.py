@@ -64,7 +64,7 @@ class ApproveCall(Struct, frozen=True):
 
 
 class Abandon(Struct, frozen=True):
-    """Whoever waited has gone: suspend the run."""
+    """Whoever waited has gone: suspend the run. Answers None when that is on disk."""
 
 
 RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon
@@ -103,15 +103,12 @@ class RunActor(CoroutineActor):
             case ApproveCall():
                 return self.later(self._approve(message))
             case Abandon():
-                if self._activation is not None:
-                    self._activation.abandon()
-                return None
+                return self.later(self._abandon())
 
     def _start(self, message: StartRun) -> Reply[RunResult]:
         run = RunActivation(message.spec, self._host.services, message.request)
         if message.feed is not None:
             run.attach(message.feed)
-        run.begin(message.session)
         return self._drive(run, message.session)
 
     def _drive(self, run: RunActivation, session: SessionSide | None) -> Reply[RunResult]:
@@ -127,6 +124,12 @@ class RunActor(CoroutineActor):
         if run is None or driving is None or (driving.done() and (driving.error() or run.state.closed is None)):
             return None
         return run, driving
+
+    async def _abandon(self) -> None:
+        if self._going is not None:
+            run, driving = self._going
+            run.abandon()
+            await asyncio.wait((asyncio.ensure_future(driving),))
 
     async def _continue(self, message: ContinueRun) -> RunResult:
         if self._going is None and message.session is None:

@@ -150,11 +150,12 @@ class SessionActor(CoroutineActor):
         self._converse()
         return reply
 
-    def _abandon(self, run_id: str) -> None:
+    def _abandon(self, run_id: str) -> Reply[None] | None:
+        self._prompts = deque(item for item in self._prompts if item.message.run_id != run_id)
         if self._prompt is not None and self._prompt.message.run_id == run_id and self._live_run:
             self._left_run = self._live_run
-            self._host.run(self._live_run).tell(Abandon())
-        self._prompts = deque(item for item in self._prompts if item.message.run_id != run_id)
+            return self._host.run(self._live_run).ask(Abandon())
+        return None
 
     async def _signal(self, message: SignalSession) -> RunResult | None:
         signal = message.signal
@@ -234,6 +235,7 @@ class SessionActor(CoroutineActor):
                 if self._state.waiting:
                     failure = await self._run_signal(self._state.waiting[0])
                     if failure is not None:
+                        await self._catch_up()
                         break  # it stays first in the row, and what is behind it would meet the same
                 elif self._prompts:
                     item = self._prompts.popleft()
@@ -256,7 +258,10 @@ class SessionActor(CoroutineActor):
             await self._entity.flush()
         except TreadleError as exc:
             _log.debug("%s is read again after %s", self.address, exc)
-            await self._entity.load()
+            try:
+                await self._entity.load()
+            except TreadleError as again:
+                _log.warning("%s cannot be read now, and is at its next message: %s", self.address, again)
 
     async def _run_signal(self, signal: RuntimeSignal) -> Exception | None:
         """Run the oldest signal; why not, when it cannot be run here and now: it stays, and whoever waits is told."""

@@ -48,7 +48,10 @@ class ResumeSession(Struct, frozen=True):
 
 
 class AbandonPrompt(Struct, frozen=True):
-    """Whoever sent the prompt or the wish to resume with this run id has gone: forget it, or suspend its run."""
+    """Whoever sent the prompt or the wish to resume with this run id has gone: forget it, or suspend its run.
+
+    Answers None when that is done, and on disk.
+    """
 
     run_id: str
 

@@ -8,7 +8,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -221,7 +220,7 @@ class ToolCalls:
         begun = clock.monotonic()
         self._run.parking.begin_work()
         try:
-            async with deadline.guard() if limit_s is not None else nullcontext():
+            async with deadline:
                 if tool.is_async:
                     output = await contained(tool.run(**plan.bound))
                 else:
