@@ -122,6 +122,8 @@ class Agent:
         agents = read_agents(Path(path))
         if name is None and len(agents) == 1:
             return next(iter(agents.values()))
+        if name is None:
+            raise ConfigError(f"{path} declares several agents: {', '.join(agents)}; say which with name=")
         if name not in agents:
             raise ConfigError(f"{path}: no agent {name!r}; there are: {', '.join(agents)}")
         return agents[name]

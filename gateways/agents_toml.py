@@ -3,7 +3,7 @@
     [agents.desk]
     instructions = "You keep watch."
     model = "echo"                              # or "module:object"
-    tools = ["oncall.tools:disk_usage"]         # "module:object" each; a list or a function that returns one is fine
+    tools = ["oncall.tools:disk_usage"]         # "module:object" each; one may be a list of tools
     delegates = ["prober"]                      # other agents, as tools
     blackboards = ["ops"]
     memory = true
@@ -61,7 +61,7 @@ def read_agents(path: Path) -> dict[str, Agent]:
             config = tomllib.load(file)
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror or exc}") from exc
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} is no TOML: {exc}") from exc
     declared = config.get("agents")
     if not isinstance(declared, dict) or not declared:
@@ -93,20 +93,24 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
             raise ConfigError(f"{where}: {key} = {value!r} is of the wrong type")
     given = dict(config)
     tools: list[Any] = [tool for reference in given.pop("tools", []) for tool in _tools(reference, where)]
-    tools += [delegate(name) for name in given.pop("delegates", [])]
-    tools += [tool for name in given.pop("blackboards", []) for tool in Blackboard(name).tools()]
+    tools += [delegate(name) for name in _names(given, "delegates", where)]
+    tools += [tool for name in _names(given, "blackboards", where) for tool in Blackboard(name).tools()]
     if given.get("memory"):
         tools += Memory.tools()
     model = given.pop("model", None)
     if isinstance(model, str) and ":" in model:
         model = load(model, where)
-        model = model() if isinstance(model, type) else model
+        if isinstance(model, type):
+            model = _made(model, where)
     for key in ("budget", "budget_per_user"):
         if key in given:
             given[key] = _limits(given[key], f"{where}.{key}")
     if "approvals" in given:
         given["approval_handler"] = given.pop("approvals")
-    return Agent(given.pop("instructions", ""), model=model, tools=tools, **given)
+    try:
+        return Agent(given.pop("instructions", ""), model=model, tools=tools, **given)
+    except ConfigError as exc:
+        raise ConfigError(f"{where}: {exc}") from exc
 
 
 def load(reference: str, where: str) -> Any:
@@ -120,8 +124,8 @@ def load(reference: str, where: str) -> Any:
         raise ConfigError(f"{where}: {reference!r} is no module:object")
     try:
         found: Any = importlib.import_module(module_name)
-    except ImportError as exc:
-        raise ConfigError(f"{where}: {reference!r} cannot be imported: {exc}") from exc
+    except Exception as exc:  # a module may raise anything while it is imported
+        raise ConfigError(f"{where}: {reference!r} cannot be imported: {type(exc).__name__}: {exc}") from exc
     for part in path.split("."):
         try:
             found = getattr(found, part)
@@ -135,6 +139,21 @@ def _tools(reference: Any, where: str) -> Iterable[Any]:
         raise ConfigError(f'{where}: a tool is given as "module:object", not {reference!r}')
     found = load(reference, where)
     return cast("Iterable[Any]", found) if isinstance(found, list | tuple) else [found]
+
+
+def _made(model: type[Any], where: str) -> Any:
+    try:
+        return model()
+    except Exception as exc:  # it is the user's code
+        raise ConfigError(f"{where}: {model.__name__}() failed: {type(exc).__name__}: {exc}") from exc
+
+
+def _names(given: dict[str, Any], key: str, where: str) -> list[str]:
+    names: list[Any] = given.pop(key, [])
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: {key} = {names!r} is of the wrong type; names are wanted")
+    return names
 
 
 def _limits(table: Mapping[str, Any], where: str) -> Limits:
