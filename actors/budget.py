@@ -99,13 +99,20 @@ class Budgets:
 
     async def reserve(self, scopes: Scopes, call_id: str, run_id: str, tokens_in: int, tokens_out: int) -> None:
         asked = Reserved(call_id=call_id, run_id=run_id, input_tokens=tokens_in, output_tokens=tokens_out)
-        held: list[tuple[str, Limits]] = []
+        tried: list[str] = []
         try:
             for scope, limits in scopes:
+                tried.append(scope)
                 await self._host.budget(scope).ask(Reserve(asked, limits))
-                held.append((scope, limits))
         except BudgetExceeded as exc:
-            await self.release(held, call_id, f"budget {exc.scope!r} refused")
+            for scope in tried[:-1]:
+                await self._host.budget(scope).ask(Release(call_id, f"budget {exc.scope!r} refused"))
+            raise
+        except BaseException:
+            # Cancelled, or the journal failed: who asked will not settle. The last may hold it or not; told
+            # after it was asked, it gives back what it holds.
+            for scope in tried:
+                self._host.budget(scope).tell(Release(call_id, "the reservation was given up"))
             raise
 
     async def settle(self, scopes: Scopes, call_id: str, usage: Usage) -> None:

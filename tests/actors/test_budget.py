@@ -1,0 +1,145 @@
+"""Budgets hold across concurrent runs, are charged once, and give back what was not used."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hosting import WITHIN_S, Gate
+from waiting import until
+
+from treadle import Agent, EchoModel, FunctionModel, Limits, Message, ModelReply, System, ToolSpec, Unavailable, Usage
+from treadle.actors.budget import AskBudget, Budgets, Release
+from treadle.actors.services import Scopes
+from treadle.events.budget import Budget, Reserved
+
+
+async def spent(system: System, scope: str) -> Budget:
+    found: Budget = await system.node.host.budget(scope).ask(AskBudget())
+    return found
+
+
+async def kinds(system: System, scope: str) -> list[str]:
+    return [event.type.partition(".")[2] for event in await system.journal.read(f"budget-{scope}")]
+
+
+async def test_a_cap_holds_for_twenty_runs_at_once() -> None:
+    """Five tokens a run (L12)."""
+    async with System() as system:
+        desk = system.host(Agent(model="echo", budget=Limits(max_tokens=60)), name="desk")
+        results = await asyncio.gather(*(desk.run("one two", user_id=f"user-{number}") for number in range(20)))
+        states = [str(result.state) for result in results]
+        assert (states.count("completed"), states.count("interrupted")) == (12, 8)
+        assert {result.interruption_reason for result in results if result.interrupted} == {"budget:max_tokens"}
+        budget = await spent(system, "desk")
+        assert (budget.used.total_tokens, budget.reserved) == (60, {})
+        assert budget.used.total_tokens == sum(result.total_tokens for result in results)
+
+
+async def test_two_systems_share_one_cap(tmp_path: Path) -> None:
+    journal = f"sqlite:{tmp_path}/events.db"
+    async with System(journal=journal) as one, System(journal=journal) as two:
+        desks = [system.host(Agent(model="echo", budget=Limits(max_tokens=60)), name="desk") for system in (one, two)]
+        async with asyncio.timeout(WITHIN_S):
+            results = await asyncio.gather(*(desks[number % 2].run("one two") for number in range(20)))
+        assert sum(result.state == "completed" for result in results) == 12
+        stored = await kinds(one, "desk")
+        assert (stored.count("reserved"), stored.count("settled"), stored.count("opened")) == (12, 12, 1)
+
+
+async def test_each_user_has_a_cap_of_their_own_beside_the_agents() -> None:
+    async with System() as system:
+        agent = Agent(model="echo", budget=Limits(max_tokens=15), budget_per_user=Limits(max_tokens=12))
+        desk = system.host(agent, name="desk")
+        ran = [(await desk.run("one two", user_id=user)).state for user in ("alice", "alice", "alice", "bob", "bob")]
+        assert ran == ["completed", "completed", "interrupted", "completed", "interrupted"]
+        assert (await spent(system, "desk")).used.total_tokens == 15
+        assert (await spent(system, "desk")).reserved == {}
+
+
+async def test_a_call_that_fails_gives_back_what_was_reserved() -> None:
+    failing = True
+
+    def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        if failing:
+            raise OSError("no model")
+        return ModelReply("yes", usage=Usage(5, 5))
+
+    async with System() as system:
+        agent = Agent(model=FunctionModel(answer), budget=Limits(max_tokens=1100), options={"max_tokens": 1000})
+        desk = system.host(agent, name="desk")
+        for _ in range(5):
+            with pytest.raises(Exception, match="no model"):
+                await desk.run("Go")
+        failing = False
+        assert (await desk.run("Go")).output == "yes"
+        budget = await spent(system, "desk")
+        assert (budget.used.total_tokens, budget.reserved) == (10, {})
+
+
+async def test_a_cancelled_run_gives_back_what_was_reserved() -> None:
+    gate = Gate()
+    async with System() as system:
+        desk = system.host(Agent(model=gate.model, budget=Limits(max_tokens=5000)), name="desk")
+        run = await desk.session("s").start("Go")
+        await until(lambda: gate.waiting == 1)
+        assert len((await spent(system, "desk")).reserved) == 1
+        await run.cancel()
+        assert (await spent(system, "desk")).reserved == {}
+
+
+async def test_money_is_capped_too_and_a_warning_is_given_once() -> None:
+    async with System() as system:
+        model = EchoModel(cost_per_token=0.01)
+        desk = system.host(Agent(model=model, budget=Limits(max_cost_usd=0.5)), name="desk")
+        states = [str((await desk.run("one two three four")).state) for _ in range(10)]
+        used = (await spent(system, "desk")).used
+        assert "interrupted" in states
+        assert used.cost_usd == pytest.approx(0.09 * states.count("completed"))
+        assert (await kinds(system, "desk")).count("warned") <= 1
+
+
+async def test_time_is_capped() -> None:
+    async with System() as system:
+        desk = system.host(Agent(model="echo", budget=Limits(max_wall_clock_s=0.000001)), name="desk")
+        assert (await desk.run("one")).state == "completed"
+        second = await desk.run("two")
+        assert (second.state, second.interruption_reason) == ("interrupted", "budget:max_wall_clock_s")
+
+
+class _Failing:
+    """A host whose second scope cannot be reached."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+
+    def budget(self, scope: str) -> object:
+        if scope == "broken":
+            raise Unavailable("budget 'broken'", "on purpose")
+        return self._system.node.host.budget(scope)
+
+
+async def test_a_reservation_that_fails_half_way_holds_nothing() -> None:
+    async with System() as system:
+        scopes: Scopes = (("desk", Limits(max_tokens=100)), ("broken", Limits(max_tokens=100)))
+        budgets = Budgets(_Failing(system))  # type: ignore[arg-type]  # pyright: ignore
+        with pytest.raises(Unavailable):
+            await budgets.reserve(scopes, "call-1", "run-1", 5, 5)
+        assert (await spent(system, "desk")).reserved == {}
+        assert await kinds(system, "desk") == ["opened", "reserved", "released"]
+
+
+async def test_what_was_given_back_can_be_given_back_again_and_settled_never() -> None:
+    async with System() as system:
+        budgets = Budgets(system.node.host)
+        scopes: Scopes = (("desk", Limits(max_tokens=100)),)
+        await budgets.reserve(scopes, "call-1", "run-1", 5, 5)
+        await budgets.reserve(scopes, "call-1", "run-1", 5, 5)
+        assert list((await spent(system, "desk")).reserved.values()) == [
+            Reserved(call_id="call-1", run_id="run-1", input_tokens=5, output_tokens=5)
+        ]
+        await budgets.settle(scopes, "call-1", Usage(3, 3))
+        await budgets.settle(scopes, "call-1", Usage(3, 3))
+        await system.node.host.budget("desk").ask(Release("call-1", "late"))
+        assert await kinds(system, "desk") == ["opened", "reserved", "settled"]
+        assert (await spent(system, "desk")).used.total_tokens == 6
