@@ -44,11 +44,13 @@ class Blackboard:
         journal, stream = self._bound().node.journal, blackboard_stream(self.name)
         while True:
             position = await journal.last_position()
-            for recorded in await journal.read(stream, after, 500):
+            page = await journal.read(stream, after, 500)
+            for recorded in page:
                 after = recorded.version
                 if isinstance(recorded.event, Posted):
                     yield recorded.event
-            await journal.wait(position)
+            if not page:
+                await journal.wait(position)
 
     def tools(self) -> list[Tool]:
         """`post_to_<name>` and `read_<name>`, for `Agent(tools=…)`."""
