@@ -171,7 +171,8 @@ class System:
             self._stack.push_async_callback(self.bus.close)
         # Actors stop while the bus is there: their last events are still told.
         self._stack.push_async_callback(node.stop_actors)
-        node.services.work = Delegations(node.host, self.bus, self.subjects)
+        # Without NATS nobody else is on the bus: a worker that is not here is nowhere.
+        node.services.work = Delegations(node.host, self.bus if self._nats is not None else None, self.subjects)
         self.services = Services(node, self.bus, self.subjects)
         self._stack.push_async_callback(self.services.close)
         self.signals = Signals(self.bus, node.host, self.subjects)
