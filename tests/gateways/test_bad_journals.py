@@ -11,7 +11,7 @@ from faults.sqlite_faults import Faults
 from hosting import WITHIN_S, Gate, calling
 from waiting import until
 
-from treadle import Agent, JournalTooNew, ReadOnly, System, TreadleError, Unavailable, tool
+from treadle import Agent, CorruptEvent, JournalTooNew, ReadOnly, System, TreadleError, Unavailable, tool
 from treadle.gateways.journals.sqlite import SqliteJournal
 
 
@@ -160,3 +160,23 @@ async def test_a_signal_that_comes_while_the_file_is_locked_is_run_once_it_is_no
         await until(lambda: signals.done == 1, WITHIN_S)
         ended = [event.type for event in await journal.read_all() if event.type == "run.completed"]
         assert (len(ended), signals.parked) == (1, 0)
+
+
+async def test_a_corrupt_row_is_named_by_its_place_and_everything_else_goes_on(path: Path) -> None:
+    spoilt, whole = await one_run(path), await one_run(path)
+    with closing(sqlite3.connect(path)) as file:
+        sql = "UPDATE stored_events SET state = 'x' WHERE originator_id = ? AND originator_version = 2"
+        assert file.execute(sql, (f"run-{spoilt}",)).rowcount == 1
+        file.commit()
+    async with System(journal=f"sqlite:{path}") as system:
+        desk = system.host(Agent(model="echo"), name="desk")
+        await system.start_hosting()
+        assert len([event async for event in system.watch(whole)]) == 4
+        with pytest.raises(CorruptEvent, match=rf"run-{spoilt}") as caught:
+            _ = [event async for event in system.watch(spoilt)]
+        assert (caught.value.version, caught.value.position) == (2, 3)
+        assert (await desk.run("And now?", user_id="alice", session_id="s")).output == "Echo: And now?"
+        await system.signal("desk", "And this?", user_id="alice", session_id="t")
+        await until(lambda: system.signals is not None and system.signals.done == 1)
+        await system.projections.catch_up()
+        assert {row.run_id for row in await system.projections.runs.list(agent="desk")} >= {whole}
