@@ -1,4 +1,4 @@
-"""What tests of hosted systems share: models, a client that knows nothing but NATS and JSON, and a server of their own."""
+"""What tests of hosted systems share: models, and a client that knows nothing but NATS and JSON."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What runs and hosted systems do with a journal that cannot be written: a clear error, and nothing lost or done twice."""
+"""What runs and hosted systems do with a journal that cannot be written: a clear error, nothing lost or doubled."""
 
 import asyncio
 import sqlite3

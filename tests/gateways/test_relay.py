@@ -166,10 +166,8 @@ async def test_a_corrupt_row_is_stepped_over_counted_and_nothing_else(
     await journal.close()
     with closing(sqlite3.connect(path)) as file:
         for version in (1, 4):  # the very first event, and one in the middle
-            file.execute(
-                "UPDATE stored_events SET state = 'spoilt' WHERE originator_id = 'run-r000000' AND originator_version = ?",
-                (version,),
-            )
+            sql = "UPDATE stored_events SET state = 'x' WHERE originator_id = 'run-r000000' AND originator_version = ?"
+            file.execute(sql, (version,))
         file.commit()
     async with relaying(nats_server, namespace(), f"sqlite:{path}") as told:
         assert await told.all() == [("run-r000000", version) for version in (2, 3, 5, 6, 7, 8)] + [

@@ -1,4 +1,4 @@
-"""What a system can be asked, over NATS and in process: the same answers, the same errors, one request beside the other."""
+"""What a system can be asked, over NATS and in process: the same answers and errors, one request beside the other."""
 
 import asyncio
 import json
