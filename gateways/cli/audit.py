@@ -47,7 +47,7 @@ async def verify(
     else:
         report = await _verify(call.place, key)
     if not report.signed and not report.findings:
-        call.out.note("no signature was checked: a cut that took journal and audit alike would not be seen")
+        call.out.note("there is no seal to check: a cut that took journal and audit alike would not be seen")
     if call.out.json:
         call.out.object({"ok": report.ok, "signed": report.signed, **msgspec.to_builtins(report)})
     else:
@@ -106,14 +106,17 @@ async def _verify(place: Place, key: str) -> AuditReport:
     async with read_journal(place) as journal, read_projections(place, kept, catch_up=False) as projections:
         with contextlib.suppress(ProjectionStopped):  # the verification finds out why
             await projections.catch_up()
-        # Of a journal without events nothing has been sealed, and nothing can have been changed.
-        return await verify_audit(journal, kept, key if (await kept.head()).events else "", check)
+        return await verify_audit(journal, kept, key, check)
 
 
 def _key(place: Place) -> str:
-    """The public key beside the journal; empty when there is none, or nothing to check a signature with."""
+    """The public key beside the journal; empty when there is none, or nothing that it could have signed so far.
+
+    A key that is given is another matter: then a missing seal is a finding. Who can remove the seals here could
+    replace this key too.
+    """
     path = journal_path(place.journal)
-    if path is None or not _can_sign():
+    if path is None or not _can_sign() or not seals_path(path).exists():
         return ""
     file = key_path(path).with_name(f"{key_path(path).name}.pub")
     return file.read_text("utf-8").strip() if file.exists() else ""

@@ -88,9 +88,9 @@ def folded(events: Sequence[Recorded]) -> Run:
 def _show_state(call: Call, events: Sequence[Recorded]) -> None:
     state, last = folded(events), events[-1]
     if call.out.json:
-        folded_state: dict[str, Any] = msgspec.to_builtins(state)
-        call.out.object({"run_id": last.run_id, "version": last.version, "at": last.at, "state": state.state,
-                         "fold": folded_state})  # fmt: skip
+        fold = msgspec.Raw(msgspec.json.encode(state))
+        named = {"run_id": last.run_id, "version": last.version, "at": last.at, "state": state.state, "fold": fold}
+        call.out.object(named)
         return
     open_calls = [
         called(step.requested.tool, step.requested.args)
