@@ -27,6 +27,12 @@ class RunContext(Struct, frozen=True, kw_only=True):
     knowledge: Any = None
     extensions: Mapping[str, Any] = {}
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What the model sees with the prompt, by name."""
+        given = {"inputs": self.inputs, "knowledge": self.knowledge, "extensions": self.extensions}
+        return {name: value for name, value in given.items() if value}
+
 
 class CallContext(Struct, frozen=True):
     """The tool call that is going on.

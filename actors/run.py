@@ -62,7 +62,7 @@ from .run_history import RunRequest
 from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
-from .tool import recordable, say
+from .tool import as_text, recordable, say
 from .tool_calls import ToolCalls
 
 FOLD: Fold[Run] = Fold(Run, evolve)
@@ -219,6 +219,7 @@ class RunActivation:
             depth=request.depth,
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
+            shown=recordable(request.context.shown) if request.context is not None else {},
         )
         self._record_with([started], session.opening() if session is not None else None, session)
 
@@ -387,7 +388,8 @@ class RunActivation:
                 system.append("Earlier conversations:\n" + "\n".join(f"- {episode}" for episode in recalled.episodes))
         messages = [Message("system", "\n\n".join(system))] if system else []
         messages.extend(self.request.history)
-        messages.append(Message("user", started.prompt))
+        given = [f"{name}:\n{as_text(value)}" for name, value in started.shown.items()]
+        messages.append(Message("user", "\n\n".join([started.prompt, *given])))
         return messages
 
     async def _recall(self) -> None:

@@ -45,6 +45,7 @@ class RunStarted(Event, tag="run.started"):
         owner: The process that runs it (see `Journal.is_alive`).
         tools: The catalogue that the model is shown, fixed for this run.
         depth: 0 for a run that a person or a signal started, one more for each delegation.
+        shown: What the caller gave beside the prompt for the model to see: inputs, knowledge, extensions.
     """
 
     agent: str
@@ -61,6 +62,7 @@ class RunStarted(Event, tag="run.started"):
     depth: int = 0
     signal_id: str = ""
     metadata: dict[str, Any] = {}
+    shown: dict[str, Any] = {}
 
 
 class RunTakenOver(Event, tag="run.taken_over"):

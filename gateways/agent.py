@@ -240,7 +240,7 @@ class Agent:
         run_id = context.run_id or node.clock.new_id()
         if not context.session_id:
             ref = node.host.run(run_id)
-            given = context if context.metadata or context.inputs else None
+            given = context if context.metadata or context.shown else None
             request = RunRequest(run_id=run_id, prompt=prompt, user_id=context.user_id, context=given)
             return await _unless_cancelled(ref.ask(StartRun(self.spec, request, feed=feed)), ref, Abandon())
         ref = node.host.session(context.user_id, self.name, context.session_id)

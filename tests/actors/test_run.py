@@ -16,6 +16,7 @@ from treadle import (
     Message,
     ModelReply,
     Owned,
+    RunContext,
     RunState,
     ToolCall,
     ToolSpec,
@@ -295,3 +296,17 @@ async def test_a_crash_between_a_failed_call_and_its_release_keeps_nothing_reser
 
     assert (result.state, result.error) == (RunState.FAILED, "no answer")
     assert (await held(agent)).reserved == {}
+
+
+async def test_the_model_sees_what_the_caller_gave_beside_the_prompt_and_never_the_metadata() -> None:
+    seen: list[str] = []
+
+    def look(messages: Sequence[Message], tools: object) -> str:
+        seen.extend(message.content for message in messages)
+        return "seen"
+
+    agent = Agent("You look.", model=FunctionModel(look))
+    context = RunContext(inputs={"host": "db-1"}, knowledge=["it runs PostgreSQL"], metadata={"token": "secret"})
+    await agent.run("What about it?", context)
+    assert seen == ["You look.", 'What about it?\n\ninputs:\n{"host":"db-1"}\n\nknowledge:\n["it runs PostgreSQL"]']
+    await agent.aclose()
