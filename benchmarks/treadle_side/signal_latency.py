@@ -1,7 +1,7 @@
 """A signal from one raw NATS client, until another raw client sees that its run has started.
 
 On the way: stored by the broker, delivered to the system, taken by its session, started as a run, on disk, told by the
-relay, stored by the broker again. The raw clients share the loop with the system, as they do in the limits.
+relay. Each signal is the first of its session, and meets a system at rest.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import nats
+from hosting import AGENT, hosted
 from measured import Measured, Round, one_after_another, play, times
-
-from treadle import Agent, System
 
 SIGNAL = b'{"summary": "My card was charged twice"}'
 DEADLINE_S = 5.0
@@ -31,22 +30,20 @@ async def signal_latency() -> AsyncGenerator[Round]:
     completed = await watcher.subscribe("treadle.event.*.run.*.completed")
     await watcher.flush()
     sessions = count(1)
-    async with System(journal="sqlite:./events.db", nats=url) as system:
-        system.host(Agent("You are a helpful assistant.", model="echo"), name="support")
-        await system.start_hosting()
 
-        async def until_started() -> None:
-            await publisher.publish(f"treadle.signal.alice.support.conv-{next(sessions)}", SIGNAL)
-            await started.next_msg(timeout=DEADLINE_S)
+    async def until_started() -> None:
+        await publisher.publish(f"treadle.signal.alice.{AGENT}.conv-{next(sessions)}", SIGNAL)
+        await started.next_msg(timeout=DEADLINE_S)
 
-        async def a_round() -> list[float]:
-            samples: list[float] = []
-            for _ in range(times(300)):
-                samples += await one_after_another(until_started, 1)
-                await completed.next_msg(timeout=DEADLINE_S)
-                await asyncio.sleep(REST_S)
-            return samples
+    async def a_round() -> list[float]:
+        samples: list[float] = []
+        for _ in range(times(300)):
+            samples += await one_after_another(until_started, 1)
+            await completed.next_msg(timeout=DEADLINE_S)
+            await asyncio.sleep(REST_S)
+        return samples
 
+    async with hosted():
         yield a_round
     await publisher.close()
     await watcher.close()
