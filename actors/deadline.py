@@ -52,7 +52,7 @@ class Deadline:
         else:
             self._timeout = asyncio.timeout(None)
             self._late = _late_of(loop)
-            self._late.add(self)
+            self._late.add(self, loop)
         await self._timeout.__aenter__()
 
     async def __aexit__(
@@ -65,27 +65,30 @@ class Deadline:
 
 
 class _Late:
-    """The deadlines of one loop, looked at together while there are any."""
+    """The deadlines of one loop, looked at together while there are any. Holds no loop: a loop that has gone is gone."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
-        self._looking: asyncio.TimerHandle | None = None
+        self._looking = False
 
-    def add(self, deadline: Deadline) -> None:
+    def add(self, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
         self._deadlines.add(deadline)
-        if self._looking is None:
-            self._looking = self._loop.call_later(_LOOK_EVERY_S, self._look)
+        if not self._looking:
+            self._looking = True
+            loop.call_later(_LOOK_EVERY_S, self._look)
 
     def discard(self, deadline: Deadline) -> None:
         self._deadlines.discard(deadline)
 
     def _look(self) -> None:
-        now = self._loop.time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         for deadline in [each for each in self._deadlines if each.when <= now]:
             self._deadlines.discard(deadline)
             deadline.cut_off()
-        self._looking = self._loop.call_later(_LOOK_EVERY_S, self._look) if self._deadlines else None
+        self._looking = bool(self._deadlines)
+        if self._looking:
+            loop.call_later(_LOOK_EVERY_S, self._look)
 
 
 _loops: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Late]" = WeakKeyDictionary()
@@ -94,5 +97,5 @@ _loops: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Late]" = WeakKeyDictionar
 def _late_of(loop: asyncio.AbstractEventLoop) -> _Late:
     late = _loops.get(loop)
     if late is None:
-        late = _loops[loop] = _Late(loop)
+        late = _loops[loop] = _Late()
     return late
