@@ -65,7 +65,7 @@ class Deadline:
 
 
 class _Late:
-    """The deadlines of one loop, looked at together while there are any. Holds no loop: a loop that has gone is gone."""
+    """The deadlines of one loop, looked at together while there are any. It does not hold the loop."""
 
     def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
