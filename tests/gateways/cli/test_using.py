@@ -64,7 +64,9 @@ def test_watch_joins_history_and_live_events_without_a_gap_or_a_double(running: 
     assert whole.stdout is not None
     first = json.loads(whole.stdout.readline())
     running.open("door")
-    events = [first, *(json.loads(line) for line in whole.communicate(timeout=DEADLINE_S)[0].splitlines())]
+    # Not `communicate`: it would miss what came together with the first line.
+    events = [first, *(json.loads(line) for line in whole.stdout)]
+    whole.communicate(timeout=DEADLINE_S)
     later = [json.loads(line) for line in tail.communicate(timeout=DEADLINE_S)[0].splitlines()]
     recorded = [event for event in events if event["version"]]
     assert [event["version"] for event in recorded] == list(range(1, len(recorded) + 1))
