@@ -1,1 +1,19 @@
-"""Treadle."""
+"""Behaviour: what runs, sessions, workers, boards, memory and budgets do. Each is an actor over one stream.
+
+runtime/          the actor model on an event loop: refs, mailboxes, supervision, passivation
+strategies/       how agents think, as code over recorded steps
+
+entity.py         one stream in one activation: fold, record, flush, decide again
+run.py            a run: begins, is taken over, driven, closed     (run_actor.py, run_history.py, result.py)
+steps.py          what a strategy may do to the world: model_calls.py, tool_calls.py
+parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)
+session.py        a conversation: one run at a time                (session_messages.py)
+worker.py         delegated prompts                                (partition.py: the common part of these four)
+blackboard.py memory.py budget.py
+
+spec.py           what an agent is                                 (tool.py, model.py: what it is made of)
+services.py       the ports that actors are handed                 (host.py: who lives where)
+context.py        where code inside a run is
+feed.py           what a run tells while it happens
+clock.py          time and ids
+"""

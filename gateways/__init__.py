@@ -1,1 +1,19 @@
-"""Treadle."""
+"""The outside world: databases, NATS, models, tools, the command line; and the edge where users come in.
+
+agent.py            Agent: what users write, normalised       (agents_toml.py, run_handle.py, run_event.py)
+system.py           System: agents hosted over a journal and a bus
+node.py             the running system under both             (embedded.py: one for agents that nobody hosts)
+delegation.py blackboard.py memory.py
+                    what agents and programs share, as tools
+
+journals/           the journal in memory and on SQLite
+views/              databases of the read models              (read_models.py, signing.py, seal_file.py)
+buses/              telling and asking: in process, NATS
+signals.py relay.py services.py
+                    signals in, events out, questions answered
+nats_server.py nats_streams.py jetstream.py nats_client.py nats_errors.py
+                    NATS itself: a server of our own, its streams, its wire
+
+models/ tools/      what agents are made of
+cli/                the command line
+"""
