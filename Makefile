@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SEED ?= 1
+KILLS ?= 1000
 
 .PHONY: demo test check bench chaos wheel clean
 
@@ -30,7 +31,7 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py
 
 chaos: $(VENV)/.ready
-	$(BIN)/python -m tests.chaos --seed $(SEED)
+	cd tests && $(abspath $(BIN))/python -m chaos --seed $(SEED) --kills $(KILLS)
 
 wheel: $(VENV)/.ready
 	rm -rf dist

@@ -132,7 +132,8 @@ class Heard:
 
 @asynccontextmanager
 async def outsider(url: str, namespace: str) -> AsyncGenerator[Outsider]:
-    client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)  # type: ignore[arg-type]
+    connect: Any = nats.connect  # pyright: ignore[reportUnknownMemberType] - it wants an int for its wait
+    client = await connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
     try:
         yield Outsider(client, namespace)
     finally:

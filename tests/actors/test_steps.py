@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ async def test_a_value_without_a_json_form_fails_the_run(tmp_path: Path) -> None
 async def test_a_strategy_may_leave_the_tools_out_and_ask_many_things_at_a_time(tmp_path: Path) -> None:
     async def busy(steps: Steps) -> str:
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(steps.value(f"v{number}", lambda number=number: number)) for number in range(9)]
+            asked = [group.create_task(steps.value(f"v{number}", partial(int, number))) for number in range(9)]
         await until(lambda: all(task.done() for task in asked))
         return str([task.result() for task in asked])
 

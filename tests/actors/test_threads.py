@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 from waiting import until
@@ -23,7 +24,7 @@ async def test_calls_run_beside_each_other_up_to_the_limit_and_the_others_wait(t
         gate.wait(5)
         return number
 
-    calls = [asyncio.create_task(threads.run(lambda number=number: tool(number))) for number in range(10)]
+    calls = [asyncio.create_task(threads.run(partial(tool, number))) for number in range(10)]
     await until(lambda: len(running) == 4)
     assert threads.threads == 4
     gate.set()

@@ -8,7 +8,7 @@ programs at the same places; where a random time falls is the machine's affair.
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -80,7 +80,7 @@ def storm(
 
 
 @contextmanager
-def _server(directory: Path) -> Iterator[str]:
+def _server(directory: Path) -> Generator[str]:
     """The URL of a NATS server that nobody kills."""
     server = EmbeddedServer(directory)
     asyncio.run(server.start())

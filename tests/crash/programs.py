@@ -4,7 +4,7 @@ Each is what a user would write. Its client does not know whether it is the firs
 it asks for what has no answer yet, and stands in for the person who answers approvals by looking into the ledger.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -61,7 +61,7 @@ class World(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def alone(world: World, agent: Agent) -> AsyncIterator[None]:
+async def alone(world: World, agent: Agent) -> AsyncGenerator[None]:
     """The agent on its own small system."""
     async with agent:
         await agent.node()

@@ -1,7 +1,7 @@
 """Programs that need more than an agent: a helper beside it, or NATS in front of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -19,7 +19,7 @@ ACK_WAIT_S = 0.5
 
 
 @asynccontextmanager
-async def with_helper(world: World, agent: Agent) -> AsyncIterator[None]:
+async def with_helper(world: World, agent: Agent) -> AsyncGenerator[None]:
     """A system with the desk and a helper that it delegates to."""
     async with System(journal=world.runtime, projections=False) as system:
         system.host(agent)
@@ -28,7 +28,7 @@ async def with_helper(world: World, agent: Agent) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def taking_signals(world: World, agent: Agent) -> AsyncIterator[None]:
+async def taking_signals(world: World, agent: Agent) -> AsyncGenerator[None]:
     """A system behind NATS; it goes when every signal is acknowledged, and everything told that there is to tell."""
     async with System(journal=world.runtime, nats=world.nats, namespace=world.directory.name) as system:
         system.host(agent)

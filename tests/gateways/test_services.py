@@ -151,13 +151,17 @@ async def test_errors_say_what_is_wrong_and_whether_to_ask_again(
 
 
 async def test_a_request_that_waits_holds_up_no_other(asked: Asked) -> None:
-    slow = [asyncio.create_task(asked.ask("run", agent="slow", prompt=str(n), wait=True)) for n in range(20)]  # type: ignore[arg-type]  # pyright: ignore
+    async def ask_slowly(number: int) -> dict[str, Any]:
+        answer: dict[str, Any] = await asked.ask("run", agent="slow", prompt=str(number), wait=True)
+        return answer
+
+    slow = [asyncio.create_task(ask_slowly(number)) for number in range(20)]
     await until(lambda: asked.gate.waiting == 20)
     async with asyncio.timeout(WITHIN_S):
         assert (await asked.ask("run", agent="echo", prompt="quick", wait=True))["output"] == "Echo: quick"
     asked.gate.open()
-    assert sorted(reply["output"] for reply in await asyncio.gather(*slow)) == sorted(  # type: ignore[call-overload]
-        f"answer to {n}" for n in range(20)
+    assert sorted(reply["output"] for reply in await asyncio.gather(*slow)) == sorted(
+        f"answer to {number}" for number in range(20)
     )
 
 
