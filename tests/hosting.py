@@ -132,8 +132,9 @@ class Heard:
 
 @asynccontextmanager
 async def outsider(url: str, namespace: str) -> AsyncGenerator[Outsider]:
-    connect: Any = nats.connect  # pyright: ignore[reportUnknownMemberType] - it wants an int for its wait
-    client = await connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
+    # nats-py says that its wait is an int, and takes parts of a second.
+    options: dict[str, Any] = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.05}
+    client = await nats.connect(url, **options)  # pyright: ignore[reportUnknownMemberType]
     try:
         yield Outsider(client, namespace)
     finally:
