@@ -5,23 +5,46 @@ cancel the run, a `SystemExit` for the end of the process.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+GRACE_S = 2.0
+"""How long code that was cancelled may take to end. What does not end then is left to itself."""
+
+_log = logging.getLogger("treadle.actors")
+_abandoned: set[asyncio.Task[Any]] = set()
+
 
 async def contained(foreign: Awaitable[T]) -> T:
-    """What `foreign` returns or raises; what is no `Exception` becomes one, unless it is this task's cancellation."""
+    """What `foreign` returns or raises; what is no `Exception` becomes one.
+
+    It runs in a task of its own, so cancelling this one ends the wait even when the code ignores that it is cancelled.
+    """
+    task = asyncio.ensure_future(_outcome(foreign))
     try:
-        return await foreign
-    except asyncio.CancelledError as exc:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise RuntimeError(f"it raised {exc!r}, and nobody had cancelled it") from exc
-    except (SystemExit, KeyboardInterrupt, BaseExceptionGroup) as exc:
-        # Not `GeneratorExit`: whoever closes this coroutine wants it to end.
-        if isinstance(exc, Exception):
-            raise
-        raise RuntimeError(f"it raised {exc!r}") from exc
+        result, error = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+        task.cancel()
+        await asyncio.wait((task,), timeout=GRACE_S)
+        if not task.done():
+            _log.warning("code that was cancelled did not end within %g s and is left to itself: %r", GRACE_S, foreign)
+        raise
+    if error is None:
+        return result
+    if isinstance(error, Exception):
+        raise error
+    told = "and nobody had cancelled it" if isinstance(error, asyncio.CancelledError) else "which is no Exception"
+    raise RuntimeError(f"it raised {error!r}, {told}") from error
+
+
+async def _outcome(foreign: Awaitable[T]) -> tuple[Any, BaseException | None]:
+    """The result or what was raised, as values: a task may not carry every exception."""
+    try:
+        return await foreign, None
+    except BaseException as exc:
+        return None, exc

@@ -277,7 +277,8 @@ class SessionActor(CoroutineActor):
             await self._until_ended()
         run_id = self._host.services.clock.new_id()
         return await self._start(
-            Prompt(spec=self._host.agent(self.agent), prompt=signal.prompt, run_id=run_id), signal.id
+            Prompt(spec=self._host.agent(self.agent), prompt=signal.prompt, run_id=run_id, causation_id=signal.id),
+            signal.id,
         )
 
     async def _run_item(self, item: _Item) -> RunResult:

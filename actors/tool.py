@@ -73,5 +73,8 @@ def as_text(output: Any) -> str:
 
 def say(exc: BaseException) -> str:
     """An exception as it is recorded: its class and what it says."""
-    text = str(exc).encode("utf-8", "backslashreplace").decode()
+    try:
+        text = str(exc).encode("utf-8", "backslashreplace").decode()
+    except Exception as unsayable:
+        text = f"it cannot say what: its text raises {type(unsayable).__name__}"
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

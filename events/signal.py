@@ -1,6 +1,6 @@
 """Signals: how the world speaks to a session."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +11,25 @@ Urgency = Literal["low", "normal", "high", "critical"]
 
 SIGNAL_LIMIT_BYTES = 256 * 1024
 """A signal above this size is parked."""
+
+
+DEPTH_LIMIT = 64
+"""How deep JSON from outside may be nested: it is encoded, shown and decoded again by code that recurses."""
+
+
+def too_deep(value: Any, limit: int = DEPTH_LIMIT) -> bool:
+    """Whether decoded JSON is nested deeper than `limit` levels."""
+    level: list[Any] = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (cast("dict[Any, Any]", each).values() if isinstance(each, dict) else cast("list[Any]", each))
+        ]
+        if not level:
+            return False
+    return any(isinstance(each, dict | list) for each in level)
 
 
 class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
@@ -75,8 +94,10 @@ def decode_signal(data: bytes, signal_id: str) -> RuntimeSignal:
         )
     try:
         wire = _decode(data)
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise Undecodable(f"the signal is not what docs/nats.md describes: {exc}") from exc
+    if too_deep(wire.payload):
+        raise Undecodable(f"the payload is nested deeper than {DEPTH_LIMIT} levels; send it as a text instead")
     if not wire.summary.strip() and wire.payload is None:
         raise Undecodable("the signal has neither a summary nor a payload")
     return RuntimeSignal(

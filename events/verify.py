@@ -4,13 +4,13 @@ What a chain cannot show by itself is that its newest events were cut off. For t
 that were signed, printed or sent elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
-from .envelope import EMPTY, Head
+from .envelope import EMPTY, Head, Recorded
 from .errors import CorruptEvent
-from .journal import Journal
 
 PAGE = 1000
 _UNKNOWN = ""
@@ -28,7 +28,13 @@ class Problem(Struct, frozen=True):
         return f"{self.stream} event {self.version} at position {self.position}: {self.why}"
 
 
-async def verify(journal: Journal, heads: Mapping[str, Head] | None = None) -> list[Problem]:
+class Readable(Protocol):
+    """The part of a `Journal` that is read here."""
+
+    async def read_all(self, after: int = 0, limit: int = 1000, *, category: str = "") -> Sequence[Recorded]: ...
+
+
+async def verify(journal: Readable, heads: Mapping[str, Head] | None = None) -> list[Problem]:
     """Reads a journal from the first event to the newest and returns all that is wrong with it, in order.
 
     Memory: one head for each stream, whatever the number of events.

@@ -25,6 +25,7 @@ from ..actors.worker import Delegate
 from ..events.bus import Bus, BusMessage
 from ..events.errors import Refused, TreadleError, Undecodable
 from ..events.run import RunCancelled, RunClosed
+from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted
 from .buses.nats import NatsBus
@@ -240,9 +241,12 @@ class Services:
 
 def _decoded(data: bytes, kind: type[Any]) -> Any:
     try:
-        return msgspec.json.decode(data or b"{}", type=kind)
-    except msgspec.MsgspecError as exc:
+        asked = msgspec.json.decode(data or b"{}", type=kind)
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise Undecodable(f"the request is no {kind.__name__}: {exc}; see docs/nats.md") from exc
+    if too_deep(getattr(asked, "metadata", None)):
+        raise Undecodable(f"the metadata is nested deeper than {DEPTH_LIMIT} levels")
+    return asked
 
 
 async def _respond(request: Request, answer: Answer) -> None:

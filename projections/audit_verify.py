@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from ..events.envelope import EMPTY, GENESIS, Head, Recorded, verify_chain
 from ..events.errors import CorruptEvent, Undecodable
+from ..events.verify import verify
 from .audit import Audit, AuditHead, accumulate
 from .audit_entry import AuditEntry, entry_hash
 from .audit_report import AuditReport, Damage, Finding
@@ -95,6 +96,12 @@ class _Verification:
         for pin in pins:
             if pin.seal.position <= last:
                 self._pinned(pin)
+        # The audit leaves corrupt events out and may be behind: what it does not cover still has to be whole.
+        for problem in await verify(self.journal):
+            if problem.position > covered.seal.position:
+                self.findings.append(
+                    Finding("edited", str(problem), 0, 0, problem.position, problem.stream, problem.version)
+                )
         self._sealed_entries(head, seals)
         good = max((pin.seal.position for pin in seals), default=0) if self.public_key else 0
         order = sorted(self.findings, key=lambda finding: finding.position or covered.seal.position + 1)

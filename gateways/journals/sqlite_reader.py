@@ -24,7 +24,7 @@ INLINE_BYTES = 128 * 1024
 INLINE_SEARCH = 1024
 """How many rows may be searched for those of a category on the event loop."""
 
-_SELECT = "SELECT rowid, originator_id, originator_version, state FROM stored_events "
+_SELECT = "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
 _STREAM = _SELECT + "WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version LIMIT ?"
 _ALL = _SELECT + "WHERE rowid > ? ORDER BY rowid LIMIT ?"
 # The plus keeps SQLite from using the index on the id, which would sort the whole category for every page.
@@ -136,7 +136,7 @@ def _read(connection: sqlite3.Connection, query: str, params: tuple[object, ...]
     events: list[Recorded] = []
     read_bytes = 0
     with closing(connection.execute(query, params)) as rows:
-        for position, stream, version, state in rows:
+        for position, stream, version, topic, state in rows:
             stored = state if isinstance(state, bytes) else str(state).encode()
             blob = blob_of(stored)
             read_bytes += len(stored)
@@ -144,7 +144,10 @@ def _read(connection: sqlite3.Connection, query: str, params: tuple[object, ...]
                 return _Page(events, more=True)
             data = _blob(connection, blob) if blob else None
             try:
-                events.append(read_stored(stored, position, data, stream=stream, version=version))
+                recorded = read_stored(stored, position, data, stream=stream, version=version)
+                if recorded.type != topic:
+                    raise CorruptEvent(stream, version, position, f"its row says {topic!r}, it is {recorded.type!r}")
+                events.append(recorded)
             except CorruptEvent as exc:
                 return _Page(events, corrupt=exc)
     return _Page(events)

@@ -1,12 +1,26 @@
 """A call that may have happened is not taken for one that did not, whatever the code has become since."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from treadle import STRATEGIES, FunctionModel, Message, ModelReply, ReplayDivergence, RunState, ToolCall, ToolSpec, tool
+from treadle import (
+    STRATEGIES,
+    Agent,
+    FunctionModel,
+    Message,
+    ModelReply,
+    ReplayDivergence,
+    RunError,
+    RunState,
+    ToolCall,
+    ToolSpec,
+    tool,
+)
 from treadle.actors.run import RunActivation
 from treadle.actors.run_history import RunRequest
 from treadle.actors.spec import AgentSpec
@@ -97,3 +111,53 @@ async def test_a_plain_call_of_unknown_outcome_is_tried_again_and_sees_its_attem
     assert (await run.drive()).output == "db-1 restarted"
     step = run.state.tools["r1_2_0"]
     assert step.requested is not None and step.requested.attempt == 2
+
+
+async def test_a_tool_that_ignores_its_time_out_does_not_keep_the_run() -> None:
+    ended = asyncio.Event()
+
+    @tool(name="restart", timeout_s=0.05)
+    async def stubborn(host: str) -> str:
+        """Restart a host."""
+        while not ended.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await ended.wait()
+        return host
+
+    async with Agent("You restart.", model=FunctionModel(rules), tools=[stubborn]) as agent:
+        result = await agent.run("restart db-1")
+        assert (result.state, result.output.partition(":")[0]) == (RunState.COMPLETED, "UNKNOWN OUTCOME")
+        ended.set()
+
+
+@pytest.mark.parametrize("raised", [GeneratorExit, SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+async def test_whatever_a_tool_or_a_model_raises_is_a_recorded_failure(raised: type[BaseException]) -> None:
+    @tool(name="restart")
+    async def odd(host: str) -> str:
+        """Restart a host."""
+        raise raised
+
+    async def odd_model(messages: object, tools: object) -> str:
+        raise raised
+
+    async with Agent("You restart.", model=FunctionModel(rules), tools=[odd]) as agent:
+        assert raised.__name__ in (await agent.run("restart db-1")).output
+    async with Agent("You restart.", model=FunctionModel(odd_model)) as agent:
+        with pytest.raises(RunError, match=raised.__name__):
+            await agent.run("restart db-1", session_id="s")
+        with pytest.raises(RunError, match=raised.__name__):
+            await agent.run("another", session_id="s")
+
+
+async def test_a_tool_whose_error_cannot_say_what_it_is_fails_alone() -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    @tool(name="restart")
+    async def silent(host: str) -> str:
+        """Restart a host."""
+        raise Silent
+
+    async with Agent("You restart.", model=FunctionModel(rules), tools=[silent]) as agent:
+        assert (await agent.run("restart db-1")).output.startswith("ERROR: Silent")
