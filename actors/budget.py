@@ -1,5 +1,6 @@
 """The budget actor of one scope, and the port that runs are charged through."""
 
+import asyncio
 from typing import Any
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from ..events.budget import (
     Limits,
     Reserved,
     evolve,
+    held_up,
     open_budget,
     release,
     reserve,
@@ -21,6 +23,7 @@ from ..events.message import Usage
 from .entity import Fold
 from .host import Host
 from .partition import PartitionActor
+from .runtime import AskTimeout, Reply
 from .services import Scopes, Services
 
 FOLD: Fold[Budget] = Fold(Budget, evolve, SNAPSHOT)
@@ -33,7 +36,10 @@ class SetLimits(Struct, frozen=True):
 
 
 class Reserve(Struct, frozen=True):
-    """Set aside for one call, under these caps; answers None when it is on disk, or with `BudgetExceeded`."""
+    """Set aside for one call, under these caps; answers None when it is on disk, or with `BudgetExceeded`.
+
+    While only the reservations of other calls are in the way, the answer waits until they are settled.
+    """
 
     asked: Reserved
     limits: Limits
@@ -64,7 +70,13 @@ class AskBudget(Struct, frozen=True):
     """Answers with the `Budget` state, to be read only."""
 
 
-BudgetMessage = SetLimits | Reserve | Settle | Release | SpendTime | AskBudget
+class LookAgain(Struct, frozen=True):
+    """Read what other processes have settled, and let in who waits."""
+
+
+LOOK_EVERY_S = 0.1
+
+BudgetMessage = SetLimits | Reserve | Settle | Release | SpendTime | LookAgain | AskBudget
 
 
 class BudgetActor(PartitionActor[Budget]):
@@ -73,6 +85,7 @@ class BudgetActor(PartitionActor[Budget]):
     def __init__(self, services: Services, stream: str) -> None:
         super().__init__(services, stream, FOLD)
         self._scope = stream.removeprefix("budget-")
+        self._waiting: dict[str, tuple[Reserved, Reply[None]]] = {}
 
     async def on_receive(self, message: BudgetMessage) -> Any:
         match message:
@@ -80,15 +93,62 @@ class BudgetActor(PartitionActor[Budget]):
                 await self._commit(lambda state: open_budget(limits, state))
             case Reserve(asked, limits):
                 await self._commit(lambda state: open_budget(limits, state))
-                await self._commit(lambda state: reserve(self._scope, asked, state))
+                return await self._reserve(asked)
             case Settle(call_id, usage):
                 await self._commit(lambda state: settle(call_id, usage, state))
+                await self._let_in()
             case Release(call_id, reason):
+                self._waiting.pop(call_id, None)
                 await self._commit(lambda state: release(call_id, reason, state))
+                await self._let_in()
             case SpendTime(run_id, seconds):
                 await self._commit(lambda state: spend_time(run_id, seconds, state))
+            case LookAgain():
+                await self._entity.refresh()
+                await self._let_in()
             case AskBudget():
                 return self._state
+
+    def can_passivate(self) -> bool:
+        return not self._waiting and super().can_passivate()
+
+    async def _reserve(self, asked: Reserved) -> Reply[None] | None:
+        try:
+            await self._commit(lambda state: reserve(self._scope, asked, state))
+        except BudgetExceeded:
+            if not held_up(self._scope, asked, self._state):
+                raise
+            reply: Reply[None] = Reply(self.address)
+            if not self._waiting:
+                self.spawn(self._look(), name=f"waiting for {self.address}")
+            self._waiting[asked.call_id] = asked, reply
+            return reply
+        return None
+
+    async def _look(self) -> None:
+        """Another process may hold the reservations: its settling is seen by reading."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if not self._waiting:
+                return
+            self.ref.tell(LookAgain())
+
+    async def _let_in(self) -> None:
+        """There may be room now: those who wait are let in, or told that there will be none, in their order."""
+        for asked, reply in tuple(self._waiting.values()):
+            try:
+                await self._commit(lambda state, asked=asked: reserve(self._scope, asked, state))
+            except BudgetExceeded as exc:
+                if held_up(self._scope, asked, self._state):
+                    return
+                reply.set_exception((type(exc), exc, exc.__traceback__))
+            else:
+                reply.set(None)
+            self._waiting.pop(asked.call_id, None)
+
+
+WAIT_S = 60.0
+"""How long a call waits for the reservations of others; those of a process that died are settled when it is resumed."""
 
 
 class Budgets:
@@ -103,7 +163,7 @@ class Budgets:
         try:
             for scope, limits in scopes:
                 tried.append(scope)
-                await self._host.budget(scope).ask(Reserve(asked, limits))
+                await self._ask(scope, Reserve(asked, limits))
         except BudgetExceeded as exc:
             for scope in tried[:-1]:
                 await self._host.budget(scope).ask(Release(call_id, f"budget {exc.scope!r} refused"))
@@ -114,6 +174,14 @@ class Budgets:
             for scope in tried:
                 self._host.budget(scope).tell(Release(call_id, "the reservation was given up"))
             raise
+
+    async def _ask(self, scope: str, message: Reserve) -> None:
+        try:
+            await self._host.budget(scope).ask(message, WAIT_S)
+        except AskTimeout as exc:
+            self._host.budget(scope).tell(Release(message.asked.call_id, "it waited too long for others"))
+            tokens = message.asked.input_tokens + message.asked.output_tokens
+            raise BudgetExceeded(scope, f"what other calls hold for {WAIT_S:g} s now", tokens, 0) from exc
 
     async def settle(self, scopes: Scopes, call_id: str, usage: Usage) -> None:
         for scope, _ in scopes:

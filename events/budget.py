@@ -6,7 +6,7 @@ is settled, so runs that go on at the same time cannot pass a cap together.
 
 from typing import TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from .envelope import StreamName
 from .errors import BudgetExceeded
@@ -98,6 +98,8 @@ class Budget(Struct):
     limits: Limits = Limits()
     reserved: dict[str, Reserved] = field(default_factory=dict[str, Reserved])
     used: Usage = Usage()
+    settled: int = 0
+    dearest_usd: float = 0.0
     wall_clock_s: float = 0.0
     warned: set[str] = field(default_factory=set[str])
     timed: dict[str, float] = field(default_factory=dict[str, float])
@@ -115,7 +117,7 @@ class Budget(Struct):
         return sum(held.cost_usd for held in self.reserved.values())
 
 
-SNAPSHOT = "budget/1"
+SNAPSHOT = "budget/2"
 _KEPT_TIMES = 1000
 
 
@@ -128,6 +130,8 @@ def evolve(state: Budget, event: Event) -> Budget:
         case Settled(call_id, usage):
             state.reserved.pop(call_id, None)
             state.used += usage
+            state.settled += 1
+            state.dearest_usd = max(state.dearest_usd, usage.cost_usd)
         case Released(call_id):
             state.reserved.pop(call_id, None)
         case Warned(limit):
@@ -158,6 +162,7 @@ def reserve(scope: str, asked: Reserved, state: Budget) -> list[Reserved | Warne
     """
     if asked.call_id in state.reserved:
         return []
+    asked = _priced(asked, state)
     warnings: list[Reserved | Warned] = []
     for limit, cap, used, more in _caps(asked, state):
         if used + more > cap or used >= cap:
@@ -165,6 +170,26 @@ def reserve(scope: str, asked: Reserved, state: Budget) -> list[Reserved | Warne
         if limit not in state.warned and used + more >= cap * state.limits.soft_warning_at:
             warnings.append(Warned(limit=limit, used=used + more, cap=cap))
     return [asked, *warnings]
+
+
+def held_up(scope: str, asked: Reserved, state: Budget) -> bool:
+    """Whether only what other calls have set aside stands in the way: when they are settled there may be room."""
+    if not state.reserved:
+        return False
+    try:
+        reserve(scope, asked, structs.replace(state, reserved={}))
+    except BudgetExceeded:
+        return False
+    return True
+
+
+def _priced(asked: Reserved, state: Budget) -> Reserved:
+    """What a call may cost, where money is capped and nobody can say: as much as the dearest so far; the first, all."""
+    cap = state.limits.max_cost_usd
+    if cap is None or asked.cost_usd:
+        return asked
+    free = max(cap - state.used.cost_usd - state.reserved_cost_usd, 0.0)
+    return structs.replace(asked, cost_usd=state.dearest_usd if state.settled else free)
 
 
 def _caps(asked: Reserved, state: Budget) -> list[tuple[str, float, float, float]]:

@@ -8,7 +8,19 @@ import pytest
 from hosting import WITHIN_S, Gate
 from waiting import until
 
-from treadle import Agent, EchoModel, FunctionModel, Limits, Message, ModelReply, System, ToolSpec, Unavailable, Usage
+from treadle import (
+    Agent,
+    EchoModel,
+    FunctionModel,
+    Limits,
+    Message,
+    ModelReply,
+    RunState,
+    System,
+    ToolSpec,
+    Unavailable,
+    Usage,
+)
 from treadle.actors.budget import AskBudget, Budgets, Release
 from treadle.actors.services import Scopes
 from treadle.events.budget import Budget, Reserved
@@ -143,3 +155,29 @@ async def test_what_was_given_back_can_be_given_back_again_and_settled_never() -
         await system.node.host.budget("desk").ask(Release("call-1", "late"))
         assert await kinds(system, "desk") == ["opened", "reserved", "settled"]
         assert (await spent(system, "desk")).used.total_tokens == 6
+
+
+async def test_a_cap_on_money_holds_for_calls_that_go_on_at_once_and_cannot_say_what_they_cost() -> None:
+    calls = 0
+
+    async def dear(messages: object, tools: object) -> ModelReply:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0)
+        return ModelReply("done", usage=Usage(1, 1, cost_usd=0.01))
+
+    async with Agent("You cost.", model=FunctionModel(dear), budget=Limits(max_cost_usd=0.03)) as agent:
+        results = await asyncio.gather(*(agent.run(f"call {number}") for number in range(30)))
+    assert calls == sum(result.state == RunState.COMPLETED for result in results) == 3
+    assert {result.interruption_reason for result in results if result.interrupted} == {"budget:max_cost_usd"}
+
+
+async def test_calls_wait_for_what_others_have_set_aside_and_do_not_use() -> None:
+    async def brief(messages: object, tools: object) -> ModelReply:
+        await asyncio.sleep(0)
+        return ModelReply("done", usage=Usage(1, 1))
+
+    # Each sets aside more than a thousand tokens, as a model that cannot estimate does, and uses two.
+    async with Agent("You are brief.", model=FunctionModel(brief), budget=Limits(max_tokens=2000)) as agent:
+        results = await asyncio.gather(*(agent.run(f"call {number}") for number in range(10)))
+    assert {result.state for result in results} == {RunState.COMPLETED}
