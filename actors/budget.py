@@ -1,6 +1,7 @@
 """The budget actor of one scope, and the port that runs are charged through."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -137,7 +138,7 @@ class BudgetActor(PartitionActor[Budget]):
         """There may be room now: those who wait are let in, or told that there will be none, in their order."""
         for asked, reply in tuple(self._waiting.values()):
             try:
-                await self._commit(lambda state, asked=asked: reserve(self._scope, asked, state))
+                await self._commit(partial(reserve, self._scope, asked))
             except BudgetExceeded as exc:
                 if held_up(self._scope, asked, self._state):
                     return

@@ -7,7 +7,7 @@ cancel the run, a `SystemExit` for the end of the process.
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ async def contained(foreign: Awaitable[T]) -> T:
     """
     task = asyncio.ensure_future(_outcome(foreign))
     try:
-        result, error = await asyncio.shield(task)
+        outcome = await asyncio.shield(task)
     except asyncio.CancelledError:
         _abandoned.add(task)
         task.add_done_callback(_abandoned.discard)
@@ -34,7 +34,9 @@ async def contained(foreign: Awaitable[T]) -> T:
         if not task.done():
             _log.warning("code that was cancelled did not end within %g s and is left to itself: %r", GRACE_S, foreign)
         raise
+    error = outcome.error
     if error is None:
+        result: T = outcome.result
         return result
     if isinstance(error, Exception):
         raise error
@@ -42,9 +44,15 @@ async def contained(foreign: Awaitable[T]) -> T:
     raise RuntimeError(f"it raised {error!r}, {told}") from error
 
 
-async def _outcome(foreign: Awaitable[T]) -> tuple[Any, BaseException | None]:
-    """The result or what was raised, as values: a task may not carry every exception."""
+class _Outcome(NamedTuple):
+    """The result or what was raised, as a value: a task may not carry every exception."""
+
+    result: Any
+    error: BaseException | None = None
+
+
+async def _outcome(foreign: Awaitable[Any]) -> _Outcome:
     try:
-        return await foreign, None
+        return _Outcome(await foreign)
     except BaseException as exc:
-        return None, exc
+        return _Outcome(None, exc)

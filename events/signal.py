@@ -1,6 +1,6 @@
 """Signals: how the world speaks to a session."""
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -21,15 +21,16 @@ def too_deep(value: Any, limit: int = DEPTH_LIMIT) -> bool:
     """Whether decoded JSON is nested deeper than `limit` levels."""
     level: list[Any] = [value]
     for _ in range(limit):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (cast("dict[Any, Any]", each).values() if isinstance(each, dict) else cast("list[Any]", each))
-        ]
+        level = [inner for each in level if isinstance(each, dict | list) for inner in _inside(each)]
         if not level:
             return False
     return any(isinstance(each, dict | list) for each in level)
+
+
+def _inside(value: Any) -> list[Any]:
+    """What a JSON object or array holds."""
+    held: Any = value
+    return list(held.values() if isinstance(value, dict) else held)
 
 
 class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
