@@ -48,9 +48,15 @@ def rename_a_topic(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE stored_events SET topic = 'run.zzz' WHERE rowid = 3")
 
 
-@pytest.mark.parametrize(
-    "damage", [edit_newest, append_junk, append_a_copy, rename_a_topic], ids=lambda made: made.__name__
-)
+DAMAGES = [edit_newest, append_junk, append_a_copy, rename_a_topic]
+
+
+def forget_views(directory: Path) -> None:
+    for views in directory.glob("runs.views.db*"):
+        views.unlink()
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 async def test_damage_that_was_done_before_the_audit_came_by_is_located(damage: Damage, tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     async with Agent("You echo.", model="echo", name="desk", runtime=f"sqlite:{path}") as agent:
