@@ -68,6 +68,9 @@ from .tool_calls import ToolCalls
 FOLD: Fold[Run] = Fold(Run, evolve)
 _log = logging.getLogger("treadle.actors")
 
+_LEFT = "whoever waited for this run went away"
+_STOPPED = "the system that ran it stopped"
+
 
 class SessionSide(Protocol):
     """What a run's session writes in the same appends as the run: its beginning and its end."""
@@ -272,7 +275,7 @@ class RunActivation:
                 closing = await self._closing()
             except asyncio.CancelledError:
                 if self._ending is None:
-                    await self._suspend("whoever waited for this run went away")
+                    await self._suspend(_LEFT if self._abandoned else _STOPPED)
                     if not self._abandoned:
                         raise
                     driver.uncancel()

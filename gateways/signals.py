@@ -17,7 +17,7 @@ from ..events.errors import NotFound, Owned, TooLarge, TreadleError, Unavailable
 from ..events.signal import SIGNAL_LIMIT_BYTES, decode_signal
 from ..events.subjects import SignalAddress, Subjects
 
-ACK_WAIT_S = 15.0
+ACK_WAIT_S = 6.0
 """Seconds after which the broker gives a signal to somebody else, unless its holder says that it is at it."""
 
 ATTEMPTS = 5

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import pykka
 
-from ...events.errors import ConfigError, MailboxFull
+from ...events.errors import ConfigError, Fenced, MailboxFull
 from .actor import CoroutineActor
 from .cell import Cell
 from .coroutine_cell import CoroutineCell
@@ -314,6 +314,10 @@ class Directory:
         self.counts.failed += 1
         self.failures.append(failure)
         ended = failure.directive in (Directive.STOP, Directive.ESCALATE)
+        if isinstance(failure.error, Fenced):
+            # Somebody else goes on with it: no fault of ours, and whoever asked has been told.
+            logger.info("%s", failure)
+            return
         logger.log(logging.ERROR if ended else logging.WARNING, "%s", failure, exc_info=failure.error)
 
     def escalate(self, failure: Failure, parent: Cell | None) -> None:

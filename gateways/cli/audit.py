@@ -52,7 +52,12 @@ async def verify(
         call.out.object({"ok": report.ok, "signed": report.signed, **msgspec.to_builtins(report)})
     else:
         _tell(call, report)
-    call.exit(0 if report.ok else 1)
+    unchecked = export is None and not key and report.seals > 0
+    if unchecked:
+        # Whoever can delete one file must not be able to turn the signatures off.
+        missing = f"there are {report.seals} seals, and no key to check their signatures with; give --public-key"
+        call.out.error("Unchecked", missing)
+    call.exit(0 if report.ok and not unchecked else 1)
 
 
 @command(app)
