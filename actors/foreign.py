@@ -23,9 +23,11 @@ async def contained(foreign: Awaitable[T]) -> T:
 
     It runs in a task of its own, so cancelling this one ends the wait even when the code ignores that it is cancelled.
     """
-    task = asyncio.ensure_future(_outcome(foreign))
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[_Outcome] = loop.create_future()
+    task = loop.create_task(_run(foreign, told))
     try:
-        outcome = await asyncio.shield(task)
+        outcome = await told
     except asyncio.CancelledError:
         _abandoned.add(task)
         task.add_done_callback(_abandoned.discard)
@@ -40,8 +42,8 @@ async def contained(foreign: Awaitable[T]) -> T:
         return result
     if isinstance(error, Exception):
         raise error
-    told = "and nobody had cancelled it" if isinstance(error, asyncio.CancelledError) else "which is no Exception"
-    raise RuntimeError(f"it raised {error!r}, {told}") from error
+    why = "and nobody had cancelled it" if isinstance(error, asyncio.CancelledError) else "which is no Exception"
+    raise RuntimeError(f"it raised {error!r}, {why}") from error
 
 
 class _Outcome(NamedTuple):
@@ -51,8 +53,10 @@ class _Outcome(NamedTuple):
     error: BaseException | None = None
 
 
-async def _outcome(foreign: Awaitable[Any]) -> _Outcome:
+async def _run(foreign: Awaitable[Any], told: "asyncio.Future[_Outcome]") -> None:
     try:
-        return _Outcome(await foreign)
+        outcome = _Outcome(await foreign)
     except BaseException as exc:
-        return _Outcome(None, exc)
+        outcome = _Outcome(None, exc)
+    if not told.done():
+        told.set_result(outcome)
