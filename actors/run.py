@@ -194,13 +194,12 @@ class RunActivation:
         except VersionConflict as exc:
             if exc.stream != self._entity.stream:
                 raise
-            last = await self.services.journal.read(self._entity.stream, exc.found - 1, 1)
+            history = await self.services.journal.read(self.stream)
             fold = Run()
-            for recorded in await self.services.journal.read(self._entity.stream):
+            for recorded in history:
                 evolve(fold, recorded.event)
-            raise Fenced(
-                self._entity.stream, self._entity.meta.epoch, last[0].epoch if last else 0, fold.owner
-            ) from exc
+            found = history[-1].epoch if history else 0
+            raise Fenced(self.stream, self._entity.meta.epoch, found, fold.owner) from exc
 
     # --- beginning and ending ---
 

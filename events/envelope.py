@@ -22,7 +22,6 @@ from .event import Event, UnknownEvent, event_type
 from .upcasting import lift
 
 StreamName = NewType("StreamName", str)
-Version = NewType("Version", int)
 Position = NewType("Position", int)
 
 Row = tuple[str, int, str, bytes]
