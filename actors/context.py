@@ -34,7 +34,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
         return {name: value for name, value in given.items() if value}
 
 
-class CallContext(Struct, frozen=True):
+class CallContext(Struct, frozen=True, gc=False):
     """The tool call that is going on.
 
     Attributes:

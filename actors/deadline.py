@@ -6,62 +6,70 @@ that much.
 """
 
 import asyncio
+from asyncio import AbstractEventLoop, Task, TimerHandle
 from types import TracebackType
+from typing import Any
 from weakref import WeakKeyDictionary
 
 _LOOK_EVERY_S = 0.1
 
 
 class Deadline:
-    """What the code under it runs in, once: `async with deadline:`. Late, it is cancelled and `TimeoutError` is raised.
+    """What the code under it runs in, once: `with deadline:`. Late, its task is cancelled and `TimeoutError` is raised.
 
     Args:
         limit_s: Seconds; None for no limit.
+
+    Attributes:
+        expired: Whether the code was cut off; tells its own `TimeoutError` from ours.
+        when: The loop's time at which it is late.
     """
 
-    __slots__ = ("_late", "_timeout", "_when", "limit_s")
+    __slots__ = ("_cancelling", "_late", "_task", "_timer", "expired", "limit_s", "when")
 
     def __init__(self, limit_s: float | None) -> None:
         self.limit_s = limit_s
-        self._timeout: asyncio.Timeout | None = None
+        self.expired = False
+        self.when = 0.0
+        self._task: Task[Any] | None = None
+        self._cancelling = 0
+        self._timer: TimerHandle | None = None
         self._late: _Late | None = None
-        self._when = 0.0
-
-    @property
-    def expired(self) -> bool:
-        """Whether the code was cut off; tells its own `TimeoutError` from ours."""
-        return self._timeout is not None and self._timeout.expired()
-
-    @property
-    def when(self) -> float:
-        """The loop's time at which it is late."""
-        return self._when
 
     def cut_off(self) -> None:
         """It is late."""
-        if self._timeout is not None:
-            self._timeout.reschedule(0)
+        self.expired = True
+        if self._task is not None:
+            self._task.cancel()
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         if self.limit_s is None:
             return
         loop = asyncio.get_running_loop()
-        self._when = loop.time() + self.limit_s
+        task = self._task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a deadline needs a task that it can cut off")
+        self._cancelling = task.cancelling()
+        self.when = loop.time() + self.limit_s
         if self.limit_s < 10 * _LOOK_EVERY_S:
-            self._timeout = asyncio.timeout_at(self._when)
+            self._timer = loop.call_at(self.when, self.cut_off)
         else:
-            self._timeout = asyncio.timeout(None)
             self._late = _late_of(loop)
             self._late.add(self, loop)
-        await self._timeout.__aenter__()
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
         if self._late is not None:
             self._late.discard(self)
-        if self._timeout is not None:
-            await self._timeout.__aexit__(kind, error, traceback)
+        # Somebody else may have cancelled the task as well, and that is still to be heard.
+        if self.expired and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
 
 class _Late:
@@ -71,7 +79,7 @@ class _Late:
         self._deadlines: set[Deadline] = set()
         self._looking = False
 
-    def add(self, deadline: Deadline, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, deadline: Deadline, loop: AbstractEventLoop) -> None:
         self._deadlines.add(deadline)
         if not self._looking:
             self._looking = True
@@ -91,10 +99,10 @@ class _Late:
             loop.call_later(_LOOK_EVERY_S, self._look)
 
 
-_loops: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Late]" = WeakKeyDictionary()
+_loops: "WeakKeyDictionary[AbstractEventLoop, _Late]" = WeakKeyDictionary()
 
 
-def _late_of(loop: asyncio.AbstractEventLoop) -> _Late:
+def _late_of(loop: AbstractEventLoop) -> _Late:
     late = _loops.get(loop)
     if late is None:
         late = _loops[loop] = _Late()

@@ -1,12 +1,21 @@
-"""Code that is not ours, called in a task of ours: tools, models, approval handlers.
+"""Code that is not ours, called in a task that is not ours either: tools, models, approval handlers.
 
 What it raises must not be taken for what the event loop says to us: a `CancelledError` of its own for a wish to
-cancel the run, a `SystemExit` for the end of the process.
+cancel the run, a `SystemExit` for the end of the process. And cancelling us must end our wait for it, even when it
+ignores that it is cancelled.
+
+Most calls that are quick never wait, and a task for each would cost more than they do. So the first step is done at
+once, in the name of a task that stands by; one that comes to wait takes that task for its own, and the next call gets
+another. Python 3.12 has eager tasks for this, which are made for every call.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from asyncio import AbstractEventLoop, Future
+from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]  (documented for loops)
+from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import Context, copy_context
+from types import CoroutineType, coroutine
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -19,23 +28,11 @@ _abandoned: set[asyncio.Task[Any]] = set()
 
 
 async def contained(foreign: Awaitable[T]) -> T:
-    """What `foreign` returns or raises; what is no `Exception` becomes one.
-
-    It runs in a task of its own, so cancelling this one ends the wait even when the code ignores that it is cancelled.
-    """
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[_Outcome] = loop.create_future()
-    task = loop.create_task(_run(foreign, told))
-    try:
-        outcome = await told
-    except asyncio.CancelledError:
-        _abandoned.add(task)
-        task.add_done_callback(_abandoned.discard)
-        task.cancel()
-        await asyncio.wait((task,), timeout=GRACE_S)
-        if not task.done():
-            _log.warning("code that was cancelled did not end within %g s and is left to itself: %r", GRACE_S, foreign)
-        raise
+    """What `foreign` returns or raises; what is no `Exception` becomes one."""
+    steps: Any = foreign if foreign.__class__ is CoroutineType else _awaited(foreign)
+    outcome = _begin(steps, asyncio.get_running_loop())
+    if isinstance(outcome, _Going):
+        outcome = await _end_of(outcome, foreign)
     error = outcome.error
     if error is None:
         result: T = outcome.result
@@ -53,10 +50,125 @@ class _Outcome(NamedTuple):
     error: BaseException | None = None
 
 
-async def _run(foreign: Awaitable[Any], told: "asyncio.Future[_Outcome]") -> None:
+class _Going(NamedTuple):
+    """It waits for something, in a task of its own."""
+
+    task: asyncio.Task[None]
+    told: "Future[_Outcome]"
+
+
+def _begin(steps: Coroutine[Any, Any, Any], loop: AbstractEventLoop) -> _Outcome | _Going:
+    """Do the first step now."""
+    stand_by = _standing_by.pop(loop, None) or _StandBy(loop)
+    task, context = stand_by.task, copy_context()
+    caller = asyncio.current_task(loop)
+    assert caller is not None
+    _leave_task(loop, caller)
+    _enter_task(loop, task)
     try:
-        outcome = _Outcome(await foreign)
+        waiting = context.run(steps.send, None)
+    except StopIteration as end:
+        outcome = _Outcome(end.value)
     except BaseException as exc:
         outcome = _Outcome(None, exc)
-    if not told.done():
-        told.set_result(outcome)
+    else:
+        return stand_by.take(steps, waiting, context)
+    finally:
+        _leave_task(loop, task)
+        _enter_task(loop, caller)
+    if not task.cancelling():  # or the code did that to what it took for its task
+        _standing_by[loop] = stand_by
+    return outcome
+
+
+async def _end_of(going: _Going, foreign: Awaitable[Any]) -> _Outcome:
+    task, told = going
+    try:
+        return await told
+    except asyncio.CancelledError:
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
+        task.cancel()
+        await asyncio.wait((task,), timeout=GRACE_S)
+        if not task.done():
+            _log.warning("code that was cancelled did not end within %g s and is left to itself: %r", GRACE_S, foreign)
+        raise
+
+
+class _StandBy:
+    """A task for the next code that comes to wait. One that nobody has taken by its first turn ends there."""
+
+    __slots__ = ("_loop", "_taken", "task")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._taken: _Begun | None = None
+        living = self._live()
+        living.send(None)  # so that a task that is cancelled before its first turn has begun all the same
+        self.task = loop.create_task(living)
+
+    def take(self, steps: Coroutine[Any, Any, Any], waiting: Any, context: Context) -> _Going:
+        """Let the task go on with `steps`, which wait for `waiting`."""
+        told: Future[_Outcome] = self._loop.create_future()
+        self._taken = _Begun(steps, waiting, context, told)
+        return _Going(self.task, told)
+
+    async def _live(self) -> None:
+        cancelled: BaseException | None = None
+        try:
+            await _pass(None)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+        if self._taken is None:
+            if _standing_by.get(self._loop) is self:
+                del _standing_by[self._loop]
+            return
+        steps, waiting, context, told = self._taken
+        outcome = await _go_on(steps, waiting, context, cancelled)
+        if not told.done():
+            told.set_result(outcome)
+
+
+class _Begun(NamedTuple):
+    steps: Coroutine[Any, Any, Any]
+    waiting: Any
+    context: Context
+    told: "Future[_Outcome]"
+
+
+_standing_by: dict[AbstractEventLoop, _StandBy] = {}
+
+
+@coroutine
+def _pass(waiting: Any) -> Generator[Any, Any, Any]:
+    return (yield waiting)
+
+
+@coroutine
+def _go_on(
+    steps: Coroutine[Any, Any, Any], waiting: Any, context: Context, thrown: BaseException | None
+) -> Generator[Any, Any, _Outcome]:
+    """Do the steps after the first, in this task."""
+    while True:
+        if thrown is None:
+            try:
+                yield waiting
+            except GeneratorExit:
+                context.run(steps.close)
+                raise
+            except BaseException as exc:
+                thrown = exc
+        try:
+            if thrown is None:
+                waiting = context.run(steps.send, None)
+            else:
+                exc, thrown = thrown, None
+                waiting = context.run(steps.throw, exc)
+        except StopIteration as end:
+            return _Outcome(end.value)
+        except BaseException as exc:
+            return _Outcome(None, exc)
+
+
+async def _awaited(foreign: Awaitable[T]) -> T:
+    return await foreign

@@ -76,7 +76,7 @@ class ModelCalls:
         complete = None if watched else getattr(model, "complete", None)
         deadline = Deadline(limit_s)
         try:
-            async with deadline:
+            with deadline:
                 if complete is not None:
                     asked = complete(messages, tools=tools, **self._run.spec.options)
                     return text_of(await contained(asked), model.name)

@@ -295,7 +295,7 @@ class RunActivation:
         enter_services(self.services)
         state = self.state
         try:
-            async with self._deadline:
+            with self._deadline:
                 await self._recall()
                 output = await self.spec.strategy(Steps(self))
                 await self._remember(output)

@@ -220,7 +220,7 @@ class ToolCalls:
         begun = clock.monotonic()
         self._run.parking.begin_work()
         try:
-            async with deadline:
+            with deadline:
                 if tool.is_async:
                     output = await contained(tool.run(**plan.bound))
                 else:

@@ -54,7 +54,7 @@ class Meta(msgspec.Struct, frozen=True, gc=False):
     epoch: int = 0
 
 
-class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The stored form, without `hash`. The fields' order is the order in the JSON text."""
 
     id: str

@@ -31,7 +31,7 @@ class EventMeta(msgspec.StructMeta):
         schema: int = 1,
         **config: Any,
     ) -> Any:
-        options: dict[str, Any] = {"frozen": True, "omit_defaults": True, **config}
+        options: dict[str, Any] = {"frozen": True, "omit_defaults": True, "gc": False, **config}
         cls = super().__new__(mcls, name, bases, namespace, **options)
         cls.event_tag = tag
         cls.event_schema = schema

@@ -19,7 +19,7 @@ FORMAT = 1
 """The journal format this Treadle writes; a journal with a higher one is opened read-only."""
 
 
-class Append(Struct, frozen=True):
+class Append(Struct, frozen=True, gc=False):
     """Events for one stream.
 
     Attributes:

@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class ToolCall(Struct, frozen=True):
+class ToolCall(Struct, frozen=True, gc=False):
     """A tool call as a model asked for it.
 
     Attributes:
@@ -20,7 +20,7 @@ class ToolCall(Struct, frozen=True):
     args: dict[str, Any] = {}
 
 
-class Message(Struct, frozen=True, omit_defaults=True):
+class Message(Struct, frozen=True, omit_defaults=True, gc=False):
     """One message of a conversation, as models see it."""
 
     role: Role
@@ -30,7 +30,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
-class Usage(Struct, frozen=True, omit_defaults=True):
+class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     """What one or more model calls used.
 
     Attributes:

@@ -243,12 +243,12 @@ CLOSING_TAGS = frozenset({"run.completed", "run.failed", "run.cancelled", "run.i
 Outcome: TypeAlias = ToolCompleted | ToolFailed | ToolOutcomeUnknown
 
 
-class ModelStep(Struct):
+class ModelStep(Struct, gc=False):
     requested: ModelRequested
     outcome: ModelCompleted | ModelFailed | None = None
 
 
-class ToolStep(Struct):
+class ToolStep(Struct, gc=False):
     """One call. `requested` is None while the call still needs its approval: it has not been started then.
 
     Attributes:

@@ -11,7 +11,7 @@ from treadle.actors.deadline import Deadline
 async def test_code_that_is_late_is_cut_off_and_the_deadline_says_so(limit_s: float) -> None:
     deadline = Deadline(limit_s)
     with pytest.raises(TimeoutError):
-        async with deadline:
+        with deadline:
             await asyncio.Event().wait()
     assert deadline.expired
 
@@ -19,7 +19,7 @@ async def test_code_that_is_late_is_cut_off_and_the_deadline_says_so(limit_s: fl
 async def test_code_in_time_is_left_alone() -> None:
     for limit_s in (None, 0.5, 60.0):
         deadline = Deadline(limit_s)
-        async with deadline:
+        with deadline:
             await asyncio.sleep(0)
         assert not deadline.expired
 
@@ -27,7 +27,7 @@ async def test_code_in_time_is_left_alone() -> None:
 async def test_a_time_out_of_the_code_itself_is_told_from_ours() -> None:
     deadline = Deadline(60.0)
     with pytest.raises(TimeoutError, match="of its own"):
-        async with deadline:
+        with deadline:
             raise TimeoutError("of its own")
     assert not deadline.expired
 
@@ -37,7 +37,7 @@ async def test_cancelling_the_code_is_no_time_out() -> None:
     entered = asyncio.Event()
 
     async def wait() -> None:
-        async with deadline:
+        with deadline:
             entered.set()
             await asyncio.Event().wait()
 
@@ -51,7 +51,7 @@ async def test_cancelling_the_code_is_no_time_out() -> None:
 
 def test_a_loop_that_ended_in_the_middle_of_a_deadline_is_not_kept() -> None:
     async def leave() -> "weakref.ref[asyncio.AbstractEventLoop]":
-        async with Deadline(60.0):
+        with Deadline(60.0):
             return weakref.ref(asyncio.get_running_loop())
 
     loop = asyncio.run(leave())
