@@ -22,6 +22,10 @@ class Clock(Protocol):
         """A UUIDv7: unique everywhere, and ids of one process sort by when they were made."""
         ...
 
+    def new_ids(self, count: int) -> list[str]:
+        """So many of them, in order."""
+        ...
+
 
 class SystemClock:
     """The machine's clock and its random numbers."""
@@ -41,19 +45,30 @@ class SystemClock:
         return time.monotonic()
 
     def new_id(self) -> str:
+        return self.new_ids(1)[0]
+
+    def new_ids(self, count: int) -> list[str]:
         # RFC 9562, method 1: 48 bits of milliseconds, a 12-bit counter within one, 62 random bits. Every event
         # has one: the text of the milliseconds is kept, and the random parts are drawn by the page.
+        ids: list[str] = []
         with self._lock:
             ms = time.time_ns() // 1_000_000
             if ms > self._last_ms:
                 self._start(ms)
-            elif self._counter == 0xFFF:
-                self._start(self._last_ms + 1)
-            else:
-                self._counter += 1
-            if not self._tails or self._process is not _process:
-                self._tails, self._process = _random_tails(), _process
-            return f"{self._prefix}{self._counter:03x}{self._tails.pop()}"
+            if self._process is not _process:
+                self._tails.clear()
+                self._process = _process
+            tails, prefix, counter = self._tails, self._prefix, self._counter
+            for _ in range(count):
+                if not tails:
+                    tails += _random_tails()
+                if counter > 0xFFF:
+                    self._start(self._last_ms + 1)
+                    prefix, counter = self._prefix, 0
+                ids.append(f"{prefix}{counter:03x}{tails.pop()}")
+                counter += 1
+            self._counter = counter
+        return ids
 
     def _start(self, ms: int) -> None:
         text = f"{ms:012x}"

@@ -51,7 +51,7 @@ class MemoryJournal:
         closing_types: Iterable[str] = CLOSING_TYPES,
         also_forget: Callable[[Recorded], Iterable[str]] = _nothing,
     ) -> None:
-        self._new_id = clock.new_id
+        self._new_ids = clock.new_ids
         self._owner = new_owner()
         self._recorder = MemoryRecorder()
         self._heads: dict[str, Head] = {}
@@ -86,7 +86,7 @@ class MemoryJournal:
     def submit(self, *appends: Append) -> Submission:
         """As `Journal.submit`; done when it returns."""
         self._check_open()
-        submission = prepare(appends, self._new_id)
+        submission = prepare(appends, self._new_ids)
         conflict = self._conflict(submission.changes)
         if conflict is not None:
             submission.fail(conflict)

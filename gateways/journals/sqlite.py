@@ -50,7 +50,7 @@ class SqliteJournal:
     def __init__(self, file: JournalFile, owner: str, clock: Clock, queue_bytes: int) -> None:
         self._file = file
         self._owner = owner
-        self._new_id = clock.new_id
+        self._new_ids = clock.new_ids
         self._refusal = file.refusal
         self._reader = SqliteReader(file)
         self._tail = Tail(file.name, self._reader.last_position)
@@ -112,7 +112,7 @@ class SqliteJournal:
         """
         if self._refusal is not None:
             raise self._refusal.with_traceback(None)
-        submission = prepare(appends, self._new_id)
+        submission = prepare(appends, self._new_ids)
         if submission.size_bytes > MAX_SUBMISSION_BYTES:
             raise Refused(
                 f"a submission of {submission.size_bytes} bytes is larger than {MAX_SUBMISSION_BYTES}; keep the data "

@@ -120,7 +120,9 @@ class Submission:
         return self._waiters or ()
 
 
-def prepare(appends: Sequence[Append], new_id: Callable[[], str], limit_bytes: int = BLOB_LIMIT_BYTES) -> Submission:
+def prepare(
+    appends: Sequence[Append], new_ids: Callable[[int], list[str]], limit_bytes: int = BLOB_LIMIT_BYTES
+) -> Submission:
     """The submission of `appends`: ids drawn, payloads encoded, chains extended.
 
     Raises:
@@ -132,7 +134,7 @@ def prepare(appends: Sequence[Append], new_id: Callable[[], str], limit_bytes: i
     blobs: list[tuple[str, bytes]] = []
     for append in appends:
         stream, head, events = append.stream, append.head, append.events
-        its_ids = [new_id() for _ in events]
+        its_ids = new_ids(len(events))
         its_rows, after, its_blobs = envelopes(stream, head, events, append.meta, its_ids, append.at, limit_bytes)
         changes.append(Change(stream, head, after))
         # Nearly every submission is one append, whose lists are taken as they are.
