@@ -123,7 +123,11 @@ class Entity(Generic[S]):
                 _log.debug("%r is read again after %s", self.stream, exc)
 
     async def _read(self) -> "_Loaded[S]":
-        loaded = await self._load_snapshot() or _Loaded(self._fold.new())
+        # Most streams that are loaded are new, and one question tells.
+        version = (await self._journal.head(self.stream)).version
+        loaded = (version >= SNAPSHOT_EVERY and await self._load_snapshot()) or _Loaded(self._fold.new())
+        if not version:
+            return loaded
         evolve = self._fold.evolve
         while True:
             page = await self._journal.read(self.stream, loaded.head.version, _PAGE)

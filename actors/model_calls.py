@@ -51,9 +51,13 @@ class ModelCalls:
             raise ModelCallFailed(outcome.error, outcome.kind)
         await self._reserve(call_id, messages)
         self._run.record(intents)
+        watched = bool(self._run.feeds) or self._run.services.live is not None
+        if watched:
+            # Whoever watches is told of the call before its answer, and of nothing that is not on disk.
+            await self._run.barrier()
         self._run.parking.begin_work()
         try:
-            reply = await self._ask_model(messages, self._run.started.tools if tools else ())
+            reply = await self._ask_model(messages, self._run.started.tools if tools else (), watched)
         except asyncio.CancelledError:
             raise
         except Exception as exc:
@@ -68,11 +72,8 @@ class ModelCalls:
         await self._settle(call_id, completed)
         return reply
 
-    async def _ask_model(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+    async def _ask_model(self, messages: Sequence[Message], tools: Sequence[ToolSpec], watched: bool) -> ModelReply:
         model, limit_s = self._run.spec.model, self._run.spec.model_timeout_s
-        watched = bool(self._run.feeds) or self._run.services.live is not None
-        if watched:
-            self._run.hand_over()
         complete = None if watched else getattr(model, "complete", None)
         deadline = Deadline(limit_s)
         try:

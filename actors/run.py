@@ -170,10 +170,6 @@ class RunActivation:
         """Queue events; they are in the state at once and on disk after the next `barrier`."""
         self._entity.record(events)
 
-    def hand_over(self) -> None:
-        """Let those who listen know what was recorded so far, before they are told what comes live."""
-        self._entity.hand_over()
-
     def _tell(self, pending: Pending, events: Sequence[Event]) -> None:
         at = self._entity.last_at
         if self.feeds and at is not None:

@@ -3,22 +3,21 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any
 
 from msgspec import Struct, structs
 
 from ..events.envelope import Meta, StreamName
-from ..events.errors import NotFound, Refused, TreadleError, Unavailable, VersionConflict
+from ..events.errors import Refused, TreadleError, Unavailable, VersionConflict
 from ..events.journal import Append, Pending
 from ..events.message import Message
-from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState
+from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState, run_stream
 from ..events.session import (
     SNAPSHOT,
     RunEnded,
     RunOpened,
     Session,
-    SignalReceived,
     end_run,
     evolve,
     open_run,
@@ -105,10 +104,9 @@ class SessionActor(CoroutineActor):
     async def _adopt(self) -> None:
         """A run without a session has its own id for a session id: whoever goes on under that id goes on from it."""
         journal = self._host.services.journal
-        try:
-            history = await history_of(journal, self.session_id)
-        except NotFound:
+        if (await journal.head(run_stream(self.session_id))).version == 0:
             return
+        history = await history_of(journal, self.session_id)
         state, request = history.state, history.request
         if history.in_session or (request.user_id, history.agent) != (self.user_id, self.agent):
             return
@@ -134,7 +132,7 @@ class SessionActor(CoroutineActor):
             case AbandonPrompt(run_id):
                 return self._abandon(run_id)
             case SignalSession():
-                return self.later(self._signal(message))
+                return self._begin_signal(message) or self.later(self._signal(message))
             case ParkSignal(signal_id, reason, size_bytes):
                 return self.later(self._park(signal_id, reason, size_bytes))
             case EndOpenRun():
@@ -157,23 +155,31 @@ class SessionActor(CoroutineActor):
             return self._host.run(self._live_run).ask(Abandon())
         return None
 
+    def _begin_signal(self, message: SignalSession) -> Reply[RunResult | None] | None:
+        """Run a new signal at once, when nothing is in its way: its own event waits for the disk with its run's."""
+        if message.answer_when != "ended" or self._conversing or self._state.open is not None or not self._entity.fresh:
+            return None
+        taken = receive_signal(message.signal, self._state)
+        if not taken:
+            return None
+        self._entity.record(taken)
+        return self._await_signal(message.signal.id)
+
+    def _await_signal(self, signal_id: str) -> Reply[RunResult | None]:
+        reply: Reply[RunResult | None] = Reply(self.address)
+        self._signal_waiters.setdefault(signal_id, []).append(reply)
+        self._converse()
+        return reply
+
     async def _signal(self, message: SignalSession) -> RunResult | None:
         signal = message.signal
-        if message.answer_when == "ended" and not self._conversing and self._state.open is None and self._entity.fresh:
-            # It is run at once: its own event waits for the disk together with the beginning of its run.
-            taken: Sequence[SignalReceived] = receive_signal(signal, self._state)
-            self._entity.record(taken)
-        else:
-            taken = await self._entity.commit(lambda state: receive_signal(signal, state))
+        taken = await self._entity.commit(lambda state: receive_signal(signal, state))
         if message.answer_when == "taken":
             self._converse()
             return None
         if not taken and all(waiting.id != signal.id for waiting in self._state.waiting):
             return await self._result_of(self._state.seen.get(signal.id, ""))
-        reply: Reply[RunResult | None] = Reply(self.address)
-        self._signal_waiters.setdefault(signal.id, []).append(reply)
-        self._converse()
-        return await reply
+        return await self._await_signal(signal.id)
 
     async def _result_of(self, run_id: str) -> RunResult | None:
         """The end of a run that was begun before; None when there was none: the signal was parked, or a duplicate."""

@@ -7,6 +7,7 @@ Names and error codes are those of the server's `$JS.API`.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
@@ -80,7 +81,9 @@ class JetStream:
     def __init__(self, client: Client, timeout_s: float = 5.0) -> None:
         self._client = client
         self.timeout_s = timeout_s
-        self._pipelines: set[_Pipeline] = set()
+        self._pipelines: dict[str, _Pipeline] = {}
+        self._inbox = ""
+        self._numbers = count(1)
 
     async def call(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One request of the API.
@@ -181,7 +184,7 @@ class JetStream:
 
     def fail_pipelines(self, error: Exception) -> None:
         """End every pipeline that waits for confirmations: the connection is gone, they will not come."""
-        for pipeline in self._pipelines:
+        for pipeline in self._pipelines.values():
             pipeline.fail(error)
 
     async def _store_batch(self, messages: Sequence[Outgoing]) -> list[Stored]:
@@ -202,17 +205,27 @@ class JetStream:
         return [Stored(end.stream, first + index, False) for index in range(len(messages))]
 
     async def _store_each(self, messages: Sequence[Outgoing]) -> list[Stored]:
-        pipeline = _Pipeline(len(messages))
-        self._pipelines.add(pipeline)
+        number, pipeline = str(next(self._numbers)), _Pipeline(len(messages))
+        self._pipelines[number] = pipeline
         try:
             with translated(f"{len(messages)} messages to {messages[0].subject!r} and others"):
-                await pipeline.send(self._client, messages, self.timeout_s)
+                if not self._inbox:
+                    # One for all pipelines, and for good: the client brings it along when it connects anew.
+                    inbox = self._client.new_inbox()
+                    await self._client.listen(f"{inbox}.*.*", self._receive)
+                    self._inbox = inbox
+                await pipeline.send(self._client, messages, f"{self._inbox}.{number}", self.timeout_s)
         except Unavailable as error:
             done = f"{pipeline.answered} of {len(messages)} messages were confirmed"
             raise Unavailable(error.what, f"{error.why} ({done}); send all again with the same ids") from error
         finally:
-            self._pipelines.discard(pipeline)
+            del self._pipelines[number]
         return [_stored(m.subject, data) for m, data in zip(messages, pipeline.answers, strict=True)]
+
+    async def _receive(self, msg: Msg) -> None:
+        pipeline, number = msg.subject.rsplit(".", 2)[1:]
+        if pipeline in self._pipelines:  # or it was given up, and its messages were sent again since
+            self._pipelines[pipeline].receive(int(number), msg.data)
 
 
 class _Pipeline:
@@ -226,21 +239,16 @@ class _Pipeline:
         self._progress = asyncio.Event()
         self._error: Exception | None = None
 
-    async def send(self, client: Client, messages: Sequence[Outgoing], timeout_s: float) -> None:
-        inbox = client.new_inbox()
-        listening = await client.listen(f"{inbox}.*", self._receive, limit=2 * self._size + PIPELINE)
-        try:
-            for number, message in enumerate(messages):
-                if self._sent - self.answered >= PIPELINE:
-                    await self._wait(self._sent - PIPELINE // 2, timeout_s)
-                await client.publish(
-                    message.subject, message.data, f"{inbox}.{number}", headers=message.all_headers() or None
-                )
-                self._sent += 1
-            await self._wait(self._size, timeout_s)
-        finally:
-            if not client.is_closed:
-                await listening.unsubscribe()
+    async def send(self, client: Client, messages: Sequence[Outgoing], inbox: str, timeout_s: float) -> None:
+        for number, message in enumerate(messages):
+            if self._sent - self.answered >= PIPELINE:
+                await self._wait(self._sent - PIPELINE // 2, timeout_s)
+            await client.publish(
+                message.subject, message.data, f"{inbox}.{number}", headers=message.all_headers() or None
+            )
+            self._sent += 1
+        client.push()
+        await self._wait(self._size, timeout_s)
 
     def fail(self, error: Exception) -> None:
         self._error = error
@@ -255,13 +263,12 @@ class _Pipeline:
             async with asyncio.timeout(timeout_s):
                 await self._progress.wait()
 
-    async def _receive(self, msg: Msg) -> None:
-        if not msg.data:  # the status of a request that nobody took
+    def receive(self, number: int, data: bytes) -> None:
+        """The answer to message `number`."""
+        if not data:  # the status of a request that nobody took
             self.fail(Unavailable("the stream", "no stream takes one of the subjects"))
-            return
-        number = int(msg.subject.rpartition(".")[2])
-        if not self.answers[number]:
-            self.answers[number] = msg.data
+        elif not self.answers[number]:
+            self.answers[number] = data
             self.answered += 1
             self._progress.set()
 

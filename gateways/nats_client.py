@@ -32,6 +32,7 @@ PING_INTERVAL_S = 5
 FLUSH_TIMEOUT_S = 5.0
 """How long a sender waits for a full socket; nats-py's default is for ever, even after the connection is lost."""
 
+_PUSHED_BYTES = 64 * 1024  # more may be more than the socket takes; the flusher waits for it
 _PING = b"PING\r\n"
 _FIRST_DELAY_S = 0.05
 _LONGEST_DELAY_S = 5.0
@@ -46,6 +47,12 @@ class Client(BaseClient):
         """Subscribe; `receive` must not wait, for it holds up what comes behind. `subscribe`, fully typed."""
         subscribe: Callable[..., Awaitable[Subscription]] = cast(Any, super()).subscribe
         return await subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=limit)
+
+    def push(self) -> None:
+        """Hand what was sent to the socket now; the flusher does it when it has its turn, behind everything else."""
+        if self.is_connected and 0 < self._pending_data_size <= _PUSHED_BYTES:
+            pending, self._pending, self._pending_data_size = self._pending, [], 0
+            cast(Any, self)._transport.writelines(pending)
 
     def fail_requests(self, error: Exception) -> None:
         """The connection is lost: end every request that is waiting for an answer with `error`."""

@@ -71,7 +71,7 @@ class Signals:
 
     async def _hold(self, delivery: Delivery) -> None:
         """Handle a signal while telling the broker that somebody does."""
-        beating = asyncio.create_task(self._beat(delivery))
+        beat = _Beat(delivery, self._ack_wait_s / 3)
         self.running += 1
         try:
             await self._handle(delivery)
@@ -83,15 +83,7 @@ class Signals:
             _log.exception("signal %d on %s could not be settled", delivery.sequence, delivery.subject)
         finally:
             self.running -= 1
-            beating.cancel()
-
-    async def _beat(self, delivery: Delivery) -> None:
-        while True:
-            await asyncio.sleep(self._ack_wait_s / 3)
-            try:
-                await delivery.in_progress()
-            except Unavailable as exc:
-                _log.warning("signal %d on %s is not kept alive: %s", delivery.sequence, delivery.subject, exc)
+            beat.stop()
 
     async def _handle(self, delivery: Delivery) -> None:
         try:
@@ -153,6 +145,34 @@ class Signals:
         await delivery.term(reason[:200])
         self.parked += 1
         _log.warning("signal %d on %s is parked: %s", delivery.sequence, delivery.subject, reason)
+
+
+class _Beat:
+    """Tells the broker, again and again, that somebody is at a signal. Most are done before the first time."""
+
+    __slots__ = ("_delivery", "_every_s", "_telling", "_timer")
+
+    def __init__(self, delivery: Delivery, every_s: float) -> None:
+        self._delivery = delivery
+        self._every_s = every_s
+        self._telling: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(every_s, self._due)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def _due(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._due)
+        self._telling = asyncio.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        delivery = self._delivery
+        try:
+            await delivery.in_progress()
+        except Unavailable as exc:
+            _log.warning("signal %d on %s is not kept alive: %s", delivery.sequence, delivery.subject, exc)
 
 
 def _id_of(delivery: Delivery) -> str:

@@ -1,7 +1,9 @@
 """`Agent` on its own: runs, streams, sessions, and what becomes of them when something goes wrong."""
 
 import asyncio
+import contextlib
 import gc
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -83,6 +85,20 @@ async def test_a_stream_yields_every_recorded_event_in_order_and_the_chunks_betw
         "tool_result",
         "completed",
     ]
+
+
+async def test_a_model_call_that_is_watched_is_on_disk_before_the_model_is_asked(tmp_path: Path) -> None:
+    found: list[str] = []
+
+    def look(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+        with contextlib.closing(sqlite3.connect(tmp_path / "runs.db")) as reader:
+            found.extend(topic for (topic,) in reader.execute("SELECT topic FROM stored_events ORDER BY rowid"))
+        return "fine"
+
+    async with Agent(model=FunctionModel(look), runtime=f"sqlite:{tmp_path}/runs.db") as agent:
+        async for _ in agent.stream("How is it?"):
+            pass
+    assert found == ["run.started", "run.model_requested"]
 
 
 async def test_a_stream_of_a_run_that_fails_ends_with_the_failure_and_does_not_raise() -> None:

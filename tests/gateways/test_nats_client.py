@@ -68,6 +68,29 @@ async def test_requests_under_way_end_when_they_are_failed(client: Client) -> No
             await asking
 
 
+async def test_what_is_pushed_is_in_the_socket_before_the_loop_turns(client: Client) -> None:
+    published = cast(Any, client)._transport.writelines
+    written: list[bytes] = []
+
+    def write(lines: list[bytes]) -> None:
+        written.extend(lines)
+        published(lines)
+
+    cast(Any, client)._transport.writelines = write
+    listening = await cast(Any, client).subscribe("pushed")
+    await client.flush()
+    written.clear()
+    await client.publish("pushed", b"one")
+    client.push()
+    assert b"".join(written).endswith(b"one\r\n")
+    await client.publish("pushed", b"x" * 100_000)
+    client.push()  # too much for a socket perhaps: left to the flusher, in its order
+    await client.publish("pushed", b"three")
+    client.push()
+    received = [(await listening.next_msg(timeout=DEADLINE_S)).data for _ in range(3)]
+    assert [len(data) for data in received] == [3, 100_000, 5]
+
+
 def test_the_pause_before_a_reconnect_grows_to_a_bound() -> None:
     delays = [back_off([Server(uri=cast(Any, None), reconnects=failures)], {})[1] for failures in range(40)]
     assert 0 < delays[0] <= 0.05
