@@ -159,15 +159,12 @@ def _go_on(
             except BaseException as exc:
                 thrown = exc
         try:
-            if thrown is None:
-                waiting = context.run(steps.send, None)
-            else:
-                exc, thrown = thrown, None
-                waiting = context.run(steps.throw, exc)
+            waiting = context.run(steps.send, None) if thrown is None else context.run(steps.throw, thrown)
         except StopIteration as end:
             return _Outcome(end.value)
         except BaseException as exc:
             return _Outcome(None, exc)
+        thrown = None
 
 
 async def _awaited(foreign: Awaitable[T]) -> T:

@@ -10,9 +10,8 @@ from treadle.actors.deadline import Deadline
 @pytest.mark.parametrize("limit_s", [0.02, 1.0])
 async def test_code_that_is_late_is_cut_off_and_the_deadline_says_so(limit_s: float) -> None:
     deadline = Deadline(limit_s)
-    with pytest.raises(TimeoutError):
-        with deadline:
-            await asyncio.Event().wait()
+    with pytest.raises(TimeoutError), deadline:
+        await asyncio.Event().wait()
     assert deadline.expired
 
 
@@ -26,9 +25,8 @@ async def test_code_in_time_is_left_alone() -> None:
 
 async def test_a_time_out_of_the_code_itself_is_told_from_ours() -> None:
     deadline = Deadline(60.0)
-    with pytest.raises(TimeoutError, match="of its own"):
-        with deadline:
-            raise TimeoutError("of its own")
+    with pytest.raises(TimeoutError, match="of its own"), deadline:
+        raise TimeoutError("of its own")
     assert not deadline.expired
 
 
