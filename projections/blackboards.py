@@ -66,11 +66,7 @@ class Blackboards(Projection):
         self, board: str, *, kind: str | None = None, author: str | None = None, after: int = 0, limit: int = 100
     ) -> list[Entry]:
         """A board's entries above number `after`, in order."""
-        where = Where()
-        where.add("board = ?", board)
-        where.add("kind = ?", kind)
-        where.add("author = ?", author)
-        where.add("number > ?", after)
+        where = Where().equal(board=board, kind=kind, author=author).add("number > ?", after)
         sql = f"SELECT {_ENTRIES.selected} FROM blackboard_entries{where.sql} ORDER BY number LIMIT ?"
         rows = await self.read(lambda tx: tx.query(sql, (*where.params, limit)))
         return [
