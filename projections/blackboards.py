@@ -13,7 +13,10 @@ from .views import Table, Transaction, Where, moment, stamp
 
 
 class Entry(Struct, frozen=True):
-    """An entry of a board. `number` counts the board's entries from 1; `run_id` is the run that posted it."""
+    """An entry of a board. `number` counts the board's entries from 1.
+
+    `run_id` is the run that posted it; empty when a program did, outside of any run.
+    """
 
     board: str
     number: int
