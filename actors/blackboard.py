@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..events.blackboard import SNAPSHOT, Blackboard, Posted, evolve, post
+from ..events.envelope import Meta
 from .entity import Fold
 from .host import Host
 from .partition import PartitionActor
@@ -17,6 +18,7 @@ class PostEntry(Struct, frozen=True):
     """Leave an entry, once. Answers None when it is on disk."""
 
     entry: Posted
+    cause: Meta
 
 
 class ReadEntries(Struct, frozen=True):
@@ -35,8 +37,8 @@ class BlackboardActor(PartitionActor[Blackboard]):
 
     async def on_receive(self, message: PostEntry | ReadEntries) -> Any:
         match message:
-            case PostEntry(entry):
-                await self._commit(lambda state: post(entry, state))
+            case PostEntry(entry, cause):
+                await self._commit(lambda state: post(entry, state), cause)
             case ReadEntries(limit, kind, author):
                 found = [
                     entry
@@ -52,8 +54,8 @@ class Blackboards:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def post(self, board: str, entry: Posted) -> None:
-        await self._host.blackboard(board).ask(PostEntry(entry))
+    async def post(self, board: str, entry: Posted, cause: Meta) -> None:
+        await self._host.blackboard(board).ask(PostEntry(entry, cause))
 
     async def read(self, board: str, limit: int = 100, kind: str = "", author: str = "") -> list[Posted]:
         found: list[Posted] = await self._host.blackboard(board).ask(ReadEntries(limit, kind, author))

@@ -19,6 +19,7 @@ from ..events.budget import (
     settle,
     spend_time,
 )
+from ..events.envelope import Meta
 from ..events.errors import BudgetExceeded
 from ..events.message import Usage
 from .entity import Fold
@@ -34,6 +35,7 @@ class SetLimits(Struct, frozen=True):
     """The caps from now on. Answers None when they are on disk."""
 
     limits: Limits
+    cause: Meta
 
 
 class Reserve(Struct, frozen=True):
@@ -44,6 +46,7 @@ class Reserve(Struct, frozen=True):
 
     asked: Reserved
     limits: Limits
+    cause: Meta
 
 
 class Settle(Struct, frozen=True):
@@ -51,6 +54,7 @@ class Settle(Struct, frozen=True):
 
     call_id: str
     usage: Usage
+    cause: Meta
 
 
 class Release(Struct, frozen=True):
@@ -58,6 +62,7 @@ class Release(Struct, frozen=True):
 
     call_id: str
     reason: str
+    cause: Meta
 
 
 class SpendTime(Struct, frozen=True):
@@ -65,6 +70,7 @@ class SpendTime(Struct, frozen=True):
 
     run_id: str
     seconds: float
+    cause: Meta
 
 
 class AskBudget(Struct, frozen=True):
@@ -86,24 +92,24 @@ class BudgetActor(PartitionActor[Budget]):
     def __init__(self, services: Services, stream: str) -> None:
         super().__init__(services, stream, FOLD)
         self._scope = stream.removeprefix("budget-")
-        self._waiting: dict[str, tuple[Reserved, Reply[None]]] = {}
+        self._waiting: dict[str, tuple[Reserve, Reply[None]]] = {}
 
     async def on_receive(self, message: BudgetMessage) -> Any:
         match message:
-            case SetLimits(limits):
-                await self._commit(lambda state: open_budget(limits, state))
-            case Reserve(asked, limits):
-                await self._commit(lambda state: open_budget(limits, state))
-                return await self._reserve(asked)
-            case Settle(call_id, usage):
-                await self._commit(lambda state: settle(call_id, usage, state))
+            case SetLimits(limits, cause):
+                await self._commit(lambda state: open_budget(limits, state), cause)
+            case Reserve(_, limits, cause):
+                await self._commit(lambda state: open_budget(limits, state), cause)
+                return await self._reserve(message)
+            case Settle(call_id, usage, cause):
+                await self._commit(lambda state: settle(call_id, usage, state), cause)
                 await self._let_in()
-            case Release(call_id, reason):
+            case Release(call_id, reason, cause):
                 self._waiting.pop(call_id, None)
-                await self._commit(lambda state: release(call_id, reason, state))
+                await self._commit(lambda state: release(call_id, reason, state), cause)
                 await self._let_in()
-            case SpendTime(run_id, seconds):
-                await self._commit(lambda state: spend_time(run_id, seconds, state))
+            case SpendTime(run_id, seconds, cause):
+                await self._commit(lambda state: spend_time(run_id, seconds, state), cause)
             case LookAgain():
                 await self._entity.refresh()
                 await self._let_in()
@@ -113,16 +119,17 @@ class BudgetActor(PartitionActor[Budget]):
     def can_passivate(self) -> bool:
         return not self._waiting and super().can_passivate()
 
-    async def _reserve(self, asked: Reserved) -> Reply[None] | None:
+    async def _reserve(self, message: Reserve) -> Reply[None] | None:
+        asked = message.asked
         try:
-            await self._commit(lambda state: reserve(self._scope, asked, state))
+            await self._commit(partial(reserve, self._scope, asked), message.cause)
         except BudgetExceeded:
             if not held_up(self._scope, asked, self._state):
                 raise
             reply: Reply[None] = Reply(self.address)
             if not self._waiting:
                 self.spawn(self._look(), name=f"waiting for {self.address}")
-            self._waiting[asked.call_id] = asked, reply
+            self._waiting[asked.call_id] = message, reply
             return reply
         return None
 
@@ -136,9 +143,11 @@ class BudgetActor(PartitionActor[Budget]):
 
     async def _let_in(self) -> None:
         """There may be room now: those who wait are let in, or told that there will be none, in their order."""
-        for asked, reply in tuple(self._waiting.values()):
+        for message, reply in tuple(self._waiting.values()):
+            asked = message.asked
             try:
-                await self._commit(partial(reserve, self._scope, asked))
+                # With the cause of who waited, not of whose settling made the room.
+                await self._commit(partial(reserve, self._scope, asked), message.cause)
             except BudgetExceeded as exc:
                 if held_up(self._scope, asked, self._state):
                     return
@@ -158,40 +167,41 @@ class Budgets:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def reserve(self, scopes: Scopes, call_id: str, run_id: str, tokens_in: int, tokens_out: int) -> None:
-        asked = Reserved(call_id=call_id, run_id=run_id, input_tokens=tokens_in, output_tokens=tokens_out)
+    async def reserve(self, scopes: Scopes, call_id: str, tokens_in: int, tokens_out: int, cause: Meta) -> None:
+        asked = Reserved(call_id=call_id, run_id=cause.run_id, input_tokens=tokens_in, output_tokens=tokens_out)
         tried: list[str] = []
         try:
             for scope, limits in scopes:
                 tried.append(scope)
-                await self._ask(scope, Reserve(asked, limits))
+                await self._ask(scope, Reserve(asked, limits, cause))
         except BudgetExceeded as exc:
             for scope in tried[:-1]:
-                await self._host.budget(scope).ask(Release(call_id, f"budget {exc.scope!r} refused"))
+                await self._host.budget(scope).ask(Release(call_id, f"budget {exc.scope!r} refused", cause))
             raise
         except BaseException:
             # Cancelled, or the journal failed: who asked will not settle. The last may hold it or not; told
             # after it was asked, it gives back what it holds.
             for scope in tried:
-                self._host.budget(scope).tell(Release(call_id, "the reservation was given up"))
+                self._host.budget(scope).tell(Release(call_id, "the reservation was given up", cause))
             raise
 
     async def _ask(self, scope: str, message: Reserve) -> None:
         try:
             await self._host.budget(scope).ask(message, WAIT_S)
         except AskTimeout as exc:
-            self._host.budget(scope).tell(Release(message.asked.call_id, "it waited too long for others"))
-            tokens = message.asked.input_tokens + message.asked.output_tokens
+            asked = message.asked
+            self._host.budget(scope).tell(Release(asked.call_id, "it waited too long for others", message.cause))
+            tokens = asked.input_tokens + asked.output_tokens
             raise BudgetExceeded(scope, f"what other calls hold for {WAIT_S:g} s now", tokens, 0) from exc
 
-    async def settle(self, scopes: Scopes, call_id: str, usage: Usage) -> None:
+    async def settle(self, scopes: Scopes, call_id: str, usage: Usage, cause: Meta) -> None:
         for scope, _ in scopes:
-            await self._host.budget(scope).ask(Settle(call_id, usage))
+            await self._host.budget(scope).ask(Settle(call_id, usage, cause))
 
-    async def release(self, scopes: Scopes, call_id: str, reason: str) -> None:
+    async def release(self, scopes: Scopes, call_id: str, reason: str, cause: Meta) -> None:
         for scope, _ in scopes:
-            await self._host.budget(scope).ask(Release(call_id, reason))
+            await self._host.budget(scope).ask(Release(call_id, reason, cause))
 
-    async def spend_time(self, scopes: Scopes, run_id: str, seconds: float) -> None:
+    async def spend_time(self, scopes: Scopes, seconds: float, cause: Meta) -> None:
         for scope, _ in scopes:
-            await self._host.budget(scope).ask(SpendTime(run_id, seconds))
+            await self._host.budget(scope).ask(SpendTime(cause.run_id, seconds, cause))

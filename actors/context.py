@@ -10,11 +10,14 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..events.envelope import Meta
+
 
 class RunContext(Struct, frozen=True, kw_only=True):
     """Where a run belongs.
 
     Attributes:
+        run_id, correlation_id, traceparent: The run's own, inside of one: what is given to a run is not heeded.
         metadata: Ambient, for tools and hooks; never shown to the model.
         inputs, knowledge, extensions: Shown to the model with the prompt.
     """
@@ -22,6 +25,8 @@ class RunContext(Struct, frozen=True, kw_only=True):
     user_id: str = ""
     session_id: str = ""
     run_id: str = ""
+    correlation_id: str = ""
+    traceparent: str = ""
     metadata: Mapping[str, Any] = {}
     inputs: Mapping[str, Any] = {}
     knowledge: Any = None
@@ -79,6 +84,22 @@ def current_call() -> CallContext:
         return _call.get()
     except LookupError:
         raise LookupError("current_call() works inside a tool that a run called, and there is none here") from None
+
+
+def current_cause() -> Meta:
+    """What is recorded with an event that comes of the code here: whose run this is, and the tool call in it.
+
+    Empty outside of any run: nobody's.
+    """
+    run, call = _run.get(), _call.get(None)
+    return Meta(
+        user_id=run.user_id,
+        session_id=run.session_id,
+        run_id=run.run_id,
+        correlation_id=run.correlation_id,
+        causation_id=run.run_id if call is None else call.call_id,
+        traceparent=run.traceparent,
+    )
 
 
 def enter_call(call: CallContext) -> Token[CallContext]:

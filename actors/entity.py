@@ -51,7 +51,7 @@ class Entity(Generic[S]):
         state: The fold of everything recorded, on disk or not.
         head: The end of the stream with everything that was handed to the journal.
         told: Called with what was handed to the journal, and the handle on its outcome.
-        meta: What this activation says about its events; its `epoch` grows when it is loaded over another's.
+        meta: What is recorded with the events; its `epoch` grows when it is loaded over another's.
         last_at: When the newest event happened.
     """
 
@@ -254,9 +254,11 @@ class Entity(Generic[S]):
         state = msgspec.json.encode(self.state)
         await self._journal.save_snapshot(Snapshot(self.stream, self.head, self._fold.snapshot, state))
 
-    async def commit(self, decide: Callable[[S], Sequence[E]]) -> Sequence[E]:
+    async def commit(self, decide: Callable[[S], Sequence[E]], cause: Meta | None = None) -> Sequence[E]:
         """Decide, record and wait for the disk; decide anew on the newer state when another writer was first.
 
+        Args:
+            cause: Recorded with these events, under this activation's epoch; None for what the entity was made with.
         Returns:
             The events that were stored by this call; none when the decision had been made before.
         """
@@ -264,6 +266,8 @@ class Entity(Generic[S]):
             for _ in range(_ATTEMPTS):
                 if self._stale or self._staging:
                     await self.load()
+                if cause is not None:
+                    self.meta = msgspec.structs.replace(cause, epoch=self.meta.epoch)
                 events = decide(self.state)
                 if not events and not self._pending and not self._recorded:
                     return events

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..events.envelope import Meta
 from ..events.memory import (
     SNAPSHOT,
     EpisodeRemembered,
@@ -31,25 +32,29 @@ class UpdateBlock(Struct, frozen=True):
 
     name: str
     content: str
+    cause: Meta
 
 
 class Remember(Struct, frozen=True):
     """Keep an episode, once. Answers None when it is on disk."""
 
     episode: EpisodeRemembered
+    cause: Meta
 
 
 class AssertFact(Struct, frozen=True):
     """Believe a claim. Answers None when it is on disk."""
 
     fact: FactAsserted
+    cause: Meta
 
 
 class RetractFact(Struct, frozen=True):
     """Stop believing a claim. Answers None when it is on disk."""
 
     fact_id: str
-    reason: str = ""
+    reason: str
+    cause: Meta
 
 
 class AskRecall(Struct, frozen=True):
@@ -74,14 +79,14 @@ class MemoryActor(PartitionActor[Memory]):
 
     async def on_receive(self, message: MemoryMessage) -> Any:
         match message:
-            case UpdateBlock(name, content):
-                await self._commit(lambda state: update_block(name, content, state))
-            case Remember(episode):
-                await self._commit(lambda state: remember_episode(episode, state))
-            case AssertFact(fact):
-                await self._commit(lambda state: assert_fact(fact, state))
-            case RetractFact(fact_id, reason):
-                await self._commit(lambda state: retract_fact(fact_id, reason, state))
+            case UpdateBlock(name, content, cause):
+                await self._commit(lambda state: update_block(name, content, state), cause)
+            case Remember(episode, cause):
+                await self._commit(lambda state: remember_episode(episode, state), cause)
+            case AssertFact(fact, cause):
+                await self._commit(lambda state: assert_fact(fact, state), cause)
+            case RetractFact(fact_id, reason, cause):
+                await self._commit(lambda state: retract_fact(fact_id, reason, state), cause)
             case AskRecall():
                 return self._recall(message)
             case AskMemory():
@@ -108,17 +113,17 @@ class MemoryPartitions:
         found: Recall = await self._host.memory(user_id).ask(AskRecall(session_id, prompt))
         return found
 
-    async def remember(self, user_id: str, episode: EpisodeRemembered) -> None:
-        await self._host.memory(user_id).ask(Remember(episode))
+    async def remember(self, user_id: str, episode: EpisodeRemembered, cause: Meta) -> None:
+        await self._host.memory(user_id).ask(Remember(episode, cause))
 
-    async def assert_fact(self, user_id: str, fact: FactAsserted) -> None:
-        await self._host.memory(user_id).ask(AssertFact(fact))
+    async def assert_fact(self, user_id: str, fact: FactAsserted, cause: Meta) -> None:
+        await self._host.memory(user_id).ask(AssertFact(fact, cause))
 
-    async def retract_fact(self, user_id: str, fact_id: str, reason: str) -> None:
-        await self._host.memory(user_id).ask(RetractFact(fact_id, reason))
+    async def retract_fact(self, user_id: str, fact_id: str, reason: str, cause: Meta) -> None:
+        await self._host.memory(user_id).ask(RetractFact(fact_id, reason, cause))
 
-    async def update_block(self, user_id: str, name: str, content: str) -> None:
-        await self._host.memory(user_id).ask(UpdateBlock(name, content))
+    async def update_block(self, user_id: str, name: str, content: str, cause: Meta) -> None:
+        await self._host.memory(user_id).ask(UpdateBlock(name, content, cause))
 
     async def state(self, user_id: str) -> Memory:
         found: Memory = await self._host.memory(user_id).ask(AskMemory())

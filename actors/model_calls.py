@@ -110,22 +110,24 @@ class ModelCalls:
             estimate(messages) if estimate is not None else _estimate(messages, self._run.spec.options)
         )
         try:
-            await self._run.services.budget.reserve(self._scopes, call_id, self._run.run_id, tokens_in, tokens_out)
+            cause = self._run.cause(call_id)
+            await self._run.services.budget.reserve(self._scopes, call_id, tokens_in, tokens_out, cause)
         except BudgetExceeded as exc:
             raise Interrupted(f"budget:{exc.limit.partition('=')[0]}", str(exc)) from exc
 
     async def _settle(self, call_id: str, completed: ModelCompleted) -> None:
         if self._scopes and self._run.services.budget is not None:
-            await self._run.services.budget.settle(self._scopes, call_id, completed.reply.usage)
+            usage, cause = completed.reply.usage, self._run.cause(call_id)
+            await self._run.services.budget.settle(self._scopes, call_id, usage, cause)
 
     async def release(self, call_id: str, reason: str) -> None:
         if self._scopes and self._run.services.budget is not None:
-            await self._run.services.budget.release(self._scopes, call_id, reason)
+            await self._run.services.budget.release(self._scopes, call_id, reason, self._run.cause(call_id))
 
     async def spend_time(self, seconds: float) -> None:
         """Charge the time that this activation took."""
         if self._scopes and self._run.services.budget is not None:
-            await self._run.services.budget.spend_time(self._scopes, self._run.run_id, seconds)
+            await self._run.services.budget.spend_time(self._scopes, seconds, self._run.cause(self._run.run_id))
 
     async def release_unanswered(self) -> None:
         """Give back what calls without an outcome hold. Before the end is recorded: nobody looks at an ended run."""

@@ -160,6 +160,10 @@ class RunActivation:
             last_at=self._entity.last_at,
         )
 
+    def cause(self, causation_id: str) -> Meta:
+        """What others record with the events that this run leads to, by its call `causation_id` or as a whole."""
+        return structs.replace(self._entity.meta, causation_id=causation_id)
+
     def attach(self, feed: Feed) -> None:
         """`feed` hears everything from here on."""
         self.feeds.append(feed)
@@ -371,6 +375,8 @@ class RunActivation:
             user_id=self.user_id,
             session_id=self.session_id,
             run_id=self.run_id,
+            correlation_id=self._entity.meta.correlation_id,
+            traceparent=self._entity.meta.traceparent,
             metadata=self.started.metadata,
         )
 
@@ -411,7 +417,7 @@ class RunActivation:
             output=output,
             tools=tools,
         )
-        await self.services.memory.remember(self.user_id, episode)
+        await self.services.memory.remember(self.user_id, episode, self.cause(self.run_id))
 
     # --- approvals ---
 

@@ -1,4 +1,8 @@
-"""What actors need of the world around them: ports, handed in by the composition root (`gateways/node.py`)."""
+"""What actors need of the world around them: ports, handed in by the composition root (`gateways/node.py`).
+
+Whatever changes something takes its `cause`, which is recorded with the events that come of it: user, session, run and
+call of whoever asks (`current_cause` of `context.py` in a tool, `RunActivation.cause` in a run).
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -8,6 +12,7 @@ from msgspec import Struct
 
 from ..events.blackboard import Posted
 from ..events.budget import Limits
+from ..events.envelope import Meta
 from ..events.journal import Journal
 from ..events.memory import EpisodeRemembered, FactAsserted, Memory
 from ..events.message import Usage
@@ -26,16 +31,16 @@ class Recall(Struct, frozen=True):
 
 
 class MemoryPort(Protocol):
-    """A user's memory partition, as runs use it."""
+    """A user's memory partition, as runs use it. Its events are that user's, whoever's run is the cause."""
 
     async def recall(self, user_id: str, session_id: str, prompt: str) -> Recall: ...
-    async def remember(self, user_id: str, episode: EpisodeRemembered) -> None:
+    async def remember(self, user_id: str, episode: EpisodeRemembered, cause: Meta) -> None:
         """Durable when it returns; remembering a run twice remembers it once."""
         ...
 
-    async def assert_fact(self, user_id: str, fact: FactAsserted) -> None: ...
-    async def retract_fact(self, user_id: str, fact_id: str, reason: str) -> None: ...
-    async def update_block(self, user_id: str, name: str, content: str) -> None: ...
+    async def assert_fact(self, user_id: str, fact: FactAsserted, cause: Meta) -> None: ...
+    async def retract_fact(self, user_id: str, fact_id: str, reason: str, cause: Meta) -> None: ...
+    async def update_block(self, user_id: str, name: str, content: str, cause: Meta) -> None: ...
     async def state(self, user_id: str) -> Memory:
         """The partition's state, to be read only."""
         ...
@@ -46,9 +51,9 @@ Scopes = Sequence[tuple[str, Limits]]
 
 
 class BudgetPort(Protocol):
-    """The budgets that a run's model calls are charged to."""
+    """The budgets that a run's model calls are charged to; the run is the cause's."""
 
-    async def reserve(self, scopes: Scopes, call_id: str, run_id: str, tokens_in: int, tokens_out: int) -> None:
+    async def reserve(self, scopes: Scopes, call_id: str, tokens_in: int, tokens_out: int, cause: Meta) -> None:
         """Durable when it returns.
 
         Raises:
@@ -56,15 +61,15 @@ class BudgetPort(Protocol):
         """
         ...
 
-    async def settle(self, scopes: Scopes, call_id: str, usage: Usage) -> None: ...
-    async def release(self, scopes: Scopes, call_id: str, reason: str) -> None: ...
-    async def spend_time(self, scopes: Scopes, run_id: str, seconds: float) -> None: ...
+    async def settle(self, scopes: Scopes, call_id: str, usage: Usage, cause: Meta) -> None: ...
+    async def release(self, scopes: Scopes, call_id: str, reason: str, cause: Meta) -> None: ...
+    async def spend_time(self, scopes: Scopes, seconds: float, cause: Meta) -> None: ...
 
 
 class WorkPort(Protocol):
     """Workers, here or elsewhere."""
 
-    async def delegate(self, worker: str, task: TaskAccepted) -> TaskEnded:
+    async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
         """Have a worker do a task; one that was done before is answered again.
 
         Raises:
@@ -76,7 +81,7 @@ class WorkPort(Protocol):
 class BlackboardPort(Protocol):
     """Blackboards, as tools use them."""
 
-    async def post(self, board: str, entry: Posted) -> None:
+    async def post(self, board: str, entry: Posted, cause: Meta) -> None:
         """Durable when it returns; posting an entry twice posts it once."""
         ...
 

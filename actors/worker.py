@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..events.envelope import Meta
 from ..events.errors import NotFound
 from ..events.run import RunState
 from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, end, evolve
@@ -20,9 +21,14 @@ FOLD: Fold[Worker] = Fold(Worker, evolve, SNAPSHOT)
 
 
 class Delegate(Struct, frozen=True):
-    """A task. Answers with its `TaskEnded`; a task that was done before is answered from the journal."""
+    """A task. Answers with its `TaskEnded`; a task that was done before is answered from the journal.
+
+    Attributes:
+        cause: The call that delegates it: recorded with the worker's events, and its conversation is the task's.
+    """
 
     task: TaskAccepted
+    cause: Meta
 
 
 class OpenTasks(Struct, frozen=True):
@@ -44,36 +50,36 @@ class WorkerActor(PartitionActor[Worker]):
 
     def on_receive(self, message: Delegate | OpenTasks) -> Any:
         match message:
-            case Delegate(task):
-                return self._serving.get(task.task_id) or self._begin(task)
+            case Delegate(task, cause):
+                return self._serving.get(task.task_id) or self._begin(task, cause)
             case OpenTasks():
                 return list(self._state.open.values())
 
-    def _begin(self, task: TaskAccepted) -> Reply[TaskEnded]:
-        serving: Reply[TaskEnded] = self.later(self._serve(task), name=f"task {task.task_id}")
+    def _begin(self, task: TaskAccepted, cause: Meta) -> Reply[TaskEnded]:
+        serving: Reply[TaskEnded] = self.later(self._serve(task, cause), name=f"task {task.task_id}")
         self._serving[task.task_id] = serving
         return serving
 
-    async def _serve(self, task: TaskAccepted) -> TaskEnded:
+    async def _serve(self, task: TaskAccepted, cause: Meta) -> TaskEnded:
         try:
             known = self._state.ended.get(task.task_id)
             if known is not None:
                 return known
             spec = self._host.agent(self._name)
-            await self._commit(lambda state: accept(task, state))
-            result = await self._run(task, spec)
+            await self._commit(lambda state: accept(task, state), cause)
+            result = await self._run(task, cause, spec)
             ended = TaskEnded(
                 task_id=task.task_id,
                 state=result.state,
                 output=result.output,
                 error=result.error or (result.interruption_reason if result.interrupted else ""),
             )
-            await self._commit(lambda state: end(ended, state))
+            await self._commit(lambda state: end(ended, state), cause)
             return ended
         finally:
             del self._serving[task.task_id]
 
-    async def _run(self, task: TaskAccepted, spec: AgentSpec) -> RunResult:
+    async def _run(self, task: TaskAccepted, cause: Meta, spec: AgentSpec) -> RunResult:
         """The task's run: continued if an earlier attempt left it open, read if it has ended."""
         run = self._host.run(task.run_id)
         try:
@@ -87,7 +93,8 @@ class WorkerActor(PartitionActor[Worker]):
                 parent_call_id=task.task_id,
                 depth=task.depth,
                 causation_id=task.task_id,
-                correlation_id=task.parent_run_id,
+                correlation_id=cause.correlation_id,
+                traceparent=cause.traceparent,
             )
             result = await run.ask(StartRun(spec, request))
         else:

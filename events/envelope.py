@@ -34,7 +34,7 @@ _BLOB = -_TAIL - len(b'"') - 64
 
 
 class Meta(msgspec.Struct, frozen=True, gc=False):
-    """What an activation says about all events it writes.
+    """Whose events these are and what led to them: the same for all events of an append.
 
     Attributes:
         user_id: Whose events these are; empty for anonymous.

@@ -9,6 +9,9 @@ from .errors import Undecodable
 
 Urgency = Literal["low", "normal", "high", "critical"]
 
+UNTOLD = frozenset({"", "custom", "nats", "cli", "event", "normal"})
+"""What `source`, `type` and `urgency` are when the sender has said nothing: the way it came, any event, as usual."""
+
 SIGNAL_LIMIT_BYTES = 256 * 1024
 """A signal above this size is parked."""
 
@@ -39,6 +42,9 @@ class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: Unique; a second signal with the same id has no second effect. Empty: the transport gives one.
         summary: What a person would say of it; it opens the prompt of the run.
+        source, type, urgency, observed_at: Who noticed it, what kind of thing it is, how much it matters, and when it
+            was seen; shown to the model where the sender has said so.
+        payload: JSON; shown to the model as it is.
         dedupe_key: The producer's own key: signals of one session that share it have one effect.
     """
 
@@ -60,11 +66,18 @@ class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
 
     @property
     def prompt(self) -> str:
-        """What the run is asked: the summary, then the payload as JSON."""
-        if self.payload in (None, {}, ""):
-            return self.summary
-        payload = msgspec.json.format(msgspec.json.encode(self.payload), indent=2).decode()
-        return f"{self.summary}\n\n{payload}" if self.summary else payload
+        """What the run is asked: the summary, a line for each thing that was said about it, the payload as JSON.
+
+        It follows from the signal alone, and the run records it: a replay reads the very same words. A signal that is
+        nothing but words is asked in just these words.
+        """
+        said = {"type": self.type, "urgency": self.urgency, "source": self.source, "observed_at": self.observed_at}
+        # On one line each: a line break in a name would let its sender write the next line.
+        lines = [f"{name}: {' '.join(text.split())}" for name, text in said.items() if text.strip() not in UNTOLD]
+        payload = ""
+        if self.payload not in (None, {}, ""):
+            payload = msgspec.json.format(msgspec.json.encode(self.payload), indent=2).decode()
+        return "\n\n".join(filter(None, (self.summary, "\n".join(lines), payload)))
 
 
 class _Wire(Struct, frozen=True, forbid_unknown_fields=True):

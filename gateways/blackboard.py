@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from ..actors.context import current_call
+from ..actors.context import current_call, current_cause
 from ..actors.services import BlackboardPort, current_services
 from ..actors.tool import Tool, recordable
 from ..events.blackboard import Posted, blackboard_stream
@@ -32,7 +32,7 @@ class Blackboard:
         node = self._bound().node
         entry_id = entry_id or node.clock.new_id()
         entry = Posted(entry_id=entry_id, author=author, content=content, kind=kind, data=recordable(data))
-        await _port(node.services.blackboard).post(self.name, entry)
+        await _port(node.services.blackboard).post(self.name, entry, current_cause())
         return entry_id
 
     async def read(self, *, limit: int = 100, kind: str = "", author: str = "") -> list[Posted]:
@@ -59,7 +59,7 @@ class Blackboard:
         async def post(content: str, kind: str = "note") -> str:
             call = current_call()
             entry = Posted(entry_id=call.call_id, author=call.agent, content=content, kind=kind)
-            await _port(current_services().blackboard).post(board, entry)
+            await _port(current_services().blackboard).post(board, entry, current_cause())
             return "posted"
 
         async def read(limit: int = 20) -> list[dict[str, str]]:

@@ -9,12 +9,13 @@ import logging
 
 import msgspec
 
-from ..actors.context import current_call
+from ..actors.context import current_call, current_cause
 from ..actors.host import Host
 from ..actors.services import current_services
 from ..actors.tool import Tool
 from ..actors.worker import Delegate
 from ..events.bus import Bus, answer
+from ..events.envelope import Meta
 from ..events.errors import ConfigError, TreadleError, Unavailable
 from ..events.run import RunState
 from ..events.subjects import Subjects
@@ -60,7 +61,7 @@ def delegate(
             parent_run_id=call.run_id,
             depth=call.depth + 1,
         )
-        ended = await services.work.delegate(worker, task)
+        ended = await services.work.delegate(worker, task, current_cause())
         if ended.state != RunState.COMPLETED:
             raise DelegationFailed(f"worker {worker!r} ended {ended.state}: {ended.error or ended.output}")
         return ended.output
@@ -86,20 +87,21 @@ class Delegations:
         self._bus = bus
         self._subjects = subjects or Subjects()
 
-    async def delegate(self, worker: str, task: TaskAccepted) -> TaskEnded:
+    async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
+        message = Delegate(task, cause)
         if self._bus is None or worker in self._host:
             self._host.agent(worker)  # refuses a worker that is nowhere
-            ended: TaskEnded = await self._host.worker(worker).ask(Delegate(task))
+            ended: TaskEnded = await self._host.worker(worker).ask(message)
             return ended
-        return await self._ask(self._bus, worker, msgspec.json.encode(task), task.user_id)
+        return await self._ask(self._bus, worker, msgspec.json.encode(message), task.user_id)
 
-    async def _ask(self, bus: Bus, worker: str, task: bytes, user_id: str) -> TaskEnded:
+    async def _ask(self, bus: Bus, worker: str, message: bytes, user_id: str) -> TaskEnded:
         subject = self._subjects.work(user_id, worker)
         clock = self._host.services.clock
         seen = clock.monotonic()
         while True:
             try:
-                reply = answer(await bus.request(subject, task, REQUEST_TIMEOUT_S))
+                reply = answer(await bus.request(subject, message, REQUEST_TIMEOUT_S))
             except Unavailable as exc:
                 if clock.monotonic() - seen > PATIENCE_S:
                     raise Unavailable(f"worker {worker!r}", f"{exc.why}, for {PATIENCE_S:g} s now") from exc

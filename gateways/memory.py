@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..actors.context import current_call
+from ..actors.context import current_call, current_cause
 from ..actors.services import MemoryPort, Services, current_services
 from ..actors.tool import Tool
 from ..events.errors import ConfigError
@@ -35,7 +35,7 @@ class Memory:
 
     async def update_block(self, name: str, content: str, *, user_id: str = "") -> None:
         """Set a working block, which stands in every prompt; empty content removes it."""
-        await (await self._port()).update_block(user_id, name, content)
+        await (await self._port()).update_block(user_id, name, content, current_cause())
 
     async def working(self, *, user_id: str = "") -> dict[str, str]:
         """The working blocks by name."""
@@ -73,12 +73,12 @@ class Memory:
             confidence=confidence,
             sources=tuple(sources),
         )
-        await _port(services.memory).assert_fact(user_id, fact)
+        await _port(services.memory).assert_fact(user_id, fact, current_cause())
         return fact.fact_id
 
     async def retract_fact(self, fact_id: str, *, reason: str = "", user_id: str = "") -> None:
         """Stop believing a fact: it was a mistake."""
-        await (await self._port()).retract_fact(user_id, fact_id, reason)
+        await (await self._port()).retract_fact(user_id, fact_id, reason, current_cause())
 
     @staticmethod
     def tools() -> list[Tool]:
@@ -95,7 +95,7 @@ class Memory:
                 valid_from=services.clock.now(),
                 sources=(call.run_id,),
             )
-            await _port(services.memory).assert_fact(call.user_id, fact)
+            await _port(services.memory).assert_fact(call.user_id, fact, current_cause())
             return "remembered"
 
         return [tool(idempotent=True)(remember_fact)]

@@ -27,7 +27,6 @@ from ..events.errors import Refused, TreadleError, Undecodable
 from ..events.run import RunCancelled, RunClosed
 from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
-from ..events.worker import TaskAccepted
 from .buses.nats import NatsBus
 from .node import Node
 
@@ -228,13 +227,17 @@ class Services:
 
     def _work(self, name: str) -> Callable[[BusMessage], Awaitable[bytes]]:
         async def work(message: BusMessage) -> bytes:
-            task = _decoded(message.data, TaskAccepted)
-            asking = asyncio.ensure_future(self._node.host.worker(name).ask(Delegate(task)))
+            asked: Delegate = _decoded(message.data, Delegate)
+            for user_id in (asked.task.user_id, asked.cause.user_id):
+                # A tenant's account may publish under its own user; what it writes in the body is no proof of another.
+                if message.subject != self._subjects.work(user_id, name):
+                    raise Undecodable(f"a task of user {user_id!r} came on {message.subject!r}")
+            asking = asyncio.ensure_future(self._node.host.worker(name).ask(asked))
             done, _ = await asyncio.wait((asking,), timeout=POLL_S)
             if done:
                 return msgspec.json.encode(asking.result())
             asking.cancel()
-            return b'{"task_id":%b,"state":"running"}' % msgspec.json.encode(task.task_id)
+            return b'{"task_id":%b,"state":"running"}' % msgspec.json.encode(asked.task.task_id)
 
         return work
 

@@ -268,13 +268,8 @@ class Audit(Projection):
         limit: int = 100,
     ) -> list[AuditEntry]:
         """Entries with a sequence above `after` that fit all that is given, in order."""
-        where = Where()
+        where = Where().equal(user_id=user_id, session_id=session_id, run_id=run_id, actor=actor, action=action)
         where.add("sequence > ?", after)
-        where.add("user_id = ?", user_id)
-        where.add("session_id = ?", session_id)
-        where.add("run_id = ?", run_id)
-        where.add("actor = ?", actor)
-        where.add("action = ?", action)
         sql = f"SELECT {_ENTRIES.selected} FROM audit_entries{where.sql} ORDER BY sequence LIMIT ?"
         return await self.read(lambda tx: [_entry(row) for row in tx.query(sql, (*where.params, limit))])
 

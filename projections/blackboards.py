@@ -13,7 +13,10 @@ from .views import Table, Transaction, Where, moment, stamp
 
 
 class Entry(Struct, frozen=True):
-    """An entry of a board. `number` counts the board's entries from 1; `run_id` is the run that posted it."""
+    """An entry of a board. `number` counts the board's entries from 1.
+
+    `run_id` is the run that posted it; empty when a program did, outside of any run.
+    """
 
     board: str
     number: int
@@ -66,11 +69,7 @@ class Blackboards(Projection):
         self, board: str, *, kind: str | None = None, author: str | None = None, after: int = 0, limit: int = 100
     ) -> list[Entry]:
         """A board's entries above number `after`, in order."""
-        where = Where()
-        where.add("board = ?", board)
-        where.add("kind = ?", kind)
-        where.add("author = ?", author)
-        where.add("number > ?", after)
+        where = Where().equal(board=board, kind=kind, author=author).add("number > ?", after)
         sql = f"SELECT {_ENTRIES.selected} FROM blackboard_entries{where.sql} ORDER BY number LIMIT ?"
         rows = await self.read(lambda tx: tx.query(sql, (*where.params, limit)))
         return [

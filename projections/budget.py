@@ -133,10 +133,7 @@ class BudgetView(Projection):
         Args:
             since, until: The first day, and the day after the last, in UTC.
         """
-        where = Where()
-        where.add("user_id = ?", user_id)
-        where.add("agent = ?", agent)
-        where.add("model = ?", model)
+        where = Where().equal(user_id=user_id, agent=agent, model=model)
         where.add("day >= ?", None if since is None else since.isoformat())
         where.add("day < ?", None if until is None else until.isoformat())
         groups = [name for name in GROUPS if name in by]
@@ -233,8 +230,7 @@ def _let_go(tx: Transaction, scope: str, call_id: str) -> None:
 
 
 def _budgets(tx: Transaction, scope: str | None = None) -> list[BudgetRow]:
-    where = Where()
-    where.add("s.scope = ?", scope)
+    where = Where().add("s.scope = ?", scope)
     rows = tx.query(
         "SELECT s.scope, s.limits, s.used_tokens, s.used_cost_usd, "
         "(SELECT CAST(coalesce(sum(tokens), 0) AS BIGINT) FROM budget_reserved r WHERE r.scope = s.scope), "

@@ -243,11 +243,7 @@ def _believe(tx: Transaction, claim: int, now: str) -> None:
 
 
 def _about(user_id: str, subject: str | None, predicate: str | None) -> Where:
-    where = Where()
-    where.add("b.user_id = ?", user_id)
-    where.add("b.subject = ?", subject)
-    where.add("b.predicate = ?", predicate)
-    return where
+    return Where().add("b.user_id = ?", user_id).add("b.subject = ?", subject).add("b.predicate = ?", predicate)
 
 
 def _belief(row: Row) -> Belief:

@@ -163,16 +163,13 @@ class Runs(Projection):
 
     async def open_runs(self, agent: str | None = None) -> list[RunRow]:
         """All runs that have not ended (of an agent), the oldest first: what a node that starts has to look after."""
-        where = Where()
-        where.add("agent = ?", agent)
-        sql = f"SELECT {_SHOWN} FROM runs{where.sql or ' WHERE 1 = 1'} AND finished_at IS NULL ORDER BY position"
+        where = Where().equal(agent=agent).add("finished_at IS NULL")
+        sql = f"SELECT {_SHOWN} FROM runs{where.sql} ORDER BY position"
         return await self.read(lambda tx: [_run(row) for row in tx.query(sql, where.params)])
 
     async def open_calls(self, run_id: str | None = None, *, waiting: bool | None = None) -> list[OpenCall]:
         """Tool calls that have no outcome yet (of a run), the oldest first; with `waiting` those that need approval."""
-        where = Where()
-        where.add("run_id = ?", run_id)
-        where.add("waiting = ?", None if waiting is None else int(waiting))
+        where = Where().equal(run_id=run_id, waiting=None if waiting is None else int(waiting))
         sql = f"SELECT {_CALLS.selected} FROM run_calls{where.sql} ORDER BY requested_at, run_id, call_id"
         return await self.read(
             lambda tx: [
@@ -278,12 +275,9 @@ class Runs(Projection):
         Args:
             before: Only runs that began before this position: the last one's of the page before.
         """
-        where = Where()
-        where.add("state = ?", state)
-        where.add("user_id = ?", user_id)
-        where.add("agent = ?", agent)
-        where.add("session_id = ?", session_id)
-        where.add("parent_run_id = ?", parent_run_id)
+        where = Where().equal(
+            state=state, user_id=user_id, agent=agent, session_id=session_id, parent_run_id=parent_run_id
+        )
         where.add("position < ?", before)
         sql = f"SELECT {_SHOWN} FROM runs{where.sql} ORDER BY position DESC LIMIT ?"
         return await self.read(lambda tx: [_run(row) for row in tx.query(sql, (*where.params, limit))])

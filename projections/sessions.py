@@ -74,9 +74,7 @@ class Sessions(Projection):
         Args:
             unfinished: Only those with an open run or a waiting signal.
         """
-        where = Where()
-        where.add("user_id = ?", user_id)
-        where.add("agent = ?", agent)
+        where = Where().equal(user_id=user_id, agent=agent)
         if unfinished:
             where.add("(open_run_id <> ? OR waiting > 0)", "")
         sql = f"SELECT {_SESSIONS.selected} FROM sessions{where.sql} ORDER BY last_at DESC, session_id LIMIT ?"

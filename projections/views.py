@@ -114,12 +114,18 @@ class Where:
         self._conditions: list[str] = []
         self.params: list[Value] = []
 
-    def add(self, condition: str, *values: Value) -> None:
+    def equal(self, **columns: Value) -> "Where":
+        """Each of these columns has the value that was asked for; None was not asked for."""
+        for column, value in columns.items():
+            self.add(f"{column} = ?", value)
+        return self
+
+    def add(self, condition: str, *values: Value) -> "Where":
         """A condition with its parameters; left out when its first one is None."""
-        if values and values[0] is None:
-            return
-        self._conditions.append(condition)
-        self.params.extend(values)
+        if not values or values[0] is not None:
+            self._conditions.append(condition)
+            self.params.extend(values)
+        return self
 
     @property
     def sql(self) -> str:

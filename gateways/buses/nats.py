@@ -174,17 +174,6 @@ class NatsBus:
         [stored] = await self._store([Outgoing(subject, data, message_id, headers or {})])
         return not stored.duplicate
 
-    async def publish_event(
-        self, subject: str, data: bytes, event_id: str, headers: Mapping[str, str] | None = None
-    ) -> Stored:
-        """Publish one event to its stream, and wait until it is stored there. `event_id` dedupes.
-
-        Raises:
-            Unavailable: Not confirmed; publish it again.
-        """
-        [stored] = await self._store([Outgoing(subject, data, event_id, headers or {})])
-        return stored
-
     async def publish_stored(self, messages: Sequence[Outgoing]) -> list[Stored]:
         """Publish `messages` to their streams in order, and wait until all are stored.
 

@@ -23,7 +23,10 @@ from treadle import (
 )
 from treadle.actors.budget import AskBudget, Budgets, Release
 from treadle.actors.services import Scopes
-from treadle.events.budget import Budget, Reserved
+from treadle.events.budget import Budget, Reserved, budget_stream
+from treadle.events.envelope import Meta
+
+CAUSE = Meta(user_id="alice", run_id="run-1", causation_id="call-1")
 
 
 async def spent(system: System, scope: str) -> Budget:
@@ -136,7 +139,7 @@ async def test_a_reservation_that_fails_half_way_holds_nothing() -> None:
         scopes: Scopes = (("desk", Limits(max_tokens=100)), ("broken", Limits(max_tokens=100)))
         budgets = Budgets(_Failing(system))  # type: ignore[arg-type]  # pyright: ignore
         with pytest.raises(Unavailable):
-            await budgets.reserve(scopes, "call-1", "run-1", 5, 5)
+            await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
         assert (await spent(system, "desk")).reserved == {}
         assert await kinds(system, "desk") == ["opened", "reserved", "released"]
 
@@ -145,16 +148,43 @@ async def test_what_was_given_back_can_be_given_back_again_and_settled_never() -
     async with System() as system:
         budgets = Budgets(system.node.host)
         scopes: Scopes = (("desk", Limits(max_tokens=100)),)
-        await budgets.reserve(scopes, "call-1", "run-1", 5, 5)
-        await budgets.reserve(scopes, "call-1", "run-1", 5, 5)
+        await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
+        await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
         assert list((await spent(system, "desk")).reserved.values()) == [
             Reserved(call_id="call-1", run_id="run-1", input_tokens=5, output_tokens=5)
         ]
-        await budgets.settle(scopes, "call-1", Usage(3, 3))
-        await budgets.settle(scopes, "call-1", Usage(3, 3))
-        await system.node.host.budget("desk").ask(Release("call-1", "late"))
+        await budgets.settle(scopes, "call-1", Usage(3, 3), CAUSE)
+        await budgets.settle(scopes, "call-1", Usage(3, 3), CAUSE)
+        await system.node.host.budget("desk").ask(Release("call-1", "late", CAUSE))
         assert await kinds(system, "desk") == ["opened", "reserved", "settled"]
         assert (await spent(system, "desk")).used.total_tokens == 6
+
+
+async def test_who_waited_for_room_holds_the_reservation_and_not_who_made_the_room() -> None:
+    async with System() as system:
+        budgets = Budgets(system.node.host)
+        scopes: Scopes = (("desk", Limits(max_tokens=10)),)
+        bob = Meta(user_id="bob", session_id="s", run_id="run-2", correlation_id="s", causation_id="call-2")
+        await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
+        waiting = asyncio.create_task(budgets.reserve(scopes, "call-2", 1, 1, bob))
+        await system.node.host.budget("desk").ask(AskBudget())
+        assert not waiting.done()
+        await budgets.settle(scopes, "call-1", Usage(1, 1), CAUSE)
+        await waiting
+        await budgets.release(scopes, "call-2", "not needed", bob)
+        told = [
+            (event.type.partition(".")[2], event.user_id, event.session_id, event.run_id, event.causation_id)
+            for event in await system.journal.read(budget_stream("desk"))
+        ]
+        alice_is, bob_is = ("alice", "", "run-1", "call-1"), ("bob", "s", "run-2", "call-2")
+        assert told == [
+            ("opened", *alice_is),
+            ("reserved", *alice_is),
+            ("warned", *alice_is),
+            ("settled", *alice_is),
+            ("reserved", *bob_is),
+            ("released", *bob_is),
+        ]
 
 
 async def test_a_cap_on_money_holds_for_calls_that_go_on_at_once_and_cannot_say_what_they_cost() -> None:

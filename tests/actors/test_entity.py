@@ -79,3 +79,34 @@ async def test_a_refresh_of_a_stream_that_stands_still_reads_nothing() -> None:
     await mine.refresh()
 
     assert not journal.reading.is_set()
+
+
+async def test_a_decision_that_is_made_anew_after_a_conflict_keeps_its_cause_and_the_new_epoch() -> None:
+    journal = MemoryJournal()
+    mine, other = entity(journal), entity(journal)
+    bob = Meta(user_id="bob", run_id="r2", causation_id="c2", epoch=99)
+
+    await mine.load()
+    await other.commit(lambda state: [block("theirs")], Meta(user_id="alice", run_id="r1", causation_id="c1"))
+    await mine.commit(lambda state: [block("mine")] if "theirs" in state.blocks else [block("too early")], bob)
+
+    told = [(event.user_id, event.run_id, event.causation_id, event.epoch) for event in await journal.read(STREAM)]
+    assert told == [("alice", "r1", "c1", 1), ("bob", "r2", "c2", 2)]
+
+
+async def test_a_decision_that_waits_for_another_leaves_it_its_cause() -> None:
+    journal = PausingJournal()
+    mine, other = entity(journal), entity(journal)
+    await mine.load()
+    await other.commit(lambda _: [block("theirs")], Meta(run_id="r1"))
+    journal.go_on.clear()
+    journal.reading.clear()
+    first = asyncio.create_task(mine.commit(lambda _: [block("first")], Meta(run_id="r2")))
+    await journal.reading.wait()  # after the conflict
+    second = asyncio.create_task(mine.commit(lambda _: [block("second")], Meta(run_id="r3")))
+    await asyncio.sleep(0)
+    journal.go_on.set()
+    await asyncio.gather(first, second)
+
+    told = [(event.event, event.run_id) for event in await journal.read(STREAM)]
+    assert told == [(block("theirs"), "r1"), (block("first"), "r2"), (block("second"), "r3")]

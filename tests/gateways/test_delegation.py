@@ -9,6 +9,7 @@ from hosting import WITHIN_S, Gate, calling, namespace
 from waiting import until
 
 from treadle import Agent, FunctionModel, Limits, Message, ModelReply, Run, System, ToolCall, ToolSpec, delegate, tool
+from treadle.events.envelope import Meta
 from treadle.events.journal import Journal
 from treadle.events.run import ApprovalRequested
 from treadle.events.worker import TaskAccepted
@@ -38,7 +39,7 @@ async def test_a_worker_of_this_process_runs_the_task_and_the_runs_know_each_oth
         parent, child = started
         assert child.event.parent_run_id == parent.run_id  # type: ignore[attr-defined]  # pyright: ignore
         assert (child.event.depth, child.user_id) == (1, "alice")  # type: ignore[attr-defined]  # pyright: ignore
-        assert child.correlation_id == parent.run_id
+        assert (child.correlation_id, child.causation_id) == (parent.correlation_id, f"{parent.run_id}_2_0")
         assert await types(system.journal, "worker") == ["worker.task_accepted", "worker.task_ended"]
 
 
@@ -104,12 +105,12 @@ async def test_a_task_that_is_given_twice_is_done_once_and_answered_twice() -> N
         system.host(Agent(model=gate.model), name="prober")
         work = system.node.services.work
         assert work is not None
-        task = TaskAccepted(task_id="call-1", run_id="call-1_prober", prompt="measure")
-        both = [asyncio.create_task(work.delegate("prober", task)) for _ in range(2)]
+        task, cause = TaskAccepted(task_id="call-1", run_id="call-1_prober", prompt="measure"), Meta(run_id="r1")
+        both = [asyncio.create_task(work.delegate("prober", task, cause)) for _ in range(2)]
         await until(lambda: gate.waiting == 1)
         gate.open()
         first, second = await asyncio.gather(*both)
-        third = await work.delegate("prober", task)
+        third = await work.delegate("prober", task, cause)
         assert first == second == third
         assert gate.prompts == ["measure"]
         assert await types(system.journal, "worker") == ["worker.task_accepted", "worker.task_ended"]

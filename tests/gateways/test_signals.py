@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from hosting import WITHIN_S, Gate, Outsider, calling, namespace, outsider
 from waiting import until
 
-from treadle import Agent, RuntimeSignal, System, tool
+from treadle import Agent, FunctionModel, Message, ModelReply, RuntimeSignal, System, ToolCall, ToolSpec, tool
 from treadle.events.envelope import Recorded
 from treadle.gateways import signals as signals_module
 from treadle.gateways.nats_server import EmbeddedServer
@@ -206,12 +206,46 @@ async def test_everything_of_a_signal_reaches_its_session(nats_server: EmbeddedS
         [received] = await desk.events("session.signal_received")
         assert received.event.signal == signal  # type: ignore[attr-defined]  # pyright: ignore
         [started] = await desk.events("run.started")
-        assert '"device": "sda1"' in started.event.prompt  # type: ignore[attr-defined]  # pyright: ignore
+        assert started.event.prompt == signal.prompt  # type: ignore[attr-defined]  # pyright: ignore
+        assert (await desk.events("run.completed"))[0].event.output == f"Echo: {signal.prompt}"  # type: ignore[attr-defined]  # pyright: ignore
+
+
+async def test_a_run_that_is_gone_on_with_is_asked_in_the_words_that_were_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, asked = asyncio.Event(), list[str]()
+
+    @tool(read_only=True)
+    async def wait() -> str:
+        if not waiting.is_set():
+            waiting.set()
+            await asyncio.Event().wait()
+        return "ready"
+
+    def rules(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        asked.append(messages[0].content)
+        if messages[-1].role == "tool":
+            return ModelReply("done")
+        return ModelReply(tool_calls=(ToolCall("1", "wait", {}),))
+
+    def desk() -> Agent:
+        return Agent(model=FunctionModel(rules), tools=[wait], name="desk")
+
+    journal = f"sqlite:{tmp_path}/events.db"
+    signal = RuntimeSignal(summary="Disk full", id="s1", type="alert", urgency="high", payload={"used": 0.91})
+    words = signal.prompt
+    async with System(journal=journal) as system, asyncio.timeout(WITHIN_S):
+        await system.host(desk()).signal(signal, session_id="s", user_id="alice")
+        await waiting.wait()
+    # A later Treadle may word it otherwise: a run that has begun keeps its words.
+    monkeypatch.setattr(RuntimeSignal, "prompt", property(lambda self: "otherwise"))
+    async with System(journal=journal) as system, asyncio.timeout(WITHIN_S):
+        assert (await system.host(desk()).resume("s", user_id="alice")).output == "done"
+    assert asked == [words, words]
+    assert "urgency: high" in words
 
 
 async def test_a_failed_run_settles_its_signal(nats_server: EmbeddedServer) -> None:
-    from treadle import FunctionModel
-
     def broken(messages: object, tools: object) -> str:
         raise OSError("no model")
 

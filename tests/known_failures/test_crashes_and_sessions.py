@@ -26,6 +26,7 @@ from treadle import (
 )
 from treadle.actors.memory import Remember, UpdateBlock
 from treadle.actors.session_messages import SignalSession
+from treadle.events.envelope import Meta
 from treadle.events.memory import EpisodeRemembered
 from treadle.events.run import ApprovalRequested
 from treadle.events.session import RunEnded, SignalReceived
@@ -176,7 +177,7 @@ async def test_a_resumed_run_has_the_state_that_it_had_and_not_only_its_return_v
         return "Done." if messages[-1].role == "tool" else asks("move")
 
     first = opened(FunctionModel(answer), 1, tools=[move], approval_handler=handler, memory=True)
-    await (await first.node()).host.memory("alice").ask(UpdateBlock("account", "A-1"))
+    await (await first.node()).host.memory("alice").ask(UpdateBlock("account", "A-1", Meta()))
     running = asyncio.create_task(first.run("Move it.", user_id="alice", session_id="conv-1"))
     await waiting.wait()
     await first.aclose()
@@ -184,7 +185,7 @@ async def test_a_resumed_run_has_the_state_that_it_had_and_not_only_its_return_v
     assert isinstance(running.exception(), Unavailable)
 
     second = opened(FunctionModel(answer), 2, tools=[move], approval_handler=handler, memory=True)
-    await (await second.node()).host.memory("alice").ask(UpdateBlock("account", "B-2"))
+    await (await second.node()).host.memory("alice").ask(UpdateBlock("account", "B-2", Meta()))
     result = await second.resume("conv-1", user_id="alice")
 
     assert result.output == "Done."
@@ -220,7 +221,7 @@ async def test_an_episode_that_is_remembered_before_the_resume_changes_nothing_i
 
     second = opened(FunctionModel(answer), 2, tools=[pay], memory=True)
     episode = EpisodeRemembered(episode_id="r0", agent="desk", session_id="conv-0", input="Pay?", output="Yes.")
-    await (await second.node()).host.memory("alice").ask(Remember(episode))
+    await (await second.node()).host.memory("alice").ask(Remember(episode, Meta()))
     result = await second.resume("conv-1", user_id="alice")
 
     assert (result.output, models, paid) == ("Paid.", [2], [1])

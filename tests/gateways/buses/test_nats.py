@@ -109,14 +109,6 @@ async def test_events_are_stored_in_order_and_only_once(bus: NatsBus, subjects: 
     assert [s.duplicate for s in again] == [True] * 1_500 + [False] * 10
 
 
-async def test_a_published_event_says_where_it_is(bus: NatsBus, subjects: Subjects) -> None:
-    event = some_events(subjects, 1)[0]
-    first = await bus.publish_event(event.subject, event.data, event.message_id)
-    second = await bus.publish_event(event.subject, event.data, event.message_id)
-    assert (first.sequence, first.duplicate) == (1, False)
-    assert (second.sequence, second.duplicate) == (1, True)
-
-
 async def test_a_batch_for_several_streams_is_stored_message_by_message(bus: NatsBus, subjects: Subjects) -> None:
     signal = Outgoing(subjects.signal("alice", "support", "conv-42"), b"hello")
     stored = await bus.publish_stored([*some_events(subjects, 1), signal])
