@@ -1,8 +1,9 @@
 """The places where a process may be killed, and the killing.
 
-A place has a name that is the same in every run of a program: the number of the append it stands at, the effect it
-stands before. A dry run lists the places; a run with `kill` set to one of them ends there, with SIGKILL, so that
-nothing of the process can tidy up. The journal is told nothing of this: its queue and its store are wrapped.
+A place has a name that is the same in every run of a program: the event whose append it stands at, the effect it
+stands before. (Which events share an append depends on who is quicker, a thread or the loop.) A dry run lists the
+places; a run with `kill` set to one of them ends there, with SIGKILL, so that nothing of the process can tidy up. The
+journal is told nothing of this: its queue and its store are wrapped.
 """
 
 import os
@@ -54,21 +55,32 @@ class Points:
 
 
 def watch_appends(points: Points) -> None:
-    """Make places of every append in this process: before it is queued, and when it is on disk but nobody knows."""
-    numbers: dict[Submission, int] = {}
+    """Make places of every event in this process: before it is queued, and when it is on disk but nobody knows."""
+    events: dict[Submission, list[str]] = {}
+    streams: dict[str, str] = {}
+    named: Counter[str] = Counter()
     submit: Callable[[GroupCommit, Submission], None] = GroupCommit.submit
     commit: Callable[[SqliteStore, Sequence[Submission]], int] = SqliteStore.commit
-    count = iter(range(1, 1_000_000))
+
+    def name_of(stream: str) -> str:
+        # Ids differ from run to run, the order in which a category's streams begin does not.
+        if stream not in streams:
+            category = stream.partition("-")[0]
+            named[category] += 1
+            streams[stream] = f"{category} {named[category]}"
+        return streams[stream]
 
     def submit_here(self: GroupCommit, submission: Submission) -> None:
-        number = numbers[submission] = next(count)
-        points.reach(f"before append {number}")
+        events[submission] = [f"event {version} of {name_of(stream)}" for stream, version, _, _ in submission.rows]
+        for event in events[submission]:
+            points.reach(f"before {event}")
         submit(self, submission)
 
     def commit_here(self: SqliteStore, batch: Sequence[Submission]) -> int:
         position = commit(self, batch)
         for submission in batch:
-            points.reach(f"after append {numbers.pop(submission)}")
+            for event in events.pop(submission):
+                points.reach(f"after {event}")
         return position
 
     GroupCommit.submit = submit_here  # type: ignore[method-assign]

@@ -4,6 +4,7 @@ Each is what a user would write. Its client does not know whether it is the firs
 it asks for what has no answer yet, and stands in for the person who answers approvals by looking into the ledger.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -102,7 +103,9 @@ def tools_of(ledger: Ledger) -> list[Any]:
     async def charge(amount: int) -> str:
         """Charge a card, once for a call id."""
         call = current_call()
+        await asyncio.sleep(0)
         ledger.write("charge", call.call_id, call.attempt, once=True)
+        await asyncio.sleep(0)
         return f"charged {amount}"
 
     @tool(read_only=True)
@@ -122,8 +125,12 @@ def tools_of(ledger: Ledger) -> list[Any]:
     return [post, charge, look, wipe]
 
 
-def calls(*turns: Sequence[str]) -> FunctionModel:
-    """A model that asks for the tools of each turn, then answers with the number of results."""
+def calls(*turns: Sequence[str], at_once: bool = False) -> FunctionModel:
+    """A model that asks for the tools of each turn, then answers with the number of results.
+
+    Args:
+        at_once: It never waits, so that what is recorded before and after it is one append.
+    """
 
     def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
         since = max(index for index, message in enumerate(messages) if message.role == "user")
@@ -135,7 +142,11 @@ def calls(*turns: Sequence[str]) -> FunctionModel:
         asked = tuple(ToolCall(f"m{turn}{slot}", name, _args(name, slot)) for slot, name in enumerate(turns[turn]))
         return ModelReply("", asked, usage, "tool_calls")
 
-    return FunctionModel(answer)
+    async def answer_later(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        await asyncio.sleep(0)
+        return answer(messages, tools)
+
+    return FunctionModel(answer if at_once else answer_later)
 
 
 def _args(name: str, slot: int) -> dict[str, Any]:
@@ -178,6 +189,7 @@ def programs() -> Mapping[str, Program]:
 
     made = [
         Program("plain", lambda world: desk(world, calls(["post"], ["post"]))),
+        Program("at once", lambda world: desk(world, calls(["post"], ["charge"], at_once=True))),
         Program("idempotent", lambda world: desk(world, calls(["charge"], ["charge"]))),
         Program("read-only", lambda world: desk(world, calls(["look"], ["look"]))),
         Program("destructive", lambda world: desk(world, calls(["wipe"], ["wipe"]))),

@@ -49,7 +49,7 @@ async def test_an_owner_that_was_taken_over_while_it_slept_has_no_effect_when_it
     places = children.live(Life(program=program, directory=str(whole))).places
     story = await afterwards(whole)
     fenced = 0
-    for place in [place for place in places if place.startswith("before append")]:
+    for place in [place for place in places if place.startswith("before event")]:
         (directory := tmp_path / place.replace(" ", "-")).mkdir()
         sleeper = Life(program=program, directory=str(directory), stop=place)
         pid = children.start(sleeper)
