@@ -1,5 +1,6 @@
 """Seals of the audit in a file that only grows, one line each, apart from the journal and its views."""
 
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +19,10 @@ class SealFile:
 
     def append(self, line: bytes) -> None:
         try:
-            # One write to a file opened for appending: lines of several processes do not mix.
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
+                # Until it is closed: nobody may take a line that is being written for one that was cut short.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
                 os.write(descriptor, _line_end_missing(descriptor) + line + b"\n")
                 os.fsync(descriptor)
             finally:
