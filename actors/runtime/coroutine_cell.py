@@ -143,7 +143,7 @@ class CoroutineCell:
                 self.directory.busy(self)
             if self.actor.handles_inline:
                 self._busy = True
-                self.directory.loop.call_soon(self._drain, context=self.directory.context.copy())
+                self.directory.serve(self._drain)
             else:
                 self._launch(None)
         elif self.phase is Phase.RESTARTING and is_stop(self.mailbox.queue[-1]):
@@ -239,7 +239,7 @@ class CoroutineCell:
                 self._answer(envelope, result)
         self._current = None
         if queue:
-            self.directory.loop.call_soon(self._drain, context=self.directory.context.copy())
+            self.directory.serve_later(self._drain)
         else:
             self._rest()
 

@@ -88,6 +88,7 @@ class Directory:
         self._crossing: Counter[str] = Counter()
         self._crossing_lock = threading.RLock()  # re-entrant for the same reason as the one of `future.py`
         self._sealed = False
+        self._serving = False
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work on this loop, in this thread, from now on."""
@@ -284,6 +285,23 @@ class Directory:
             raise ConfigError(
                 "the actor system has no event loop yet: enter it with `async with ActorSystem() as system`"
             )
+
+    # Plain handlers.
+
+    def serve(self, drain: Callable[[], None]) -> None:
+        """Run `drain` now, or when the handler that has sent the message has come to its end."""
+        if self._serving:
+            self.serve_later(drain)
+            return
+        self._serving = True
+        try:
+            self.context.copy().run(drain)
+        finally:
+            self._serving = False
+
+    def serve_later(self, drain: Callable[[], None]) -> None:
+        """Run `drain` when the loop comes round."""
+        self.loop.call_soon(drain, context=self.context.copy())
 
     # Idle actors.
 

@@ -311,3 +311,59 @@ async def test_an_idle_actor_holds_no_task(system: ActorSystem) -> None:
     refs = [system.spawn(Calls) for _ in range(100)]
     await asyncio.gather(*(ref.ask("x") for ref in refs))
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_an_idle_actor_with_a_plain_handler_has_answered_when_ask_returns(system: ActorSystem) -> None:
+    class Budget(CoroutineActor):
+        def on_receive(self, message: int) -> int:
+            return message - 1
+
+    budget = system.spawn(Budget)
+    reply = budget.ask(3)
+    assert reply.done()
+    assert await reply == 2
+
+
+async def test_no_handler_is_interrupted_by_the_one_it_sends_to(system: ActorSystem) -> None:
+    said: list[str] = []
+
+    class Auditor(CoroutineActor):
+        def on_receive(self, message: str) -> None:
+            said.append(message)
+
+    class Budget(CoroutineActor):
+        def on_receive(self, message: str) -> None:
+            auditor.tell(f"{message} was reserved")
+            said.append(f"{message} is done")
+
+    auditor, budget = system.spawn(Auditor), system.spawn(Budget)
+    await budget.ask("one")
+    await auditor.ask("end")
+    assert said == ["one is done", "one was reserved", "end"]
+
+
+async def test_what_a_handler_raises_does_not_reach_whoever_told(system: ActorSystem) -> None:
+    class Budget(CoroutineActor):
+        def on_receive(self, message: str) -> None:
+            raise ValueError(message)
+
+    system.spawn(Budget).tell("no such cap")
+    reply = system.spawn(Budget).ask("no such scope")
+    with pytest.raises(ValueError, match="no such scope"):
+        await reply
+
+
+async def test_a_long_chain_of_actors_is_no_deep_stack(system: ActorSystem) -> None:
+    length = 5000
+    end: Reply[int] = Reply()
+
+    class Link(CoroutineActor):
+        def on_receive(self, message: int) -> None:
+            if message == length:
+                end.set(message)
+            else:
+                self.ref_to(f"link-{message + 1}").tell(message + 1)
+
+    system.register("link", lambda _: Link(), idle_timeout_s=0.01)
+    system.ref("link-0").tell(0)
+    assert await end == length
