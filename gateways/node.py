@@ -65,7 +65,7 @@ class Node:
             "worker": lambda address: WorkerActor(host, address),
         }
         for kind, factory in factories.items():
-            self.system.register(kind, factory, idle_timeout_s=1.0 if kind == "run" else idle_timeout_s)
+            self.system.register(kind, factory, idle_timeout_s=0.1 if kind == "run" else idle_timeout_s)
         self._open = False
         self._closed = False
 

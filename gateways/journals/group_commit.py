@@ -3,6 +3,8 @@
 Submitting only queues. An fsync costs the same for one event as for a thousand, so under load the batches grow
 by themselves and the disk is never the limit. What is queued is gathered until somebody awaits a part of it, and
 for a few turns of the loop at most: a run's start and its first step share a commit, and an idle loop turns at once.
+The first who awaits in a turn need not even wait for the next: theirs is stored while they ask. Whoever comes after
+them in that turn is one of many, and those share.
 
 Two may store a batch, and a lock lets one at a time:
 
@@ -38,6 +40,9 @@ MAX_BATCH = 2048
 
 TURNS = 4
 """Turns of the loop that a submission nobody awaits is held back, for others to share its commit."""
+
+AT_ONCE = 2
+"""Commits in one turn of the loop for those who await alone: a run that never waits for anything else has two."""
 
 QUICK_S = 0.0005
 """How long a commit may block the loop, in seconds: about what a thread would cost it."""
@@ -99,6 +104,7 @@ class GroupCommit:
         self._stored_bytes = 0
         self._gathering: AbstractEventLoop | None = None  # the loop that will call `_turn`
         self._turns = 0
+        self._at_once = 0
         self._storing = Lock()
         self._commit_s = _UNKNOWN_S
         self._thread: Thread | None = None
@@ -149,10 +155,24 @@ class GroupCommit:
     # --- gathering, on the loop ---
 
     def _hurry(self) -> None:
-        """Somebody awaits what is queued: the next turn is the last that is waited for."""
+        """Somebody awaits what is queued: store it now, or when the loop turns."""
+        loop = self._gathering
+        if (
+            loop is not None
+            and self._at_once < AT_ONCE
+            and self._commit_s <= QUICK_S
+            and loop is asyncio.get_running_loop()
+        ):
+            self._at_once += 1
+            if self._store_here(loop):
+                return
         self._turns = 1
 
     def _turn(self, loop: AbstractEventLoop) -> None:
+        self._at_once = 0
+        if not self._queue:
+            self._gathering = None
+            return
         self._turns -= 1
         if self._turns > 0:
             loop.call_soon(self._turn, loop)

@@ -87,6 +87,8 @@ class Submission:
         return Position(self._position)
 
     def __await__(self) -> Generator[Any, None, Position]:
+        if not self._settled and (awaited := self.awaited) is not None:
+            awaited()
         if not self._settled:
             waiter = asyncio.get_running_loop().create_future()
             if self._waiters is None:
@@ -94,8 +96,6 @@ class Submission:
             else:
                 self._waiters.append(waiter)
             if not self._settled:
-                if (awaited := self.awaited) is not None:
-                    awaited()
                 yield from waiter
         return self.position
 

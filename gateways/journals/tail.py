@@ -32,9 +32,11 @@ class Tail:
         self._timer: TimerHandle | None = None
         self._timer_loop: AbstractEventLoop | None = None
         self._closed = False
+        self._newest = 0  # of our own commits, or found by looking
 
     def reached(self, position: int) -> Sequence[Future[None]]:
         """Who waited for this. May be called from the thread that commits, after the commit."""
+        self._newest = position
         if not self._waiting:
             return ()
         return [waiter for after, waiter in list(self._waiting) if after < position]
@@ -56,6 +58,8 @@ class Tail:
                 self._watch(loop)
                 async with asyncio.timeout_at(deadline):
                     await entry[1]
+                if self._newest > after:
+                    return Position(self._newest)
             except TimeoutError:
                 return Position(self._look())
             finally:
