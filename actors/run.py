@@ -54,6 +54,7 @@ from .context import RunContext, set_run_context
 from .deadline import Deadline
 from .entity import Entity, Fold
 from .feed import Batch, Feed
+from .json_form import recordable
 from .model import ModelCallFailed
 from .model_calls import Interrupted, ModelCalls
 from .parking import Parking
@@ -62,7 +63,7 @@ from .run_history import RunRequest
 from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
-from .tool import as_text, recordable, say
+from .tool import as_text, say
 from .tool_calls import ToolCalls
 
 FOLD: Fold[Run] = Fold(Run, evolve)

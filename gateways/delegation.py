@@ -20,6 +20,7 @@ from ..events.errors import ConfigError, TreadleError, Unavailable
 from ..events.run import RunState
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted, TaskEnded
+from .arguments import check_prompt
 from .tools.function import tool
 
 MAX_DEPTH = 8
@@ -47,6 +48,7 @@ def delegate(
     """
 
     async def run(prompt: str) -> str:
+        check_prompt(prompt)
         call = current_call()
         services = current_services()
         if services.work is None:
