@@ -90,7 +90,7 @@ class Node:
         try:
             await self.stop_actors()
         finally:
-            abandoned = self.threads.close()
+            abandoned = await self.threads.close()
             if abandoned:
                 _log.warning("%d tools still run in their threads; their runs call the outcome unknown", abandoned)
             if self._owns_journal:
