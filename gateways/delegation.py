@@ -30,6 +30,8 @@ REQUEST_TIMEOUT_S = 30.0
 PATIENCE_S = 60.0
 """How long a worker that nobody serves is looked for."""
 
+LOOK_EVERY_S = 0.5
+
 _log = logging.getLogger("treadle.delegation")
 
 
@@ -88,6 +90,7 @@ class Delegations:
         self._host = host
         self._bus = bus
         self._subjects = subjects or Subjects()
+        self._missing: set[str] = set()
 
     async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
         message = Delegate(task, cause)
@@ -107,9 +110,15 @@ class Delegations:
             except Unavailable as exc:
                 if clock.monotonic() - seen > PATIENCE_S:
                     raise Unavailable(f"worker {worker!r}", f"{exc.why}, for {PATIENCE_S:g} s now") from exc
-                _log.warning("worker %r does not answer: %s", worker, exc)
-                await asyncio.sleep(0.5)
+                if worker not in self._missing:
+                    self._missing.add(worker)
+                    _log.warning("worker %r does not answer and is looked for: %s", worker, exc)
+                await asyncio.sleep(LOOK_EVERY_S)
                 continue
             seen = clock.monotonic()
+            if worker in self._missing:
+                self._missing.discard(worker)
+                # As loud as its absence: whoever saw that one wants to see this.
+                _log.warning("worker %r answers again", worker)
             if msgspec.json.decode(reply, type=_Poll).state != "running":
                 return msgspec.json.decode(reply, type=TaskEnded)
