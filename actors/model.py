@@ -27,6 +27,9 @@ class Model(Protocol):
 
     An implementation may also offer `async complete(messages, *, tools, **options) -> ModelReply`; it is used
     when nobody watches the chunks. It may raise anything: the run records the failure and ends as failed.
+
+    It may offer `estimate(messages) -> (input_tokens, output_tokens)`, the most that a call will use: budgets set so
+    much aside. Without it they guess, and take `options["max_tokens"]`, or 1,024, for the output.
     """
 
     @property

@@ -52,7 +52,8 @@ class Agent:
             async, that returns True to allow; `"allow"`, `"deny"`, or `"wait"` to park the run until
             `session.approve` or `treadle approve`. Without one: deny. A call whose outcome is unknown after a crash
             waits for a person whatever this says, unless it is a function.
-        budget: Caps for all runs of this agent; `budget_per_user` for those of each user.
+        budget: Caps for all runs of this agent; `budget_per_user` for those of each user. For a model that cannot
+            estimate, give `options={"max_tokens": …}`: without it 1,024 output tokens are set aside for each call.
         memory: Show working blocks, facts and earlier conversations to the model, and remember runs.
         max_turns: Model calls in one run.
         timeout_s: Seconds that a run may take; None: no limit.
