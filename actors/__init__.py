@@ -12,6 +12,7 @@ worker.py         delegated prompts                                (partition.py
 blackboard.py memory.py budget.py
 
 spec.py           what an agent is                                 (tool.py, model.py: what it is made of)
+json_form.py      what of a tool's or a program's values is recorded
 services.py       the ports that actors are handed                 (host.py: who lives where)
 context.py        where code inside a run is
 feed.py           what a run tells while it happens

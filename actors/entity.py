@@ -76,6 +76,7 @@ class Entity(Generic[S]):
         self._deciding = asyncio.Lock()
         self._loading = asyncio.Lock()
         self._last: Pending | None = None
+        self._submitted = 0
 
     def __repr__(self) -> str:
         waiting = sum(not pending.done for pending in self._pending)
@@ -95,9 +96,9 @@ class Entity(Generic[S]):
             self.hand_over()
             while True:
                 await self._settled()
-                last = self._last
+                submitted = self._submitted
                 loaded = await self._read()
-                if self._last is last:
+                if self._submitted == submitted:
                     break
             self.state, self.head = loaded.state, loaded.head
             self.first_at, self.last_at = loaded.first_at or self.first_at, loaded.last_at
@@ -174,6 +175,7 @@ class Entity(Generic[S]):
         self.head = pending.heads[index]
         self._pending.append(pending)
         self._last = pending
+        self._submitted += 1
         self._staging = False
 
     def record(self, events: Sequence[Event]) -> None:
@@ -245,6 +247,8 @@ class Entity(Generic[S]):
         except TreadleError:
             self._stale = True  # the state holds what was not stored
             raise
+        if pending[-1] is self._last:
+            self._last = None  # an entity is idle for long, and need not hold what it wrote last
         if self._fold.snapshot and self._since_snapshot >= SNAPSHOT_EVERY and not self._pending:
             await self.save_snapshot()
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+from .json_form import check_finite
 
 
 class ModelChunk(Struct, frozen=True, omit_defaults=True):
@@ -26,6 +27,9 @@ class Model(Protocol):
 
     An implementation may also offer `async complete(messages, *, tools, **options) -> ModelReply`; it is used
     when nobody watches the chunks. It may raise anything: the run records the failure and ends as failed.
+
+    It may offer `estimate(messages) -> (input_tokens, output_tokens)`, the most that a call will use: budgets set so
+    much aside. Without it they guess, and take `options["max_tokens"]`, or 1,024, for the output.
     """
 
     @property
@@ -84,7 +88,11 @@ def text_of(reply: Any, model: str) -> ModelReply:
 def _recordable(reply: ModelReply, model: str) -> ModelReply:
     """`reply` as a replay will read it. What the journal cannot take would take the run's other events with it."""
     try:
-        return _decode(_encode(reply))
+        encoded = _encode(reply)
+        if encoded.find(b"null") >= 0:  # see `recordable`
+            for call in reply.tool_calls:
+                check_finite(call.args)
+        return _decode(encoded)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
         raise ModelCallFailed(f"model {model!r} answered what has no JSON form: {exc}", "bad_reply") from exc
 

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from .run import RunActivation
 
 
+GUESSED_OUTPUT_TOKENS = 1024
+"""Set aside for an answer when neither the model nor the agent's options say how long it may get."""
+
+
 class Interrupted(TreadleError):
     """A limit ends the run; it is no failure. `reason` is what callers see: `max_turns`, `budget:max_tokens` …"""
 
@@ -148,4 +152,4 @@ def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
 def _estimate(messages: Sequence[Message], options: Mapping[str, Any]) -> tuple[int, int]:
     """A guess at a call's tokens, input and output, for models that cannot tell: four characters a token."""
     chars = sum(len(message.content) + 16 * (1 + len(message.tool_calls)) for message in messages)
-    return chars // 4 + 1, int(options.get("max_tokens") or 1024)
+    return chars // 4 + 1, int(options.get("max_tokens") or GUESSED_OUTPUT_TOKENS)

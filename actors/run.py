@@ -14,13 +14,14 @@ when a run begins, `run_actor.py` takes messages for it.
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import structs
 
 from ..events.envelope import Meta
 from ..events.errors import (
     AppendUncertain,
+    CorruptEvent,
     Fenced,
     Owned,
     ReadOnly,
@@ -36,6 +37,7 @@ from ..events.message import Message, ToolSpec
 from ..events.run import (
     Closing,
     MemoryRecalled,
+    MemoryUnreadable,
     ModelCompleted,
     Run,
     RunCancelled,
@@ -54,6 +56,7 @@ from .context import RunContext, set_run_context
 from .deadline import Deadline
 from .entity import Entity, Fold
 from .feed import Batch, Feed
+from .json_form import recordable
 from .model import ModelCallFailed
 from .model_calls import Interrupted, ModelCalls
 from .parking import Parking
@@ -62,7 +65,7 @@ from .run_history import RunRequest
 from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
-from .tool import as_text, recordable, say
+from .tool import as_text, say
 from .tool_calls import ToolCalls
 
 FOLD: Fold[Run] = Fold(Run, evolve)
@@ -399,7 +402,11 @@ class RunActivation:
     async def _recall(self) -> None:
         if not self.spec.memory or self.services.memory is None or "memory" in self.state.values:
             return
-        found = await self.services.memory.recall(self.user_id, self.session_id, self.started.prompt)
+        try:
+            found = await self.services.memory.recall(self.user_id, self.session_id, self.started.prompt)
+        except CorruptEvent as exc:
+            self._without_memory("memory", exc)
+            return
         self.record([MemoryRecalled(step="memory", blocks=found.blocks, facts=found.facts, episodes=found.episodes)])
 
     async def _remember(self, output: str) -> None:
@@ -417,7 +424,19 @@ class RunActivation:
             output=output,
             tools=tools,
         )
-        await self.services.memory.remember(self.user_id, episode, self.cause(self.run_id))
+        try:
+            await self.services.memory.remember(self.user_id, episode, self.cause(self.run_id))
+        except CorruptEvent as exc:
+            self._without_memory("remember", exc)
+
+    def _without_memory(self, step: Literal["memory", "remember"], exc: CorruptEvent) -> None:
+        """Say that the run goes on without its user's memory, and why; the memory itself is left as it is."""
+        _log.error("run %s goes on without the memory of user %r: %s", self.run_id, self.user_id, exc)
+        if step not in self.state.values:
+            unreadable = MemoryUnreadable(
+                step=step, stream=exc.stream, version=exc.version, position=exc.position, reason=str(exc)
+            )
+            self.record([unreadable])
 
     # --- approvals ---
 

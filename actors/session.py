@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable
 from typing import Any
 
@@ -82,7 +81,7 @@ class SessionActor(CoroutineActor):
         services = host.services
         meta = Meta(user_id=self.user_id, session_id=self.session_id, correlation_id=self.session_id, epoch=1)
         self._entity = Entity(services.journal, services.clock, StreamName(stream), FOLD, meta)
-        self._prompts: deque[_Item] = deque()
+        self._prompts: list[_Item] = []  # an empty deque would be a tenth of an idle session
         self._signal_waiters: dict[str, list[Reply[RunResult | None]]] = {}
         self._conversing = False
         self._live_run = ""
@@ -149,7 +148,7 @@ class SessionActor(CoroutineActor):
         return reply
 
     def _abandon(self, run_id: str) -> Reply[None] | None:
-        self._prompts = deque(item for item in self._prompts if item.message.run_id != run_id)
+        self._prompts = [item for item in self._prompts if item.message.run_id != run_id]
         if self._prompt is not None and self._prompt.message.run_id == run_id and self._live_run:
             self._left_run = self._live_run
             return self._host.run(self._live_run).ask(Abandon())
@@ -244,7 +243,7 @@ class SessionActor(CoroutineActor):
                         await self._catch_up()
                         break  # it stays first in the row, and what is behind it would meet the same
                 elif self._prompts:
-                    item = self._prompts.popleft()
+                    item = self._prompts.pop(0)
                     self._prompt = item
                     await _answer([item.reply], self._run_item(item))
                     await self._until_ended()

@@ -15,7 +15,8 @@ import msgspec
 from ..events.errors import ReplayDivergence
 from ..events.message import Message, ModelReply, ToolCall
 from ..events.run import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
-from .tool import as_text, recordable
+from .json_form import recordable
+from .tool import as_text
 
 if TYPE_CHECKING:
     from .run import RunActivation

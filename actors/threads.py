@@ -33,6 +33,7 @@ class ToolThreads:
         self._threads = 0
         self._idle = 0
         self._closed = False
+        self._told_when_empty: Callable[[], object] | None = None
 
     @property
     def threads(self) -> int:
@@ -68,7 +69,8 @@ class ToolThreads:
                             break
                         self._idle -= 1
                         self._threads -= 1
-                        self._ready.notify_all()
+                        if not self._threads and self._told_when_empty is not None:
+                            self._told_when_empty()
                         return
                 self._idle -= 1
                 function, future, loop = self._jobs.popleft()
@@ -83,14 +85,24 @@ class ToolThreads:
                 del result, error
             del function, future, loop
 
-    def close(self, timeout_s: float = 2.0) -> int:
+    async def close(self, timeout_s: float = 2.0) -> int:
         """End idle threads and wait for busy ones up to `timeout_s`; returns how many had to be abandoned."""
+        loop = asyncio.get_running_loop()
+        empty: asyncio.Future[None] = loop.create_future()
         with self._ready:
             self._closed = True
             self._jobs.clear()
             self._ready.notify_all()
-            self._ready.wait_for(lambda: self._threads == 0, timeout_s)
-            return self._threads
+            if not self._threads:
+                return 0
+            self._told_when_empty = lambda: loop.call_soon_threadsafe(_settle, empty, None, None)
+        try:
+            await asyncio.wait((empty,), timeout=timeout_s)
+        finally:
+            with self._ready:
+                # A tool that ends later must not look for this loop.
+                self._told_when_empty = None
+        return self._threads
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

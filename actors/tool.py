@@ -35,37 +35,6 @@ class Tool(msgspec.Struct, frozen=True):
         return self.run(*args, **kwargs)
 
 
-class Unrecordable(TreadleError):
-    """A tool returned something that has no JSON form."""
-
-
-def recordable(value: Any) -> Any:
-    """`value` as JSON types, exactly as a replay will read it and as it is shown to the model.
-
-    Structs, dataclasses, dates, enums, decimals, sets and objects with a `model_dump` have a JSON form; NaN is null.
-
-    Raises:
-        Unrecordable: `value` has none.
-    """
-    if value is None or type(value) is bool or (type(value) is str and value.isascii()):
-        return value
-    try:
-        return _decode(_encode(value))
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise Unrecordable(f"a result of type {type(value).__name__} has no JSON form: {exc}") from exc
-
-
-def _dump(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return dump(mode="json")
-    raise TypeError(f"{type(value).__name__} is no JSON")
-
-
-_encode = msgspec.json.Encoder(enc_hook=_dump).encode
-_decode = msgspec.json.Decoder().decode
-
-
 def as_text(output: Any) -> str:
     """What a recorded output looks like to a model."""
     return output if isinstance(output, str) else msgspec.json.encode(output).decode()

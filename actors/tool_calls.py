@@ -28,8 +28,9 @@ from ..events.run import (
 from .context import CallContext, enter_call, leave_call
 from .deadline import Deadline
 from .foreign import contained
+from .json_form import Unrecordable, recordable
 from .spec import ApprovalQuestion
-from .tool import BadArguments, Tool, Unrecordable, recordable, say
+from .tool import BadArguments, Tool, say
 
 if TYPE_CHECKING:
     from .run import RunActivation

@@ -87,6 +87,21 @@ class MemoryRecalled(Event, tag="run.memory_recalled"):
     episodes: tuple[str, ...] = ()
 
 
+class MemoryUnreadable(Event, tag="run.memory_unreadable"):
+    """The user's memory could not be read, and the run went on without; nothing was written to it.
+
+    Attributes:
+        step: `memory` when it was to be recalled, `remember` when the run was to be remembered.
+        stream, version, position: Where the row is that is corrupt.
+    """
+
+    step: Literal["memory", "remember"]
+    stream: str
+    version: int
+    position: int
+    reason: str
+
+
 class ValueRecorded(Event, tag="run.value_recorded"):
     """Something the strategy could not know again: a time, an id, a choice."""
 
@@ -218,6 +233,7 @@ RunEvent: TypeAlias = (
     | RunTakenOver
     | RunSuspended
     | MemoryRecalled
+    | MemoryUnreadable
     | ValueRecorded
     | ModelRequested
     | ModelCompleted
@@ -241,6 +257,9 @@ CLOSING_TAGS = frozenset({"run.completed", "run.failed", "run.cancelled", "run.i
 # --- state -----------------------------------------------------------------------------------------------------------
 
 Outcome: TypeAlias = ToolCompleted | ToolFailed | ToolOutcomeUnknown
+
+
+Value: TypeAlias = ValueRecorded | MemoryRecalled | MemoryUnreadable
 
 
 class ModelStep(Struct, gc=False):
@@ -274,7 +293,7 @@ class Run(Struct):
     suspended: str = ""
     models: dict[str, ModelStep] = field(default_factory=dict[str, ModelStep])
     tools: dict[str, ToolStep] = field(default_factory=dict[str, ToolStep])
-    values: dict[str, ValueRecorded | MemoryRecalled] = field(default_factory=dict[str, ValueRecorded | MemoryRecalled])
+    values: dict[str, Value] = field(default_factory=dict[str, Value])
     turns: int = 0
     usage: Usage = Usage()
     closed: Closing | None = None
@@ -311,7 +330,7 @@ def evolve(state: Run, event: Event) -> Run:
             state.owner, state.suspended = event.owner, ""
         case RunSuspended():
             state.suspended = event.reason
-        case MemoryRecalled() | ValueRecorded():
+        case MemoryRecalled() | MemoryUnreadable() | ValueRecorded():
             state.values[event.step] = event
         case ModelRequested():
             known = state.models.get(event.step)

@@ -1,5 +1,6 @@
 """Signals: how the world speaks to a session."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -18,6 +19,10 @@ SIGNAL_LIMIT_BYTES = 256 * 1024
 
 DEPTH_LIMIT = 64
 """How deep JSON from outside may be nested: it is encoded, shown and decoded again by code that recurses."""
+
+
+_NOTHING: tuple[Any, ...] = (None, {}, "")
+"""Payloads that say nothing."""
 
 
 def too_deep(value: Any, limit: int = DEPTH_LIMIT) -> bool:
@@ -43,7 +48,7 @@ class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
         id: Unique; a second signal with the same id has no second effect. Empty: the transport gives one.
         summary: What a person would say of it; it opens the prompt of the run.
         source, type, urgency, observed_at: Who noticed it, what kind of thing it is, how much it matters, and when it
-            was seen; shown to the model where the sender has said so.
+            was seen (ISO 8601 with a zone); shown to the model where the sender has said so.
         payload: JSON; shown to the model as it is.
         dedupe_key: The producer's own key: signals of one session that share it have one effect.
     """
@@ -75,7 +80,7 @@ class RuntimeSignal(Struct, frozen=True, omit_defaults=True):
         # On one line each: a line break in a name would let its sender write the next line.
         lines = [f"{name}: {' '.join(text.split())}" for name, text in said.items() if text.strip() not in UNTOLD]
         payload = ""
-        if self.payload not in (None, {}, ""):
+        if self.payload not in _NOTHING:
             payload = msgspec.json.format(msgspec.json.encode(self.payload), indent=2).decode()
         return "\n\n".join(filter(None, (self.summary, "\n".join(lines), payload)))
 
@@ -100,7 +105,7 @@ def decode_signal(data: bytes, signal_id: str) -> RuntimeSignal:
     Args:
         signal_id: The id it gets when it brings none.
     Raises:
-        Undecodable: Too large, no JSON, a missing or unknown field, or an empty summary.
+        Undecodable: Too large, no JSON, a missing or unknown field, or what `check_signal` refuses.
     """
     if len(data) > SIGNAL_LIMIT_BYTES:
         raise Undecodable(
@@ -110,11 +115,7 @@ def decode_signal(data: bytes, signal_id: str) -> RuntimeSignal:
         wire = _decode(data)
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise Undecodable(f"the signal is not what docs/nats.md describes: {exc}") from exc
-    if too_deep(wire.payload):
-        raise Undecodable(f"the payload is nested deeper than {DEPTH_LIMIT} levels; send it as a text instead")
-    if not wire.summary.strip() and wire.payload is None:
-        raise Undecodable("the signal has neither a summary nor a payload")
-    return RuntimeSignal(
+    signal = RuntimeSignal(
         summary=wire.summary,
         id=wire.id or signal_id,
         source=wire.source,
@@ -124,3 +125,28 @@ def decode_signal(data: bytes, signal_id: str) -> RuntimeSignal:
         dedupe_key=wire.dedupe_key,
         observed_at=wire.observed_at,
     )
+    check_signal(signal)
+    return signal
+
+
+def check_signal(signal: RuntimeSignal) -> None:
+    """Refuse a signal that a session could not take.
+
+    Raises:
+        Undecodable: It is nested too deep, says nothing, or `observed_at` is no time.
+    """
+    if too_deep(signal.payload):
+        raise Undecodable(f"the payload is nested deeper than {DEPTH_LIMIT} levels; send it as a text instead")
+    if not signal.summary.strip() and signal.payload in _NOTHING:
+        raise Undecodable("the signal has neither a summary nor a payload")
+    if signal.observed_at and not _is_time(signal.observed_at):
+        raise Undecodable(
+            f"observed_at {signal.observed_at[:64]!r} is no ISO 8601 time with a zone, as 2026-01-01T00:00:00Z is"
+        )
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).utcoffset() is not None
+    except ValueError:
+        return False

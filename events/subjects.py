@@ -10,7 +10,7 @@
 An id becomes exactly one token: what NATS does not allow in a token is written as `=` and two hex digits a
 byte, as in quoted-printable, `=` itself included; the empty id (an anonymous user, say) is written as `-`,
 and an id that is `-` as `=2D`. So `unescape(escape(x)) == x` for every text, and an id can never add a token
-or a wildcard.
+or a wildcard. A token with an `=` that `escape` would not have written is refused: an id has one name.
 """
 
 import re
@@ -39,13 +39,26 @@ def escape(text: str) -> str:
 
 
 def unescape(token: str) -> str:
-    """The text that `escape` made `token` of."""
+    """The text that `escape` made `token` of. A token without `=` is its own text, whoever wrote it.
+
+    Raises:
+        ValueError: Its escapes are not as `escape` writes them: an id would have a second name.
+    """
     if token == "-":
         return ""
     if "=" not in token:
         return token
-    raw = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), token)
-    return raw.encode("latin-1").decode("utf-8", "surrogatepass")
+    try:
+        raw = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), token)
+        text = raw.encode("latin-1").decode("utf-8", "surrogatepass")
+    except UnicodeError:
+        text = None
+    if text is None or escape(text) != token:
+        raise ValueError(
+            f"token {token!r} is not escaped as an id is: '=' and two capital hex digits for each byte that is no "
+            "letter, digit, '_' or '-'"
+        )
+    return text
 
 
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -130,7 +143,7 @@ class Subjects:
         """Whom the signal on `subject` is for.
 
         Raises:
-            ValueError: `subject` is no signal subject of this namespace.
+            ValueError: `subject` is no signal subject of this namespace, or a token of it is no id.
         """
         tokens = subject.split(".")
         if len(tokens) != 5 or tokens[:2] != [self.namespace, "signal"]:
@@ -141,7 +154,7 @@ class Subjects:
         """Which event is told on `subject`.
 
         Raises:
-            ValueError: `subject` is no event subject of this namespace.
+            ValueError: `subject` is no event subject of this namespace, or a token of it is no id.
         """
         tokens = subject.split(".")
         if len(tokens) != 6 or tokens[:2] != [self.namespace, "event"]:

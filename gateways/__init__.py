@@ -1,6 +1,7 @@
 """The outside world: databases, NATS, models, tools, the command line; and the edge where users come in.
 
 agent.py            Agent: what users write, normalised       (agents_toml.py, run_handle.py, run_event.py)
+arguments.py        what programs pass in, checked where they pass it
 system.py           System: agents hosted over a journal and a bus
 node.py             the running system under both             (embedded.py: one for agents that nobody hosts)
 delegation.py blackboard.py memory.py

@@ -26,6 +26,7 @@ from ..events.budget import Limits
 from ..events.errors import ConfigError, RunError, RunTimeout
 from ..events.run import RunState
 from ..events.signal import RuntimeSignal
+from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
 from .models.resolver import resolve_model
 from .run_event import Event, of_batch, of_chunk
 from .tools.function import as_tool
@@ -51,7 +52,8 @@ class Agent:
             async, that returns True to allow; `"allow"`, `"deny"`, or `"wait"` to park the run until
             `session.approve` or `treadle approve`. Without one: deny. A call whose outcome is unknown after a crash
             waits for a person whatever this says, unless it is a function.
-        budget: Caps for all runs of this agent; `budget_per_user` for those of each user.
+        budget: Caps for all runs of this agent; `budget_per_user` for those of each user. For a model that cannot
+            estimate, give `options={"max_tokens": …}`: without it 1,024 output tokens are set aside for each call.
         memory: Show working blocks, facts and earlier conversations to the model, and remember runs.
         max_turns: Model calls in one run.
         timeout_s: Seconds that a run may take; None: no limit.
@@ -226,6 +228,7 @@ class Agent:
         Returns:
             The result: completed, interrupted by a limit, or waiting for an approval.
         Raises:
+            ConfigError: The prompt is empty, or a part of the context cannot be recorded; nothing was.
             RunError: The run failed or was cancelled; the result is in `.result`. `RunTimeout` after `timeout_s`.
             Owned: Another process, which is alive, is running this session.
         """
@@ -234,6 +237,7 @@ class Agent:
 
     async def _run(self, prompt: str, context: RunContext, feed: Feed | None) -> RunResult:
         check_prompt(prompt)
+        check_context(context)
         node = self._node
         if node is None or not node.is_open or self._loop is not asyncio.get_running_loop():
             node = await self.node()
@@ -257,6 +261,10 @@ class Agent:
         """
         from ..actors.session import NothingToResume
 
+        check_text("session_id", session_id)
+        check_text("user_id", user_id or "")
+        if prompt is not None:
+            check_prompt(prompt)
         node = await self.node()
         ref = node.host.session(user_id or "", self.name, session_id)
         token = node.clock.new_id()
@@ -316,6 +324,8 @@ class Agent:
         """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
         from .run_handle import Session
 
+        check_text("session_id", session_id)
+        check_text("user_id", user_id or "")
         if not session_id:
             raise ConfigError("a session needs an id; agent.run(…) without one is a run of its own")
         return Session(self, session_id, user_id or "")
@@ -327,25 +337,20 @@ class Agent:
 
         Args:
             wait: Wait for that run and return its result.
+        Raises:
+            ConfigError: It says nothing, or a field of it is not what it should be; nothing was recorded.
         """
+        check_text("session_id", session_id)
+        check_text("user_id", user_id or "")
         if not session_id:
             raise ConfigError("a signal goes to a session, and session_id is empty")
+        made = signal_of(signal)
         node = await self.node()
-        made = RuntimeSignal(summary=signal) if isinstance(signal, str) else signal
         if not made.id:
             made = msgspec.structs.replace(made, id=node.clock.new_id())
         ref = node.host.session(user_id or "", self.name, session_id)
         answer: RunResult | None = await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
         return answer
-
-
-def check_prompt(prompt: str) -> None:
-    """Refuse what the journal could not take: half a surrogate pair, say, from a file that was read carelessly."""
-    if not prompt.isascii():
-        try:
-            prompt.encode()
-        except UnicodeEncodeError as exc:
-            raise ConfigError(f"the prompt is no text that can be written down: {exc}") from exc
 
 
 async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:
@@ -375,6 +380,8 @@ def _context(
     given = context or _NO_CONTEXT
     if user_id is None and session_id is None and metadata is None:
         return given
+    if metadata is not None:
+        check_mapping("metadata", metadata)
     return RunContext(
         user_id=given.user_id if user_id is None else user_id,
         session_id=given.session_id if session_id is None else session_id,

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..actors.context import current_call, current_cause
 from ..actors.services import BlackboardPort, current_services
-from ..actors.tool import Tool, recordable
+from ..actors.tool import Tool
 from ..events.blackboard import Posted, blackboard_stream
 from ..events.errors import ConfigError
+from .arguments import json_form, well_formed
 from .tools.function import tool
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ class Blackboard:
         return f"<Blackboard {self.name}>"
 
     async def post(self, content: str, *, author: str, kind: str = "note", data: Any = None, entry_id: str = "") -> str:
-        """Leave an entry; it is on disk when this returns. Returns its id; posting an id again does nothing."""
+        """Leave an entry; it is on disk when this returns. Returns its id; posting an id again does nothing.
+
+        Raises:
+            ConfigError: `data` has no JSON form, or another argument is not of its type; nothing was posted.
+        """
         node = self._bound().node
         entry_id = entry_id or node.clock.new_id()
-        entry = Posted(entry_id=entry_id, author=author, content=content, kind=kind, data=recordable(data))
-        await _port(node.services.blackboard).post(self.name, entry, current_cause())
+        entry = Posted(entry_id=entry_id, author=author, content=content, kind=kind, data=json_form("data", data))
+        await _port(node.services.blackboard).post(self.name, well_formed(entry, "post"), current_cause())
         return entry_id
 
     async def read(self, *, limit: int = 100, kind: str = "", author: str = "") -> list[Posted]:

@@ -20,6 +20,7 @@ from ..events.errors import ConfigError, TreadleError, Unavailable
 from ..events.run import RunState
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted, TaskEnded
+from .arguments import check_prompt
 from .tools.function import tool
 
 MAX_DEPTH = 8
@@ -28,6 +29,8 @@ MAX_DEPTH = 8
 REQUEST_TIMEOUT_S = 30.0
 PATIENCE_S = 60.0
 """How long a worker that nobody serves is looked for."""
+
+LOOK_EVERY_S = 0.5
 
 _log = logging.getLogger("treadle.delegation")
 
@@ -47,6 +50,7 @@ def delegate(
     """
 
     async def run(prompt: str) -> str:
+        check_prompt(prompt)
         call = current_call()
         services = current_services()
         if services.work is None:
@@ -86,6 +90,7 @@ class Delegations:
         self._host = host
         self._bus = bus
         self._subjects = subjects or Subjects()
+        self._missing: set[str] = set()
 
     async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
         message = Delegate(task, cause)
@@ -105,9 +110,15 @@ class Delegations:
             except Unavailable as exc:
                 if clock.monotonic() - seen > PATIENCE_S:
                     raise Unavailable(f"worker {worker!r}", f"{exc.why}, for {PATIENCE_S:g} s now") from exc
-                _log.warning("worker %r does not answer: %s", worker, exc)
-                await asyncio.sleep(0.5)
+                if worker not in self._missing:
+                    self._missing.add(worker)
+                    _log.warning("worker %r does not answer and is looked for: %s", worker, exc)
+                await asyncio.sleep(LOOK_EVERY_S)
                 continue
             seen = clock.monotonic()
+            if worker in self._missing:
+                self._missing.discard(worker)
+                # As loud as its absence: whoever saw that one wants to see this.
+                _log.warning("worker %r answers again", worker)
             if msgspec.json.decode(reply, type=_Poll).state != "running":
                 return msgspec.json.decode(reply, type=TaskEnded)

@@ -16,9 +16,6 @@ async def embedded_node(spec: str) -> Node:
     The journal in memory is one for the process, so that it outlives a loop: `asyncio.run` may be called again.
     """
     loop = asyncio.get_running_loop()
-    for other, name in tuple(_nodes):
-        if other.is_closed():
-            del _nodes[other, name]
     making = _nodes.get((loop, spec))
     if making is None:
         making = _nodes[loop, spec] = loop.create_task(_make(spec))
@@ -39,6 +36,7 @@ async def close_embedded(spec: str) -> None:
 
 async def _make(spec: str) -> Node:
     global _memory
+    await _let_go_of_left()
     if spec != "memory":
         node = Node(await open_journal(spec))
     else:
@@ -47,3 +45,14 @@ async def _make(spec: str) -> Node:
         node = Node(_memory, owns_journal=False)
     await node.start()
     return node
+
+
+async def _let_go_of_left() -> None:
+    """Let go of what loops that have ended left behind: a journal that is open there still counts as alive."""
+    for (loop, spec), making in tuple(_nodes.items()):
+        if not loop.is_closed():
+            continue
+        if making.done() and not making.cancelled() and making.exception() is None:
+            await making.result().let_go()
+        # Only now: whoever opens the same journal meanwhile has to wait for this, too.
+        _nodes.pop((loop, spec), None)

@@ -8,7 +8,8 @@ from ..actors.context import current_call, current_cause
 from ..actors.services import MemoryPort, Services, current_services
 from ..actors.tool import Tool
 from ..events.errors import ConfigError
-from ..events.memory import EpisodeRemembered, FactAsserted
+from ..events.memory import BlockUpdated, EpisodeRemembered, FactAsserted, FactRetracted
+from .arguments import check_text, well_formed
 from .tools.function import tool
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class Memory:
 
     async def update_block(self, name: str, content: str, *, user_id: str = "") -> None:
         """Set a working block, which stands in every prompt; empty content removes it."""
-        await (await self._port()).update_block(user_id, name, content, current_cause())
+        check_text("user_id", user_id)
+        block = well_formed(BlockUpdated(name=name, content=content), "update_block")
+        await (await self._port()).update_block(user_id, block.name, block.content, current_cause())
 
     async def working(self, *, user_id: str = "") -> dict[str, str]:
         """The working blocks by name."""
@@ -61,7 +64,12 @@ class Memory:
         confidence: float = 1.0,
         sources: Sequence[str] = (),
     ) -> str:
-        """Believe that `subject` `predicate` `object`, from `valid_from` (now) on. Returns the fact's id."""
+        """Believe that `subject` `predicate` `object`, from `valid_from` (now) on. Returns the fact's id.
+
+        Raises:
+            ConfigError: A time has no zone, or an argument is not of its type; nothing was recorded.
+        """
+        check_text("user_id", user_id)
         services = await self._services()
         fact = FactAsserted(
             fact_id=services.clock.new_id(),
@@ -73,12 +81,19 @@ class Memory:
             confidence=confidence,
             sources=tuple(sources),
         )
+        fact = well_formed(fact, "add_fact")
+        for name, time in (("valid_from", fact.valid_from), ("valid_until", fact.valid_until)):
+            if time is not None and time.tzinfo is None:
+                raise ConfigError(f"add_fact: {name} {time} has no time zone; facts are compared across zones")
         await _port(services.memory).assert_fact(user_id, fact, current_cause())
         return fact.fact_id
 
     async def retract_fact(self, fact_id: str, *, reason: str = "", user_id: str = "") -> None:
         """Stop believing a fact: it was a mistake."""
-        await (await self._port()).retract_fact(user_id, fact_id, reason, current_cause())
+        check_text("user_id", user_id)
+        retracted = well_formed(FactRetracted(fact_id=fact_id, reason=reason), "retract_fact")
+        port = await self._port()
+        await port.retract_fact(user_id, retracted.fact_id, retracted.reason, current_cause())
 
     @staticmethod
     def tools() -> list[Tool]:

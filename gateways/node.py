@@ -90,11 +90,19 @@ class Node:
         try:
             await self.stop_actors()
         finally:
-            abandoned = self.threads.close()
-            if abandoned:
-                _log.warning("%d tools still run in their threads; their runs call the outcome unknown", abandoned)
-            if self._owns_journal:
-                await self.journal.close()
+            await self._release()
+
+    async def let_go(self) -> None:
+        """Close what is left of a node whose loop has ended: its threads and its journal. Runs on another loop."""
+        self._open, self._closed = False, True
+        await self._release()
+
+    async def _release(self) -> None:
+        abandoned = await self.threads.close()
+        if abandoned:
+            _log.warning("%d tools still run in their threads; their runs call the outcome unknown", abandoned)
+        if self._owns_journal:
+            await self.journal.close()
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double."""

@@ -13,6 +13,7 @@ from ..actors.session_messages import DescribeSession, EndOpenRun, Prompt
 from ..events.message import Message
 from ..events.run import RunCancelled, run_stream
 from ..events.signal import RuntimeSignal
+from .arguments import check_context, check_prompt, check_text, well_formed
 from .run_event import Event
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Run:
 
     async def cancel(self, reason: str = "cancelled by the caller", by: str = "") -> RunResult:
         """Stop it; its result when it is closed."""
-        host, closing = self._node.host, RunCancelled(reason=reason, by=by)
+        host, closing = self._node.host, well_formed(RunCancelled(reason=reason, by=by), "cancel")
         if self._session is not None:
             # It may not have had its turn yet, and only its session knows of it then.
             return await host.result(self._session, EndOpenRun(self.id, closing))
@@ -74,8 +75,10 @@ class Run:
 
         Raises:
             NothingToApprove, RunClosed: There is no such question.
+            ConfigError: An argument is not of its type.
         """
-        await self._node.host.run(self.id).ask(ApproveCall(call_id, allowed, by, note))
+        answer = well_formed(ApproveCall(call_id, allowed, by, note), "approve")
+        await self._node.host.run(self.id).ask(answer)
 
 
 class Session:
@@ -91,9 +94,9 @@ class Session:
 
     async def start(self, prompt: str, context: RunContext | None = None) -> Run:
         """Begin a run and return at once; prompts of one session run in the order in which they were started."""
-        from .agent import check_prompt
-
         check_prompt(prompt)
+        if context is not None:
+            check_context(context)
         node = await self.agent.node()
         run_id = node.clock.new_id()
         ref = node.host.session(self.user_id, self.agent.name, self.id)
@@ -138,6 +141,7 @@ class Session:
         Raises:
             NothingToApprove, RunClosed, NotFound: There is no such question.
         """
+        check_text("call_id", call_id)
         node = await self.agent.node()
         run_id = call_id.rsplit("_", 2)[0]
         await Run(node, run_id).approve(call_id, allowed, by=by, note=note)

@@ -23,10 +23,11 @@ from ..actors.run_history import RunRequest, history_of
 from ..actors.session_messages import Prompt
 from ..actors.worker import Delegate
 from ..events.bus import Bus, BusMessage
-from ..events.errors import Refused, TreadleError, Undecodable
+from ..events.errors import ConfigError, Refused, TreadleError, Undecodable
 from ..events.run import RunCancelled, RunClosed
 from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
+from .arguments import check_prompt
 from .buses.nats import NatsBus
 from .node import Node
 
@@ -162,6 +163,7 @@ class Services:
 
     async def run(self, data: bytes) -> Any:
         asked = _decoded(data, AskRun)
+        check_prompt(asked.prompt)
         host = self._node.host
         spec = host.agent(asked.agent)
         run_id = self._node.clock.new_id()
@@ -228,6 +230,7 @@ class Services:
     def _work(self, name: str) -> Callable[[BusMessage], Awaitable[bytes]]:
         async def work(message: BusMessage) -> bytes:
             asked: Delegate = _decoded(message.data, Delegate)
+            check_prompt(asked.task.prompt)
             for user_id in (asked.task.user_id, asked.cause.user_id):
                 # A tenant's account may publish under its own user; what it writes in the body is no proof of another.
                 if message.subject != self._subjects.work(user_id, name):
@@ -257,7 +260,7 @@ async def _respond(request: Request, answer: Answer) -> None:
     try:
         reply = msgspec.json.encode(await answer(request.data))
     except TreadleError as exc:
-        code = "400" if isinstance(exc, Undecodable) else "409" if isinstance(exc, Refused) else "503"
+        code = "400" if isinstance(exc, Undecodable | ConfigError) else "409" if isinstance(exc, Refused) else "503"
         await request.respond_error(code, f"{type(exc).__name__}: {' '.join(str(exc).split())}")
     except Exception as exc:
         _log.exception("request on %s failed", request.subject)

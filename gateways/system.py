@@ -21,6 +21,7 @@ from ..events.signal import RuntimeSignal
 from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
 from .agent import Agent
+from .arguments import check_text, signal_of
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
 from .delegation import Delegations
@@ -278,11 +279,17 @@ class System:
     # --- using ---
 
     async def signal(self, agent: str, signal: RuntimeSignal | str, *, session_id: str, user_id: str = "") -> None:
-        """Send a signal to a session, wherever its agent is hosted; queued when this returns."""
+        """Send a signal to a session, wherever its agent is hosted; queued when this returns.
+
+        Raises:
+            ConfigError: It would be parked: it says nothing, or a field of it is not what it should be.
+        """
         node = self.node
+        for name, given in (("agent", agent), ("session_id", session_id), ("user_id", user_id)):
+            check_text(name, given)
         if not session_id:
             raise ConfigError("a signal goes to a session, and session_id is empty")
-        made = RuntimeSignal(summary=signal) if isinstance(signal, str) else signal
+        made = signal_of(signal)
         body = {
             key: value
             for key, value in msgspec.to_builtins(made).items()

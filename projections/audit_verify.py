@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from ..events.envelope import EMPTY, GENESIS, Head, Recorded, verify_chain
 from ..events.errors import CorruptEvent, Undecodable
-from ..events.verify import verify
 from .audit import Audit, AuditHead, accumulate
 from .audit_entry import AuditEntry, entry_hash
 from .audit_report import AuditReport, Damage, Finding
@@ -22,6 +21,8 @@ from .seal import SEAL, CheckSignature, Seal, read_seal
 from .source import Source, read_page
 
 _PAGE = 1000
+_UNKNOWN = ""
+"""The hash of an event that is corrupt: the one after it cannot be held against it."""
 
 
 async def verify_audit(
@@ -29,7 +30,8 @@ async def verify_audit(
 ) -> AuditReport:
     """Find what was edited, deleted, added, reordered or cut off in the journal, the audit or the seals.
 
-    Compared is what the audit covered when this began; what is recorded meanwhile does no harm.
+    The journal is read once, up to where it ended when this began. Compared is what the audit covered then; behind
+    that, events are held against their own streams alone. What is recorded meanwhile does no harm.
 
     Args:
         audit: Of a `Projections` that was started, and has caught up with what was sealed, or has stopped.
@@ -54,7 +56,7 @@ class _Verification:
         self.public_key = public_key
         self.check = check
         self.findings: list[Finding] = []
-        self.streams: dict[str, Head | None] = {}
+        self.streams: dict[str, Head] = {}
         self.running = GENESIS
         self.events = self.entries = 0
         self.sound_position = 0
@@ -72,7 +74,9 @@ class _Verification:
         entries = self._entries(head)
         entry = await anext(entries, None)
         last = 0
-        async for found in self._journal(covered.seal.position):
+        rows = self._journal(max(covered.seal.position, await self.journal.last_position()))
+        found = await anext(rows, None)
+        while found is not None and found.position <= covered.seal.position:
             while entry is not None and entry.position < found.position:
                 self._lost(entry, "missing")
                 entry = await self._next(entries, entry, wanted)
@@ -87,6 +91,7 @@ class _Verification:
                 if isinstance(found, Recorded):
                     self._compare(found, entry)
                 entry = await self._next(entries, entry, wanted)
+            found = await anext(rows, None)
         if last < covered.seal.position:
             text = f"the journal ends at position {last}, {covered.name} covers it up to {covered.seal.position}"
             self._find("truncated", f"{text}: its end was cut off", position=last + 1)
@@ -97,11 +102,9 @@ class _Verification:
             if pin.seal.position <= last:
                 self._pinned(pin)
         # The audit leaves corrupt events out and may be behind: what it does not cover still has to be whole.
-        for problem in await verify(self.journal):
-            if problem.position > covered.seal.position:
-                self.findings.append(
-                    Finding("edited", str(problem), 0, 0, problem.position, problem.stream, problem.version)
-                )
+        while found is not None:
+            self._behind(found)
+            found = await anext(rows, None)
         self._sealed_entries(head, seals)
         good = max((pin.seal.position for pin in seals), default=0) if self.public_key else 0
         order = sorted(self.findings, key=lambda finding: finding.position or covered.seal.position + 1)
@@ -163,10 +166,20 @@ class _Verification:
     def _event(self, recorded: Recorded) -> None:
         self.events += 1
         self.running = accumulate(self.running, recorded.hash)
+        self._chained(recorded)
+
+    def _behind(self, found: Recorded | CorruptEvent) -> None:
+        """There is nothing to compare it with but its own stream."""
+        if isinstance(found, Recorded):
+            self._chained(found)
+        else:
+            self._unreadable(found)
+
+    def _chained(self, recorded: Recorded) -> None:
         before = self.streams.get(recorded.stream, EMPTY)
+        if before.hash == _UNKNOWN:
+            before = Head(before.version, recorded.prev_hash)
         self.streams[recorded.stream] = recorded.head
-        if before is None:
-            return  # the event before it is corrupt, and was reported
         try:
             verify_chain([recorded], before)
         except CorruptEvent as exc:
@@ -183,10 +196,13 @@ class _Verification:
 
     def _corrupt(self, error: CorruptEvent, entry: AuditEntry | None) -> None:
         self.events += 1
-        self._find("edited", f"event {error.version} of stream {error.stream!r} was edited: {error.why}", error)
-        self.streams[error.stream] = None
+        self._unreadable(error)
         if entry is not None:
             self.running, self.explained = entry.journal_hash, False
+
+    def _unreadable(self, error: CorruptEvent) -> None:
+        self._find("edited", f"event {error.version} of stream {error.stream!r} was edited: {error.why}", error)
+        self.streams[error.stream] = Head(error.version, _UNKNOWN)
 
     def _compare(self, recorded: Recorded, entry: AuditEntry) -> None:
         if (recorded.stream, recorded.version) != (entry.stream, entry.version):

@@ -111,6 +111,7 @@ class OverNats:
         self._bus = bus
         self._subjects = subjects
         self._note = note
+        self._listened = False
 
     async def run(self, run_id: str, after: int, tell: Tell) -> Event:
         """Also raises `Unavailable`: no system answers there."""
@@ -189,6 +190,7 @@ class OverNats:
     async def _listening(self, events: str, chunks: str, tell: Tell) -> AsyncGenerator[AsyncIterator[BusMessage]]:
         """Event messages, while chunks are told as they come."""
         async with self._bus.subscribe(events) as messages, self._bus.subscribe(chunks) as pieces:
+            self._listened = True
 
             async def tell_chunks() -> None:
                 async for piece in pieces:
@@ -204,7 +206,7 @@ class OverNats:
                 await asyncio.gather(telling, return_exceptions=True)
 
     async def _unless_gone(self, listen: Callable[[], Awaitable[Event | None]]) -> Event:
-        began = noted = False
+        noted = False
         while True:
             try:
                 last = await listen()
@@ -213,11 +215,11 @@ class OverNats:
             except StopAsyncIteration:
                 raise Unavailable("NATS", "the connection was closed") from None
             except Unavailable as exc:
-                if not began and not self._bus.connected:
+                if not self._listened and not self._bus.connected:
                     raise
                 if not noted:
                     self._note(f"the system does not answer ({exc.why}); waiting for it")
-                began = noted = True
+                noted = True
                 await asyncio.sleep(RETRY_S)
 
 

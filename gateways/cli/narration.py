@@ -19,6 +19,7 @@ _STYLES = {
     "tool.outcome_unknown": "red",
     "approval.requested": "bold magenta",
     "model.failed": "red",
+    "memory.unreadable": "red",
 }
 
 LONGEST = 300

@@ -12,11 +12,11 @@ from typer import Argument, Option
 
 from ...actors.clock import SYSTEM_CLOCK
 from ...events.envelope import decode_event
-from ...events.errors import Refused, TreadleError, Unavailable
+from ...events.errors import Refused, TreadleError, Unavailable, Undecodable
 from ...events.event import Event as Fact
 from ...events.session import CATEGORY as SESSION
 from ...events.session import RunOpened, SignalParked, SignalReceived, session_stream
-from ...events.signal import Urgency
+from ...events.signal import Urgency, decode_signal
 from ...events.subjects import Subjects
 from ..buses.nats import NatsBus
 from ..run_event import Event
@@ -62,10 +62,12 @@ async def signal(
             body["payload"] = msgspec.json.decode(payload)
         except msgspec.DecodeError as exc:
             raise typer.BadParameter(f"--payload is no JSON: {exc}") from exc
-    elif not text.strip():
-        raise typer.BadParameter("say something, or give a --payload")
     if dedupe_key:
         body["dedupe_key"] = dedupe_key
+    try:
+        decode_signal(msgspec.json.encode(body), signal_id)
+    except Undecodable as exc:
+        raise typer.BadParameter(f"it would be parked: {exc}; give a TEXT or a --payload") from exc
     session_id, subjects = session or signal_id, call.place.subjects
     subject = subjects.signal(user, agent, session_id)
     async with connect(call.place) as bus:

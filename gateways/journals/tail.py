@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ...events.envelope import Position
 from ...events.errors import TreadleError, Unavailable
-from .submission import wake
+from .submission import wake, wake_all
 
 POLL_S = 0.025
 
@@ -70,7 +70,8 @@ class Tail:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        wake([waiter for _, waiter in self._waiting])
+        # Some may be of a loop that has ended: nobody is left there to let go.
+        wake_all([waiter for _, waiter in self._waiting])
 
     def _watch(self, loop: AbstractEventLoop) -> None:
         # A timer of a loop that has ended will never fire: the loop of this waiter needs one of its own.

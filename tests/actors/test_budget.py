@@ -72,6 +72,28 @@ async def test_each_user_has_a_cap_of_their_own_beside_the_agents() -> None:
         assert (await spent(system, "desk")).reserved == {}
 
 
+async def test_for_a_model_that_cannot_estimate_the_output_is_bounded_by_its_options_or_guessed() -> None:
+    def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        return ModelReply("yes", usage=Usage(5, 5))
+
+    async with System() as system:
+        for name, options, reserved in (
+            ("guessed", {}, 1024),
+            ("bounded", {"max_tokens": 50}, 50),
+            ("unbounded", {"max_tokens": None}, 1024),
+        ):
+            caps = Limits(max_output_tokens=2000)
+            agent = system.host(Agent(model=FunctionModel(answer), budget=caps, options=options), name=name)
+            await agent.run("Go")
+            events = [recorded.event for recorded in await system.journal.read(budget_stream(name))]
+            assert [event.output_tokens for event in events if isinstance(event, Reserved)] == [reserved]
+        caps = Limits(max_tokens=1000)
+        refused = system.host(Agent(model=FunctionModel(answer), budget=caps), name="refused")
+        assert (await refused.run("Go")).interruption_reason == "budget:max_tokens"
+        allowed = Agent(model=FunctionModel(answer), budget=caps, options={"max_tokens": 200})
+        assert (await system.host(allowed, name="allowed").run("Go")).output == "yes"
+
+
 async def test_a_call_that_fails_gives_back_what_was_reserved() -> None:
     failing = True
 

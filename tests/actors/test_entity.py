@@ -56,6 +56,24 @@ async def test_what_is_recorded_during_a_load_is_in_the_state_after_it() -> None
     assert (await journal.head(STREAM)).version == 3
 
 
+async def test_what_is_on_disk_before_a_load_has_ended_is_in_the_state_after_it() -> None:
+    journal = PausingJournal()
+    mine = entity(journal)
+    mine.record([block("first")])
+    await mine.flush()
+    journal.go_on.clear()
+    loading = asyncio.create_task(mine.load())
+    await journal.reading.wait()
+
+    mine.record([block("second")])
+    await mine.flush()
+    journal.go_on.set()
+    await loading
+
+    assert list(mine.state.blocks) == ["first", "second"]
+    assert mine.head == await journal.head(STREAM)
+
+
 async def test_a_refresh_reads_what_another_writer_appended() -> None:
     journal = MemoryJournal()
     mine, other = entity(journal), entity(journal)

@@ -30,7 +30,7 @@ async def test_calls_run_beside_each_other_up_to_the_limit_and_the_others_wait(t
     gate.set()
     assert await asyncio.gather(*calls) == list(range(10))
     assert sorted(running) == list(range(10))
-    assert threads.close() == 0
+    assert await threads.close() == 0
 
 
 async def test_calls_one_after_the_other_share_threads() -> None:
@@ -39,14 +39,14 @@ async def test_calls_one_after_the_other_share_threads() -> None:
     for _ in range(100):
         seen.add(await threads.run(threading.get_ident))
     assert len(seen) < 10  # one may not be back in the row when the next call comes
-    assert threads.close() == 0
+    assert await threads.close() == 0
 
 
 async def test_a_tool_sees_the_context_of_its_call(threads: ToolThreads) -> None:
     run: ContextVar[str] = ContextVar("run", default="none")
     run.set("run-1")
     assert await threads.run(run.get) == "run-1"
-    threads.close()
+    await threads.close()
 
 
 async def test_what_a_tool_raises_is_raised_where_it_is_awaited(threads: ToolThreads) -> None:
@@ -55,7 +55,7 @@ async def test_what_a_tool_raises_is_raised_where_it_is_awaited(threads: ToolThr
 
     with pytest.raises(ValueError, match="no such host"):
         await threads.run(tool)
-    threads.close()
+    await threads.close()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ async def test_what_would_end_more_than_the_tool_is_an_ordinary_error(
     with pytest.raises(RuntimeError, match=rf"the tool raised {type(error).__name__}"):
         await threads.run(tool)
     assert await threads.run(lambda: 1) == 1
-    threads.close()
+    await threads.close()
 
 
 async def test_a_cancelled_call_leaves_its_thread_to_finish_and_to_serve_again(threads: ToolThreads) -> None:
@@ -90,7 +90,7 @@ async def test_a_cancelled_call_leaves_its_thread_to_finish_and_to_serve_again(t
     gate.set()
     await until(ended.is_set)
     assert await threads.run(lambda: 2) == 2
-    assert threads.close() == 0
+    assert await threads.close() == 0
 
 
 async def test_a_thread_without_work_ends() -> None:
@@ -98,7 +98,7 @@ async def test_a_thread_without_work_ends() -> None:
     assert await threads.run(lambda: 1) == 1
     await until(lambda: threads.threads == 0)
     assert await threads.run(lambda: 2) == 2
-    threads.close()
+    await threads.close()
 
 
 async def test_closing_says_how_many_were_abandoned_and_takes_nothing_more(threads: ToolThreads) -> None:
@@ -110,11 +110,55 @@ async def test_closing_says_how_many_were_abandoned_and_takes_nothing_more(threa
 
     call = asyncio.create_task(threads.run(tool))
     await until(begun.is_set)
-    assert threads.close(timeout_s=0.01) == 1
+    assert await threads.close(timeout_s=0.01) == 1
     with pytest.raises(RuntimeError, match="are closed"):
         await threads.run(lambda: 1)
     gate.set()
     await call
+
+
+async def test_the_loop_goes_on_while_a_tool_that_hangs_is_waited_for(threads: ToolThreads) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def tool() -> None:
+        begun.set()
+        gate.wait(5)
+
+    call = asyncio.create_task(threads.run(tool))
+    await until(begun.is_set)
+    closing = asyncio.create_task(threads.close(timeout_s=30))
+    turns = 0
+    while turns < 100:
+        turns += 1
+        await asyncio.sleep(0)
+    assert not closing.done()
+    gate.set()  # by the loop, which a wait of its own would not come to
+    assert await closing == 0
+    await call
+
+
+def test_a_tool_that_ends_after_its_loop_finds_nobody_to_tell() -> None:
+    threads, gate, begun = ToolThreads(), threading.Event(), threading.Event()
+
+    def tool() -> None:
+        begun.set()
+        gate.wait(5)
+
+    async def abandon() -> int:
+        call = asyncio.create_task(threads.run(tool))
+        await until(begun.is_set)
+        call.cancel()
+        return await threads.close(timeout_s=0.01)
+
+    failed = list[threading.ExceptHookArgs]()
+    former, threading.excepthook = threading.excepthook, failed.append
+    try:
+        assert asyncio.run(abandon()) == 1
+        gate.set()
+        assert asyncio.run(threads.close()) == 0
+    finally:
+        threading.excepthook = former
+    assert failed == []
 
 
 def test_a_result_for_a_loop_that_has_gone_ends_nothing() -> None:
@@ -131,4 +175,4 @@ def test_a_result_for_a_loop_that_has_gone_ends_nothing() -> None:
 
     asyncio.run(leave())
     gate.set()
-    assert threads.close() == 0
+    assert asyncio.run(threads.close()) == 0

@@ -37,6 +37,23 @@ def test_an_id_comes_back_from_its_token(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
+@pytest.mark.parametrize("token", ["=ZZ", "a=", "a=2", "=41", "=c3=a9", "=FF", "é=2E", "=2D-", "字=2E"])
+def test_a_token_whose_escapes_no_id_has_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="is not escaped as an id is"):
+        unescape(token)
+    with pytest.raises(ValueError, match="is not escaped as an id is"):
+        Subjects().parse_signal(f"treadle.signal.{token}.desk.s")
+
+
+@given(tokens)
+def test_a_token_with_escapes_is_read_only_if_it_is_the_one_of_its_id(token: str) -> None:
+    try:
+        text = unescape(token)
+    except ValueError:
+        return
+    assert "=" not in token or escape(text) == token
+
+
 @given(ids)
 def test_an_id_is_one_token_without_wildcards(text: str) -> None:
     token = escape(text)

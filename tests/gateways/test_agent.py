@@ -5,7 +5,7 @@ import contextlib
 import gc
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -499,6 +499,44 @@ def test_an_agent_runs_again_in_another_loop() -> None:
 
     assert asyncio.run(history()) == ["one", "two"]
     gc.collect()
+
+
+def test_what_a_loop_left_open_is_closed_when_the_next_one_begins(tmp_path: Path) -> None:
+    async def watch(agent: Agent) -> None:
+        async for _ in (await agent.node()).watch("nobody"):
+            pass
+
+    async def left(agent: Agent) -> str:
+        asyncio.create_task(watch(agent)).add_done_callback(lambda task: task.cancelled() or task.exception())
+        result = await agent.run("one", session_id="s")
+        owner: Any = (await (await agent.node()).journal.read(f"run-{result.run_id}"))[0].event
+        return str(owner.owner)
+
+    async def after(agent: Agent, former: str) -> None:
+        journal = (await agent.node()).journal
+        assert not await journal.is_alive(former)
+        assert (await agent.run("two", session_id="s")).output == "Echo: two"
+        assert len(await agent.session("s").history()) == 4
+        assert sum(thread.name == f"journal {journal.name}" for thread in threading.enumerate()) == 1
+        await agent.aclose()
+
+    gc.disable()  # the collector would close it sooner or later
+    try:
+        ways: list[Callable[[Coroutine[Any, Any, str]], str]] = [asyncio.run, run_and_leave_its_tasks]
+        for number, leave in enumerate(ways):
+            agent = Agent(model="echo", name="left", runtime=f"sqlite:{tmp_path}/{number}.db")
+            asyncio.run(after(agent, leave(left(agent))))
+    finally:
+        gc.enable()
+
+
+def run_and_leave_its_tasks(work: Coroutine[Any, Any, str]) -> str:
+    """A loop that is closed while tasks wait on it, as a program may that does not use `asyncio.run`."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
 
 
 def test_an_agent_over_a_file_runs_again_in_another_loop(tmp_path: Path) -> None:

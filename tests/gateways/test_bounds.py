@@ -1,6 +1,7 @@
 """What must not grow with what has been: the journal in memory, and the reading that wakes an actor."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 from recording import NOON
+from waiting import until
 
 from treadle import Agent, System
 from treadle.actors import memory, session
@@ -22,6 +24,7 @@ from treadle.events.run import RunState
 from treadle.events.session import RunEnded, RunOpened, session_stream
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.journals.sqlite import SqliteJournal
+from treadle.gateways.journals.submission import Submission
 from treadle.gateways.node import Node
 
 
@@ -37,6 +40,17 @@ async def test_a_journal_in_memory_holds_no_more_events_after_5000_runs_than_aft
     assert len(set(kept)) == 1
     assert kept[0] <= 100 * 4
     await journal.close()
+
+
+async def test_sessions_that_are_idle_hold_none_of_their_submissions() -> None:
+    async with System(projections=False) as system:
+        agent = system.host(Agent("Help.", model="echo"), name="support")
+        await asyncio.gather(*(agent.run("Where is my parcel?", session_id=f"s{number}") for number in range(200)))
+        gc.collect()
+        # Runs that have ended are unloaded a second later.
+        await until(lambda: system.node.system.stats().live == 200)
+        gc.collect()
+        assert sum(isinstance(each, Submission) for each in gc.get_objects()) < 20
 
 
 class CountingJournal(SqliteJournal):

@@ -140,6 +140,37 @@ async def test_a_worker_that_nobody_serves_is_given_up_after_a_while(
         assert result.output.startswith("ERROR: Unavailable: worker 'nobody' is unavailable")
 
 
+async def test_a_worker_that_is_away_is_told_of_once_and_once_more_when_it_is_back(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(delegation, "LOOK_EVERY_S", 0.01)
+    ns, asked = namespace(), list[str]()
+    async with System(nats=nats_server.url, namespace=ns) as here:
+        request = here.bus.request
+
+        async def counting(subject: str, data: bytes, timeout_s: float, headers: None = None) -> object:
+            asked.append(subject)
+            return await request(subject, data, timeout_s, headers)
+
+        monkeypatch.setattr(here.bus, "request", counting)
+        lead = here.host(desk("prober"))
+        for life in (1, 2):
+            asked.clear()
+            runs = [asyncio.create_task(lead.run(f"Go {number}")) for number in range(3)]
+            await until(lambda: len(asked) > 12, WITHIN_S)
+            told = [record.getMessage() for record in caplog.records if record.name == "treadle.delegation"]
+            assert len(told) == 2 * life - 1
+            assert "worker 'prober' does not answer and is looked for: " in told[-1]
+            async with System(nats=nats_server.url, namespace=ns, worker=True) as there:
+                there.host(Agent(model="echo"), name="prober")
+                await there.start_hosting()
+                async with asyncio.timeout(WITHIN_S):
+                    assert [result.output for result in await asyncio.gather(*runs)] == ["Echo: measure"] * 3
+            told = [record.getMessage() for record in caplog.records if record.name == "treadle.delegation"]
+            assert told[-1] == "worker 'prober' answers again"
+            assert len(told) == 2 * life
+
+
 async def test_a_worker_that_waits_for_an_approval_goes_on_when_it_is_given() -> None:
     done: list[str] = []
 

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from hosting import WITHIN_S, calling
+import pytest
+from contracts.memory_damage import damage_memory
+from hosting import WITHIN_S, Gate, calling
 from recording import NOON
+from waiting import until
 
 from treadle import Agent, FunctionModel, Memory, Message, System, ToolSpec
+from treadle.events.errors import CorruptEvent
+from treadle.events.run import MemoryUnreadable
+from treadle.gateways.journals.memory import MemoryJournal
 
 
 def telling() -> FunctionModel:
@@ -100,3 +106,71 @@ async def test_two_systems_that_write_one_partition_lose_nothing_and_double_noth
         assert [event.type for event in stored].count("memory.block_updated") == 1
     async with System(journal=journal) as again:
         assert len(await Memory(again).facts(user_id="alice")) == 60
+
+
+# A row of a user's memory that is corrupt
+
+
+def flip(stored: bytes) -> bytes:
+    return stored.replace(b"PostgreSQL", b"Postgrease")
+
+
+async def damaged_journal() -> MemoryJournal:
+    """Two facts of alice, the first corrupt."""
+    journal = MemoryJournal()
+    async with System(journal=journal) as system:
+        await Memory(system).add_fact("db-1", "runs", "PostgreSQL 17", user_id="alice")
+        await Memory(system).add_fact("db-2", "runs", "PostgreSQL 16", user_id="alice")
+    damage_memory(journal, "memory-alice", 1, flip)
+    return journal
+
+
+async def test_a_run_goes_on_without_a_memory_that_is_corrupt_and_says_which_row_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    journal = await damaged_journal()
+    head = await journal.head("memory-alice")
+    async with System(journal=journal) as system:
+        desk = system.host(Agent("You watch.", model=telling(), memory=True), name="desk")
+        result = await desk.run("Go", user_id="alice")
+        assert (result.state, result.output) == ("completed", "You watch.")
+        told = [event.event for event in await journal.read(f"run-{result.run_id}")]
+        unreadable = [event for event in told if isinstance(event, MemoryUnreadable)]
+        assert [(event.step, event.stream, event.version, event.position) for event in unreadable] == [
+            ("memory", "memory-alice", 1, 1),
+            ("remember", "memory-alice", 1, 1),
+        ]
+        assert "event 1 of stream 'memory-alice' at position 1 is corrupt" in unreadable[0].reason
+        assert f"run {result.run_id} goes on without the memory of user 'alice': event 1 of stream" in caplog.text
+        with pytest.raises(CorruptEvent, match="event 1 of stream 'memory-alice' at position 1"):
+            await Memory(system).add_fact("db-3", "is", "up", user_id="alice")
+        assert await journal.head("memory-alice") == head
+        assert (await desk.run("Go", user_id="bob")).state == "completed"
+        assert len(await Memory(system).episodes(user_id="bob")) == 1
+
+
+async def test_a_memory_that_was_repaired_is_there_again_with_all_that_it_held() -> None:
+    journal = await damaged_journal()
+    async with System(journal=journal) as system:
+        desk = system.host(Agent("You watch.", model=telling(), memory=True), name="desk")
+        assert "db-1" not in (await desk.run("Go", user_id="alice")).output
+        damage_memory(journal, "memory-alice", 1, lambda stored: stored.replace(b"Postgrease", b"PostgreSQL"))
+        assert "- db-1 runs PostgreSQL 17\n- db-2 runs PostgreSQL 16" in (await desk.run("Go", user_id="alice")).output
+        assert [episode.output for episode in await Memory(system).episodes(user_id="alice")] != []
+
+
+async def test_a_run_that_began_without_memory_goes_on_without_it_when_it_is_resumed() -> None:
+    journal = await damaged_journal()
+    gate = Gate()
+    async with System(journal=journal) as system:
+        desk = system.host(Agent("You watch.", model=gate.model, memory=True), name="desk")
+        running = asyncio.create_task(desk.run("Go", user_id="alice", session_id="s"))
+        await until(lambda: gate.waiting == 1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        damage_memory(journal, "memory-alice", 1, lambda stored: stored.replace(b"Postgrease", b"PostgreSQL"))
+        gate.open()
+        result = await desk.resume("s", user_id="alice")
+        # What the model was sent before the stop it is sent again, or the run would have diverged from its history.
+        assert result.state == "completed"
+        assert [episode.episode_id for episode in await Memory(system).episodes(user_id="alice")] == [result.run_id]

@@ -130,6 +130,8 @@ async def test_a_run_is_cancelled_and_cancelling_it_again_changes_nothing(asked:
     [
         ("run", {"agent": "nobody", "prompt": "Hello?"}, "409", "hosted here: desk, echo, slow"),
         ("run", {"agent": "echo"}, "400", "prompt"),
+        ("run", {"agent": "echo", "prompt": " \n", "wait": True}, "400", "the prompt is empty"),
+        ("run", {"agent": "echo", "prompt": "", "session_id": "s"}, "400", "the prompt is empty"),
         ("run", {"agent": "echo", "prompt": "x", "colour": "red"}, "400", "colour"),
         ("history", {}, "400", "run_id or stream"),
         ("history", {"run_id": "a", "stream": "b"}, "400", "run_id or stream"),

@@ -148,6 +148,10 @@ async def test_a_signal_whose_host_went_away_is_continued_by_the_next_one_and_ru
         ("alice.desk", {"summary": "Hello?"}, "no session"),
         ("alice.desk.s.t", {"summary": "Hello?"}, "no session"),
         ("alice.desk.-", {"summary": "Hello?"}, "no session: its id is empty"),
+        ("alice.desk.=ZZ", {"summary": "Hello?"}, "no session: token '=ZZ' is not escaped as an id is"),
+        ("alice.desk.s", {"summary": "", "payload": {}}, "neither a summary nor a payload"),
+        ("alice.desk.s", {"summary": "x", "observed_at": "noon"}, "observed_at 'noon' is no ISO 8601 time"),
+        ("alice.desk.s", {"summary": "x", "observed_at": "2026-01-01T00:00:00"}, "with a zone"),
     ],
 )
 async def test_what_cannot_be_run_is_parked_with_its_reason_and_the_session_goes_on(
@@ -167,7 +171,7 @@ async def test_what_cannot_be_run_is_parked_with_its_reason_and_the_session_goes
         else:
             assert parked.data == sent
         recorded = await desk.events("session.signal_parked")
-        assert len(recorded) == (path.count(".") == 2 and not path.endswith("-"))
+        assert len(recorded) == (path.count(".") == 2 and not path.endswith(("-", "=ZZ")))
         assert [event.type for event in await desk.events("run.completed")] == ["run.completed"]
         await until(lambda: desk.signals.running == 0)
 

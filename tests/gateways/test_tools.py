@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict as PlainTypedDict
 
 from treadle import ConfigError, Tool, tool
-from treadle.actors.tool import BadArguments, Unrecordable, as_text, recordable
+from treadle.actors.json_form import Unrecordable, recordable
+from treadle.actors.tool import BadArguments, as_text
 from treadle.gateways.tools import as_tool
 
 
@@ -368,7 +369,31 @@ def test_results_without_a_json_form_are_refused_before_they_reach_the_journal(v
         recordable(value)
 
 
-@pytest.mark.parametrize("value", [float("nan"), {"load": float("inf")}, 2**80, (1, 2), {1: {2}}])
+class Measured(BaseModel):
+    loads: list[float]
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (float("nan"), "it is nan"),
+        ({"hosts": [{"load": 1.0}, {"load": float("-inf")}]}, r"\['hosts'\]\[1\]\['load'\] is -inf"),
+        ((None, "null", float("inf")), r"\[2\] is inf"),
+        (Measured(loads=[0.5, float("nan")]), r"\['loads'\]\[1\] is nan"),
+        ({"lock": [1, object()]}, r"\['lock'\]\[1\]: object is no JSON"),
+    ],
+)
+def test_a_refusal_names_the_place_of_what_json_does_not_have(value: Any, place: str) -> None:
+    with pytest.raises(Unrecordable, match=place):
+        recordable(value)
+
+
+@pytest.mark.parametrize("value", [None, {"load": None}, ["null", "NaN"], {"a": 1.5, "b": None}])
+def test_a_null_that_was_one_is_recorded(value: Any) -> None:
+    assert recordable(value) == value
+
+
+@pytest.mark.parametrize("value", [2**80, (1, 2), {1: {2}}])
 def test_a_result_is_live_what_it_will_be_in_a_replay(value: Any) -> None:
     live = recordable(value)
     replayed = msgspec.json.decode(msgspec.json.encode(live))

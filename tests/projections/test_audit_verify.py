@@ -381,3 +381,77 @@ async def test_no_falsification_of_a_random_kind_goes_unnoticed(ledger: Ledger) 
                     del ledger.events[max(index, 1) :]
         report = await ledger.verify()
         assert not report.ok
+
+
+# Behind the audit
+
+
+async def behind(ledger: Ledger, runs: int = 2) -> int:
+    """So many runs more than the audit has seen; returns where they begin."""
+    journal = MemoryJournal()
+    await write_runs(journal, RUNS + runs)
+    first = len(ledger.events)
+    assert [event.stream for event in await journal.read_all(limit=first)] == [event.stream for event in ledger.events]
+    tail = (await journal.read_all(limit=10_000))[first:]
+    ledger.events = [*ledger.events, *tail]
+    await journal.close()
+    return first
+
+
+async def test_the_journal_is_read_once_to_its_end(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    await behind(ledger)
+    read: list[int] = []
+    read_all = ledger.read_all
+
+    async def counting(after: int = 0, limit: int = 1000, *, category: str = "") -> Sequence[Recorded]:
+        page = (await read_all(after, limit))[:10]
+        read.extend(recorded.position for recorded in page)
+        return page
+
+    monkeypatch.setattr(ledger, "read_all", counting)
+    assert (await ledger.verify()).ok
+    assert read[: len(ledger.events)] == [event.position for event in ledger.events]
+    # A page may reach over the end of what is wanted, and no row is read twice.
+    assert len(read) == len(set(read))
+
+
+async def test_an_event_that_is_missing_or_rewritten_behind_the_audit_is_located(ledger: Ledger) -> None:
+    first = await behind(ledger)
+    whole = ledger.events
+    for index in range(first, len(whole) - 1):
+        if whole[index].stream != whole[index + 1].stream:
+            continue  # the newest event of a stream: nothing behind it remembers it
+        for damaged in (
+            [*whole[:index], *whole[index + 1 :]],
+            [*whole[:index], _renamed(whole[index]), *whole[index + 1 :]],
+        ):
+            ledger.events = damaged
+            findings = (await ledger.verify()).findings
+            assert [(finding.stream, finding.version) for finding in findings] == [
+                (whole[index].stream, whole[index].version)
+            ]
+            assert findings[0].position > ledger.events[first - 1].position
+
+
+async def test_what_is_recorded_while_it_is_verified_is_not_waited_for(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await behind(ledger, 40)
+    late = ledger.events[len(ledger.events) // 2 :]
+    ledger.events = ledger.events[: len(ledger.events) // 2]
+    read_all = ledger.read_all
+
+    async def growing(after: int = 0, limit: int = 1000, *, category: str = "") -> Sequence[Recorded]:
+        page = (await read_all(after, limit))[:10]
+        ledger.events = [*ledger.events, *late[:5]]
+        del late[:5]
+        return page
+
+    monkeypatch.setattr(ledger, "read_all", growing)
+    assert (await ledger.verify()).ok
+    assert late, "the verification followed the writer to the end"
+
+
+def _renamed(recorded: Recorded) -> Recorded:
+    """The same place in the stream, with a hash that what follows was not chained to."""
+    return msgspec.structs.replace(recorded, hash="f" * 64)

@@ -31,6 +31,12 @@ def test_a_signal_is_acknowledged_by_jetstream_and_sent_once(running: Shell) -> 
     assert '"a": 1' in row["prompt"]
 
 
+@pytest.mark.parametrize("args", [(), (" ",), ("", "--payload", "{}"), ("", "--payload", "null")])
+def test_a_signal_that_says_nothing_is_not_sent(running: Shell, args: tuple[str, ...]) -> None:
+    done = running.run("signal", "desk", *args, "--session", "nothing", code=2)
+    assert "neither a summary nor a payload" in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_waiting_for_a_signal_answers_with_the_end_of_its_run(running: Shell) -> None:
     [outcome] = running.lines("signal", "desk", "hello", "--user", "alice", "--session", "waits", "--wait")
     assert (outcome["state"], outcome["output"]) == ("completed", "Echo: hello")
