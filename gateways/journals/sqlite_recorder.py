@@ -80,7 +80,11 @@ def connect(
         factory=factory,
         cached_statements=256,
     )
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:  # the first to read the file, and so to be told that it is no database
+        connection.close()
+        raise
     return connection
 
 
@@ -107,7 +111,11 @@ class _Pool(SQLiteConnectionPool):
     def _create_connection(self) -> SQLiteConnection:
         try:
             connection = connect(self.path, mode="rwc")
-            connection.execute("PRAGMA journal_mode = WAL")
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except BaseException:
+                connection.close()
+                raise
         except sqlite3.Error as exc:
             raise InterfaceError(exc) from exc
         connection.row_factory = sqlite3.Row

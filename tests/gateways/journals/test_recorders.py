@@ -1,7 +1,9 @@
 """Our recorders pass the test cases that eventsourcing has for its own, and its recorders read our files."""
 
+import sqlite3
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,7 +11,13 @@ from uuid import UUID, uuid4
 
 import pytest
 from contracts.journal import append, calls
-from eventsourcing.persistence import AggregateRecorder, ApplicationRecorder, IntegrityError, StoredEvent
+from eventsourcing.persistence import (
+    AggregateRecorder,
+    ApplicationRecorder,
+    IntegrityError,
+    InterfaceError,
+    StoredEvent,
+)
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 from eventsourcing.tests.persistence import (
     AggregateRecorderTestCase,
@@ -19,9 +27,10 @@ from eventsourcing.tests.persistence import (
 )
 
 from treadle.events.envelope import EMPTY
+from treadle.gateways.journals import sqlite_recorder
 from treadle.gateways.journals.memory_recorder import MemoryRecorder
 from treadle.gateways.journals.sqlite import SqliteJournal
-from treadle.gateways.journals.sqlite_recorder import JournalDatastore, JournalRecorder
+from treadle.gateways.journals.sqlite_recorder import JournalDatastore, JournalRecorder, connect
 
 
 class _WithoutIds(AggregateRecorder):
@@ -126,6 +135,43 @@ def test_a_recorder_conflict_is_the_librarys(tmp_path: Path) -> None:
         recorder.insert_events([StoredEvent("run-2", 1, "call.requested", b"{}"), event])
     assert recorder.select_events("run-2") == []
     datastore.close()
+
+
+class _Watched(sqlite3.Connection):
+    """Knows how many of its kind are open."""
+
+    open = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _Watched.open += 1
+
+    def close(self) -> None:
+        super().close()
+        _Watched.open -= 1
+
+
+def test_a_file_that_is_no_database_leaves_no_connection_open(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("pay the rent\n" * 1_000)
+    before = _Watched.open
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        connect(path, factory=_Watched)
+    assert _Watched.open == before
+
+
+def test_a_locked_file_leaves_no_connection_of_the_pool_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_recorder, "connect", partial(connect, lock_timeout_s=0, factory=_Watched))
+    holder = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    holder.execute("CREATE TABLE stored_events (a)")
+    holder.execute("BEGIN IMMEDIATE")  # others still read: only the change to WAL is refused
+    before = _Watched.open
+    datastore = JournalDatastore(tmp_path / "runs.db")
+    with pytest.raises(InterfaceError, match="locked"):
+        datastore.pool.get_connection()
+    assert _Watched.open == before
+    datastore.close()
+    holder.close()
 
 
 @pytest.mark.parametrize("recorder", [MemoryRecorder()])
