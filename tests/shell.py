@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from strict import STRICT
+
 DEADLINE_S = 30.0
 
 AGENTS = """
@@ -130,7 +132,7 @@ class Shell:
         self.close()
 
     def _command(self, args: Sequence[str]) -> list[str]:
-        return [sys.executable, "-W", "error", "-m", "treadle", *args]
+        return [sys.executable, *STRICT, "-m", "treadle", *args]
 
 
 class Up:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from strict import STRICT
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,7 +48,7 @@ def blocks(page: Path, *languages: str) -> list[tuple[int, str]]:
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     code = "\0".join(f"{line}\0{block}" for line, block in blocks(page, "python"))
     if code:
-        _run([sys.executable, "-W", "error", "-c", _RUNNER, page.name], tmp_path, code)
+        _run([sys.executable, *STRICT, "-c", _RUNNER, page.name], tmp_path, code)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

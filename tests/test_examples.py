@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from strict import STRICT
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("[0-9][0-9]-*/main.py"))
@@ -44,7 +45,7 @@ def _run(*arguments: str, within_s: float, directory: Path) -> "subprocess.Compl
 
 @pytest.mark.parametrize("program", EXAMPLES, ids=lambda path: path.parent.name)
 def test_an_example_runs_to_its_end(program: Path, tmp_path: Path) -> None:
-    done = _run("-W", "error", str(program), within_s=30, directory=tmp_path)
+    done = _run(*STRICT, str(program), within_s=30, directory=tmp_path)
     assert done.returncode == 0, done.stdout
 
 
