@@ -10,10 +10,9 @@ delegation.py blackboard.py memory.py
 journals/           the journal in memory and on SQLite
 views/              databases of the read models              (read_models.py, signing.py, seal_file.py)
 buses/              telling and asking: in process, NATS
+broker/             NATS itself: a server of our own, its streams, its wire
 signals.py relay.py services.py
                     signals in, events out, questions answered
-nats_server.py nats_streams.py jetstream.py nats_client.py nats_errors.py
-                    NATS itself: a server of our own, its streams, its wire
 
 models/ tools/      what agents are made of
 cli/                the command line

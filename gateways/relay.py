@@ -15,9 +15,9 @@ import msgspec
 from ..events.errors import CorruptEvent, TreadleError, Unavailable
 from ..events.journal import Journal
 from ..events.subjects import Subjects
+from .broker.jetstream import Outgoing
+from .broker.streams import lay_streams, stream_name
 from .buses.nats import NatsBus
-from .jetstream import Outgoing
-from .nats_streams import lay_streams, stream_name
 
 POSITION = "Treadle-Position"
 """Header of every published event: its position in the journal."""

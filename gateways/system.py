@@ -22,11 +22,11 @@ from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
 from .agent import Agent
 from .arguments import check_text, signal_of
+from .broker.server import EmbeddedServer
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
 from .delegation import Delegations
 from .journals import open_journal
-from .nats_server import EmbeddedServer
 from .node import Node
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,9 @@ from nats.aio.subscription import Subscription
 from ...events.bus import BusMessage, Delivery, Handler
 from ...events.errors import ConfigError, Unavailable
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
-from ..jetstream import JetStream, Outgoing, Stored
-from ..nats_client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
-from ..nats_errors import translated
+from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
+from ..broker.errors import translated
+from ..broker.jetstream import JetStream, Outgoing, Stored
 from .listener import Listener
 from .pull import PullConsumer
 from .serving import Serving

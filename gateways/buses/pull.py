@@ -19,9 +19,9 @@ from nats.aio.subscription import Subscription
 from ...events.bus import Delivery
 from ...events.errors import ConfigError, Unavailable
 from ...events.subjects import escape
-from ..jetstream import NANOSECONDS, JetStream, JetStreamError
-from ..nats_client import Client, delay_s
-from ..nats_errors import translated
+from ..broker.client import Client, delay_s
+from ..broker.errors import translated
+from ..broker.jetstream import NANOSECONDS, JetStream, JetStreamError
 
 logger = logging.getLogger("treadle.nats")
 

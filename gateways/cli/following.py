@@ -21,8 +21,8 @@ from ...events.errors import NotFound, Unavailable
 from ...events.journal import Journal
 from ...events.run import CATEGORY, CLOSING_TAGS, run_stream
 from ...events.subjects import Subjects
+from ..broker.streams import stream_name
 from ..buses.nats import NatsBus
-from ..nats_streams import stream_name
 from ..run_event import Event, of_chunk, of_recorded, public_type
 from .asking import ask_over
 from .run_progress import RunProgress, Tell

@@ -17,9 +17,9 @@ import typer
 from typer import Argument, Option
 
 from ...events.errors import Unavailable
+from ..broker.server import EmbeddedServer
 from ..journals import journal_path, open_journal
 from ..journals.sqlite import SqliteJournal
-from ..nats_server import EmbeddedServer
 from ..system import System
 from . import system_file
 from .agents import find_agents

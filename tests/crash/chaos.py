@@ -15,7 +15,7 @@ from random import Random
 
 from msgspec import Struct, field
 
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 from .afterwards import Story, afterwards
 from .children import DIED_AT, Children, Life, Report

@@ -8,8 +8,8 @@ import msgspec
 
 from treadle import Agent, System
 from treadle.events.subjects import Subjects
+from treadle.gateways.broker.streams import lay_streams, stream_name
 from treadle.gateways.buses.nats import NatsBus
-from treadle.gateways.nats_streams import lay_streams, stream_name
 from treadle.gateways.signals import Signals
 
 from .programs import World, calls, desk

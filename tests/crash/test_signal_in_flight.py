@@ -7,7 +7,7 @@ from crash.children import Children, Life
 from crash.programs import OVER_NATS
 from crash.systems import send_signal, told_events
 
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 
 async def test_a_signal_outlives_every_death_of_those_who_take_it(

@@ -11,7 +11,7 @@ from treadle import Agent, Blackboard, Limits, Memory, System, delegate, tool
 from treadle.events.bus import answer
 from treadle.events.envelope import Recorded
 from treadle.events.errors import Undecodable
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 
 async def told(system: System, category: str) -> list[Recorded]:

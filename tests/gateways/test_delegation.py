@@ -14,7 +14,7 @@ from treadle.events.journal import Journal
 from treadle.events.run import ApprovalRequested
 from treadle.events.worker import TaskAccepted
 from treadle.gateways import delegation
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 
 def desk(*workers: str, prompt: str = "measure") -> Agent:

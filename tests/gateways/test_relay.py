@@ -11,8 +11,8 @@ from waiting import until
 
 from treadle import Agent, System, tool
 from treadle.events.journal import Journal
+from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.journals import open_journal
-from treadle.gateways.nats_server import EmbeddedServer
 from treadle.gateways.relay import Relay
 
 

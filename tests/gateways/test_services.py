@@ -11,7 +11,7 @@ from waiting import until
 
 from treadle import Agent, System, TreadleError, tool
 from treadle.events.bus import answer
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 Ask = Callable[..., Awaitable[Any]]
 

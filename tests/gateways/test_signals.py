@@ -13,7 +13,7 @@ from waiting import until
 from treadle import Agent, FunctionModel, Message, ModelReply, RuntimeSignal, System, ToolCall, ToolSpec, tool
 from treadle.events.envelope import Recorded
 from treadle.gateways import signals as signals_module
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.signals import Signals
 
 

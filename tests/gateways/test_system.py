@@ -14,8 +14,8 @@ from hosting import WITHIN_S, Gate, calling, namespace, outsider
 from waiting import until
 
 from treadle import Agent, ConfigError, Event, System, Unavailable, tool
+from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.buses.nats import NatsBus
-from treadle.gateways.nats_server import EmbeddedServer
 
 
 async def test_nats_alone_sends_a_signal_follows_its_run_and_reads_the_same_history(

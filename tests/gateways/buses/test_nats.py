@@ -15,10 +15,10 @@ from waiting import DEADLINE_S, until
 from treadle.events.bus import BusMessage, Delivery
 from treadle.events.errors import ConfigError, Unavailable
 from treadle.events.subjects import Subjects
+from treadle.gateways.broker.jetstream import JetStreamError, Outgoing
+from treadle.gateways.broker.server import EmbeddedServer
+from treadle.gateways.broker.streams import definition, lay_streams
 from treadle.gateways.buses.nats import NatsBus
-from treadle.gateways.jetstream import JetStreamError, Outgoing
-from treadle.gateways.nats_server import EmbeddedServer
-from treadle.gateways.nats_streams import definition, lay_streams
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from hosting import WITHIN_S, namespace
 
 from treadle import Agent, System
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 
 class Watching:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from nats import errors
 from nats.js import errors as js_errors
 
-from ..events.errors import ConfigError, Refused, TreadleError, Unavailable, Undecodable
+from ...events.errors import ConfigError, Refused, TreadleError, Unavailable, Undecodable
 
 UNAVAILABLE: frozenset[type[Exception]] = frozenset(
     {

@@ -1,6 +1,6 @@
 """The NATS client with the repairs that a system which never gives up needs.
 
-Each override closes a hole of nats-py 2.16 that a test in `tests/gateways/test_nats_client.py` shows:
+Each override closes a hole of nats-py 2.16 that a test in `tests/gateways/broker/test_client.py` shows:
 
 * any `-ERR` of the server but two closes the client for good (`_process_err`);
 * an exception while parsing ends the read loop, and the client looks connected for ever (`_read_loop`);

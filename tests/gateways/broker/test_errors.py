@@ -8,7 +8,7 @@ from nats import errors
 from nats.js import errors as js_errors
 
 from treadle.events.errors import ConfigError, Refused, Unavailable, Undecodable
-from treadle.gateways.nats_errors import CONFIG, REFUSED, UNAVAILABLE, UNDECODABLE, translate, translated
+from treadle.gateways.broker.errors import CONFIG, REFUSED, UNAVAILABLE, UNDECODABLE, translate, translated
 
 TABLE = (UNAVAILABLE, CONFIG, REFUSED, UNDECODABLE)
 

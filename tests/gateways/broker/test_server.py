@@ -13,14 +13,14 @@ import pytest
 from waiting import DEADLINE_S, until
 
 from treadle.events.errors import ConfigError, Unavailable
+from treadle.gateways.broker.server import EmbeddedServer, check_version, find_binary
+from treadle.gateways.broker.streams import lay_streams
 from treadle.gateways.buses.nats import NatsBus
-from treadle.gateways.nats_server import EmbeddedServer, check_version, find_binary
-from treadle.gateways.nats_streams import lay_streams
 
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.server import EmbeddedServer
 
 async def main():
     server = EmbeddedServer(Path(sys.argv[1]), port=int(sys.argv[2]))

@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ..events.errors import ConfigError, Unavailable
+from ...events.errors import ConfigError, Unavailable
 
 logger = logging.getLogger("treadle.nats")
 

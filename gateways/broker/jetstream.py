@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 from nats.aio.msg import Msg
 
-from ..events.bus import MESSAGE_ID_HEADER
-from ..events.errors import Refused, Unavailable
-from .nats_client import Client
-from .nats_errors import translated
+from ...events.bus import MESSAGE_ID_HEADER
+from ...events.errors import Refused, Unavailable
+from .client import Client
+from .errors import translated
 
 NANOSECONDS = 1_000_000_000
 PIPELINE = 1_024

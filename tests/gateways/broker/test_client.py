@@ -9,8 +9,8 @@ from nats import errors
 from nats.aio.client import Server
 from waiting import DEADLINE_S, until
 
-from treadle.gateways.nats_client import Client, back_off
-from treadle.gateways.nats_server import EmbeddedServer
+from treadle.gateways.broker.client import Client, back_off
+from treadle.gateways.broker.server import EmbeddedServer
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ..events.errors import ConfigError
-from ..events.subjects import DEFAULT_NAMESPACE, Subjects
+from ...events.errors import ConfigError
+from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from .jetstream import JetStream, JetStreamError
 
 STREAMS: Final = ("signals", "events", "parked")
