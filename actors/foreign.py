@@ -14,9 +14,12 @@ import logging
 from asyncio import AbstractEventLoop, Future
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]  (documented for loops)
 from collections.abc import Awaitable, Coroutine, Generator
+from contextlib import nullcontext
 from contextvars import Context, copy_context
 from types import CoroutineType, coroutine
 from typing import Any, NamedTuple, TypeVar
+
+from .deadline import Deadline
 
 T = TypeVar("T")
 
@@ -27,12 +30,18 @@ _log = logging.getLogger("treadle.actors")
 _abandoned: set[asyncio.Task[Any]] = set()
 
 
-async def contained(foreign: Awaitable[T]) -> T:
-    """What `foreign` returns or raises; what is no `Exception` becomes one."""
+async def contained(foreign: Awaitable[T], deadline: Deadline | None = None) -> T:
+    """What `foreign` returns or raises; what is no `Exception` becomes one.
+
+    Args:
+        deadline: Cuts it off, and raises `TimeoutError`. Its time begins when the code first waits: before that nothing
+            could cut it off.
+    """
     steps: Any = foreign if foreign.__class__ is CoroutineType else _awaited(foreign)
     outcome = _begin(steps, asyncio.get_running_loop())
     if isinstance(outcome, _Going):
-        outcome = await _end_of(outcome, foreign)
+        with deadline or nullcontext():
+            outcome = await _end_of(outcome, foreign)
     error = outcome.error
     if error is None:
         result: T = outcome.result

@@ -82,12 +82,11 @@ class ModelCalls:
         complete = None if watched else getattr(model, "complete", None)
         deadline = Deadline(limit_s)
         try:
-            with deadline:
-                if complete is not None:
-                    asked = complete(messages, tools=tools, **self._run.spec.options)
-                    return text_of(await contained(asked), model.name)
-                chunks = model.stream(messages, tools=tools, **self._run.spec.options)
-                return await contained(collect(self._relay(chunks) if watched else chunks, model.name))
+            if complete is not None:
+                asked = complete(messages, tools=tools, **self._run.spec.options)
+                return text_of(await contained(asked, deadline), model.name)
+            chunks = model.stream(messages, tools=tools, **self._run.spec.options)
+            return await contained(collect(self._relay(chunks) if watched else chunks, model.name), deadline)
         except TimeoutError as exc:
             if not deadline.expired:
                 raise

@@ -221,10 +221,10 @@ class ToolCalls:
         begun = clock.monotonic()
         self._run.parking.begin_work()
         try:
-            with deadline:
-                if tool.is_async:
-                    output = await contained(tool.run(**plan.bound))
-                else:
+            if tool.is_async:
+                output = await contained(tool.run(**plan.bound), deadline)
+            else:
+                with deadline:
                     output = await self._run.services.threads.run(partial(tool.run, **plan.bound))
                     if inspect.isawaitable(output):
                         output = await contained(output)
