@@ -10,18 +10,20 @@ another. Python 3.12 has eager tasks for this, which are made for every call.
 """
 
 import asyncio
+import inspect
 import logging
 from asyncio import AbstractEventLoop, Future
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]  (documented for loops)
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import nullcontext
 from contextvars import Context, copy_context
-from types import CoroutineType, coroutine
-from typing import Any, NamedTuple, TypeVar
+from types import coroutine
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from .deadline import Deadline
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 GRACE_S = 2.0
 """How long code that was cancelled may take to end. What does not end then is left to itself."""
@@ -30,15 +32,20 @@ _log = logging.getLogger("treadle.actors")
 _abandoned: set[asyncio.Task[Any]] = set()
 
 
-async def contained(foreign: Awaitable[T], deadline: Deadline | None = None) -> T:
+async def called(function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+    """What `function` returns, awaited if it is something to await: `contained(called(handler, question))`."""
+    result = function(*args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def contained(foreign: Coroutine[Any, Any, T], deadline: Deadline | None = None) -> T:
     """What `foreign` returns or raises; what is no `Exception` becomes one.
 
     Args:
         deadline: Cuts it off, and raises `TimeoutError`. Its time begins when the code first waits: before that nothing
             could cut it off.
     """
-    steps: Any = foreign if foreign.__class__ is CoroutineType else _awaited(foreign)
-    outcome = _begin(steps, asyncio.get_running_loop())
+    outcome = _begin(foreign, asyncio.get_running_loop())
     if isinstance(outcome, _Going):
         with deadline or nullcontext():
             outcome = await _end_of(outcome, foreign)
@@ -90,7 +97,7 @@ def _begin(steps: Coroutine[Any, Any, Any], loop: AbstractEventLoop) -> _Outcome
     return outcome
 
 
-async def _end_of(going: _Going, foreign: Awaitable[Any]) -> _Outcome:
+async def _end_of(going: _Going, foreign: Coroutine[Any, Any, Any]) -> _Outcome:
     task, told = going
     try:
         return await told
@@ -114,10 +121,12 @@ class _StandBy:
         self._taken: _Begun | None = None
         living = self._live()
         living.send(None)  # so that a task that is cancelled before its first turn has begun all the same
-        self.task = loop.create_task(living)
+        # Not by the loop's factory, which may be an eager one: this task has its first turn when the loop comes round.
+        self.task = asyncio.Task(living, loop=loop)
 
     def take(self, steps: Coroutine[Any, Any, Any], waiting: Any, context: Context) -> _Going:
         """Let the task go on with `steps`, which wait for `waiting`."""
+        _mark(waiting, False)  # others may begin to wait for it before the task does
         told: Future[_Outcome] = self._loop.create_future()
         self._taken = _Begun(steps, waiting, context, told)
         return _Going(self.task, told)
@@ -127,12 +136,17 @@ class _StandBy:
         try:
             await _pass(None)
         except asyncio.CancelledError as exc:
-            cancelled = exc
+            # Unless it was withdrawn. Before Python 3.13 that does not keep it from being raised.
+            if self.task.cancelling():
+                cancelled = exc
         if self._taken is None:
             if _standing_by.get(self._loop) is self:
                 del _standing_by[self._loop]
             return
         steps, waiting, context, told = self._taken
+        if cancelled is not None and _is_future(waiting) and waiting.cancel():
+            cancelled = None  # as with any task, it comes by way of what the code waits for
+        _mark(waiting, True)
         outcome = await _go_on(steps, waiting, context, cancelled)
         if not told.done():
             told.set_result(outcome)
@@ -176,5 +190,11 @@ def _go_on(
         thrown = None
 
 
-async def _awaited(foreign: Awaitable[T]) -> T:
-    return await foreign
+def _is_future(waiting: Any) -> bool:
+    return getattr(waiting, "_asyncio_future_blocking", None) is not None
+
+
+def _mark(waiting: Any, blocking: bool) -> None:
+    """Note on a future that a task is about to wait for it, or is not: how `await` tells a task what it waits for."""
+    if _is_future(waiting):
+        waiting._asyncio_future_blocking = blocking

@@ -9,7 +9,7 @@ from ..events.errors import BudgetExceeded, TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
 from ..events.run import ModelCompleted, ModelFailed, request_model
 from .deadline import Deadline
-from .foreign import contained
+from .foreign import called, contained
 from .model import ModelCallFailed, ModelChunk, collect, text_of
 from .spec import AgentSpec
 from .steps import digest_of
@@ -83,16 +83,20 @@ class ModelCalls:
         deadline = Deadline(limit_s)
         try:
             if complete is not None:
-                asked = complete(messages, tools=tools, **self._run.spec.options)
+                asked = called(complete, messages, tools=tools, **self._run.spec.options)
                 return text_of(await contained(asked, deadline), model.name)
-            chunks = model.stream(messages, tools=tools, **self._run.spec.options)
-            return await contained(collect(self._relay(chunks) if watched else chunks, model.name), deadline)
+            return await contained(self._collect(messages, tools, watched), deadline)
         except TimeoutError as exc:
             if not deadline.expired:
                 raise
             raise ModelCallFailed(
                 f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)", "timeout"
             ) from exc
+
+    async def _collect(self, messages: Sequence[Message], tools: Sequence[ToolSpec], watched: bool) -> ModelReply:
+        model = self._run.spec.model
+        chunks = model.stream(messages, tools=tools, **self._run.spec.options)
+        return await collect(self._relay(chunks) if watched else chunks, model.name)
 
     async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncIterator[ModelChunk]:
         async for chunk in chunks:

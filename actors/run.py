@@ -121,6 +121,7 @@ class RunActivation:
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
+        self._ends = False  # what it comes to is settled, and is being recorded
         self._abandoned = False
         self._deadline = Deadline(spec.timeout_s)
         self.models = ModelCalls(self)
@@ -284,6 +285,7 @@ class RunActivation:
                     return self.result()
                 driver.uncancel()
                 closing = self._ending
+            self._ends = True
             await self.models.spend_time(self.services.clock.monotonic() - begun)
             await self._close(closing)
         finally:
@@ -313,9 +315,15 @@ class RunActivation:
             return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage)
         except ModelCallFailed as exc:
             return RunFailed(error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             _log.exception("run %s failed in its strategy", self.run_id)
             return RunFailed(error=say(exc), kind=type(exc).__name__, turns=state.turns, usage=state.usage)
+        except asyncio.CancelledError as exc:
+            if self._stopped or self._driver is None or self._driver.cancelling():
+                raise
+            error = "the strategy raised CancelledError, and nobody had cancelled it"
+            _log.error("run %s failed: %s", self.run_id, error, exc_info=exc)
+            return RunFailed(error=error, kind="CancelledError", turns=state.turns, usage=state.usage)
         return RunCompleted(output=output, turns=state.turns, usage=state.usage)
 
     async def end(self, closing: Closing, session: SessionSide | None = None) -> RunResult:
@@ -355,14 +363,15 @@ class RunActivation:
 
     def stop(self, closing: RunCancelled | RunInterrupted) -> None:
         """End the run so: its model call and its coroutine tools are cancelled, then it is closed."""
-        if self._ending is None and self.state.closed is None:
+        if self._ending is None and not self._ends and self.state.closed is None:
             self._ending = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)
             self._stop()
 
     def abandon(self) -> None:
-        """Whoever waited has gone: stop working, and leave the run open as suspended."""
-        self._abandoned = True
-        self._stop()
+        """Whoever waited has gone: stop working, and leave the run open as suspended. One that is just ending ends."""
+        if not self._ends:
+            self._abandoned = True
+            self._stop()
 
     def _stop(self) -> None:
         self._stopped = True  # in case that the driver has not begun yet

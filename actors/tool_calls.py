@@ -27,7 +27,7 @@ from ..events.run import (
 )
 from .context import CallContext, enter_call, leave_call
 from .deadline import Deadline
-from .foreign import contained
+from .foreign import called, contained
 from .json_form import Unrecordable, recordable
 from .spec import ApprovalQuestion
 from .tool import BadArguments, Tool, say
@@ -187,8 +187,7 @@ class ToolCalls:
         )  # fmt: skip
         await self._run.barrier()
         try:
-            answer = handler(question)
-            allowed = await contained(answer) if inspect.isawaitable(answer) else answer
+            allowed = await contained(called(handler, question))
             note = "" if allowed else "the approval handler said no"
         except Exception as exc:
             _log.exception("the approval handler of agent %s raised; the call is denied", self._run.spec.name)
@@ -222,12 +221,12 @@ class ToolCalls:
         self._run.parking.begin_work()
         try:
             if tool.is_async:
-                output = await contained(tool.run(**plan.bound), deadline)
+                output = await contained(called(tool.run, **plan.bound), deadline)
             else:
                 with deadline:
                     output = await self._run.services.threads.run(partial(tool.run, **plan.bound))
                     if inspect.isawaitable(output):
-                        output = await contained(output)
+                        output = await contained(called(lambda: output))
             return ToolCompleted(call_id=call_id, output=recordable(output), duration_ms=_ms(clock.monotonic() - begun))
         except TimeoutError as exc:
             if deadline.expired:

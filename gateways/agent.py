@@ -17,13 +17,13 @@ from ..actors.feed import Batch, Feed
 from ..actors.result import RunResult
 from ..actors.run_actor import Abandon, StartRun
 from ..actors.run_history import RunRequest
-from ..actors.runtime import Ref, Reply
+from ..actors.runtime import ActorDead, Ref, Reply
 from ..actors.session_messages import AbandonPrompt, Prompt, ResumeSession, SignalSession
 from ..actors.spec import AgentSpec, ApprovalHandler, Strategy
 from ..actors.strategies import STRATEGIES
 from ..actors.tool import Tool
 from ..events.budget import Limits
-from ..events.errors import ConfigError, RunError, RunTimeout
+from ..events.errors import ConfigError, RunError, RunTimeout, Unavailable
 from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
@@ -362,6 +362,8 @@ async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) ->
         leaving.add_done_callback(lambda left: left.cancelled() or left.exception())
         await asyncio.wait((leaving,), timeout=_LEAVING_S)
         raise
+    except ActorDead as exc:
+        raise Unavailable("the system of this agent", "it was closed; `resume` continues a run that is open") from exc
 
 
 _LEAVING_S = 5.0  # how long a cancelled caller waits for the note that its run is suspended

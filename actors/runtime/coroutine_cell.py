@@ -232,6 +232,9 @@ class CoroutineCell:
             except asyncio.CancelledError as cancelled:
                 self._launch(self._failed(self._cancelled_within(cancelled, envelope.message), envelope))
                 return
+            except BaseException as error:
+                self._abandon(error)  # it ends the loop
+                raise
             if result.__class__ is CoroutineType:
                 self._launch(self._handle(envelope, result))
                 return
@@ -357,6 +360,13 @@ class CoroutineCell:
             except Exception as error:
                 reply.settle(None, error)
                 self.fail(error, answered=asked)
+            except BaseException:
+                # Cancelled with its actor, by itself, or because the process ends: no answer will come.
+                if self.phase in _LEAVING:
+                    reply.settle(None, ActorDead(self.address, "stopped before it answered"))
+                else:
+                    reply.settle(None, HandlerCancelled(self.address, name))
+                raise
 
         self.spawn(answer_later(), name)
         return reply

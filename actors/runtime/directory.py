@@ -37,6 +37,9 @@ __all__ = ["Counts", "Directory"]
 
 logger = logging.getLogger(__name__)
 
+# Messages handled while they are sent, before one has to wait for its turn.
+_AT_ONCE = 64
+
 A = TypeVar("A", bound=Actor)
 
 
@@ -89,6 +92,7 @@ class Directory:
         self._crossing_lock = threading.RLock()  # re-entrant for the same reason as the one of `future.py`
         self._sealed = False
         self._serving = False
+        self._served = 0
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Work on this loop, in this thread, from now on."""
@@ -289,13 +293,21 @@ class Directory:
     # Plain handlers.
 
     def serve(self, drain: Callable[[], None]) -> None:
-        """Run `drain` now, or when the handler that has sent the message has come to its end."""
-        if self._serving:
+        """Run `drain` now, or when the handler that has sent the message has come to its end.
+
+        After a number of them one waits for the loop to come round: who asks and asks must not keep it from turning.
+        """
+        self._served += 1
+        if self._serving or self._served >= _AT_ONCE:
+            self._served = 0
             self.serve_later(drain)
             return
         self._serving = True
         try:
             self.context.copy().run(drain)
+        except BaseException as error:
+            # What no actor survives ends the loop. Whoever happened to send the message might take it for its own.
+            self.loop.call_soon(_raise, error)
         finally:
             self._serving = False
 
@@ -373,3 +385,7 @@ class Directory:
 
     def __contains__(self, address: object) -> bool:
         return address in self._cells
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -1,6 +1,7 @@
 """Code that is not ours: called without a task while it does not wait, contained in every case."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from treadle.actors import foreign
-from treadle.actors.foreign import contained
+from treadle.actors.foreign import called, contained
 
 _mark: ContextVar[str] = ContextVar("_mark", default="ours")
 
@@ -164,7 +165,7 @@ async def test_an_awaitable_of_any_kind_is_awaited() -> None:
 
     future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_soon(future.set_result, "future")
-    assert [await contained(Later()), await contained(future)] == ["later", "future"]
+    assert [await contained(called(Later)), await contained(called(lambda: future))] == ["later", "future"]
 
 
 async def test_code_that_ignores_its_cancellation_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,3 +202,71 @@ async def test_no_task_is_left_behind() -> None:
 def test_a_loop_that_ends_right_after_a_call_is_not_kept_from_ending() -> None:
     assert asyncio.run(contained(_at_once())) == "at once"
     assert foreign._standing_by == {}  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_two_that_wait_for_the_same_future_both_get_its_result() -> None:
+    connecting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def connected() -> str:
+        return await connecting
+
+    waiting = asyncio.gather(contained(connected()), contained(connected()), connected(), contained(connected()))
+    asyncio.get_running_loop().call_soon(connecting.set_result, "connected")
+    assert list(await waiting) == ["connected"] * 4
+
+
+async def test_a_withdrawn_cancellation_hits_nobody() -> None:
+    async def changes_its_mind() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        task.uncancel()
+        return "at once"
+
+    assert list(await asyncio.gather(contained(changes_its_mind()), contained(_soon()))) == ["at once", "soon"]
+
+
+async def test_code_that_cancels_itself_cancels_what_it_waits_for() -> None:
+    going: list[asyncio.Task[None]] = []
+
+    async def rest() -> str:
+        going.append(asyncio.ensure_future(asyncio.sleep(60)))
+        await asyncio.gather(*going)
+        return "rested"
+
+    with pytest.raises(RuntimeError, match="nobody had cancelled it"):
+        await contained(_cancels_its_task(rest))
+    await asyncio.wait(going, timeout=1)
+    assert going[0].cancelled()
+
+
+def _plain(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(work, loop=loop, **options)
+
+
+_FACTORIES: list[Any] = [None, _plain]
+if sys.version_info >= (3, 12):
+    _FACTORIES.append(asyncio.eager_task_factory)
+
+
+@pytest.mark.parametrize("factory", _FACTORIES)
+async def test_the_loop_may_make_its_tasks_as_it_likes(factory: Any) -> None:
+    asyncio.get_running_loop().set_task_factory(factory)
+    try:
+        async with asyncio.timeout(5):
+            assert await contained(_soon()) == "soon"
+            assert list(await asyncio.gather(contained(_soon()), contained(_at_once()))) == ["soon", "at once"]
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+async def test_what_a_plain_function_raises_is_contained_too(error: BaseException) -> None:
+    def leave(_: str) -> str:
+        raise error
+
+    with pytest.raises(RuntimeError) as raised:
+        await contained(called(leave, "now"))
+    assert raised.value.__cause__ is error
+    assert await contained(called(str.upper, "plain")) == "PLAIN"
+    assert await contained(called(_soon)) == "soon"

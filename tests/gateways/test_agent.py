@@ -26,6 +26,8 @@ from treadle import (
     ScriptedTurn,
     ToolCall,
     ToolSpec,
+    TreadleError,
+    Unavailable,
     Usage,
     tool,
 )
@@ -616,3 +618,119 @@ async def test_usage_is_what_the_model_said() -> None:
     turn = ScriptedTurn("hi", usage=Usage(input_tokens=3, output_tokens=4, cost_usd=0.5))
     result = await Agent(model=ScriptedModel([turn])).run("Go")
     assert (result.tokens_in, result.tokens_out, result.cost_usd, result.turns) == (3, 4, 0.5, 1)
+
+
+class _Leaves:
+    """A model whose plain functions raise what is no `Exception`."""
+
+    name = "leaves"
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def complete(self, messages: Sequence[Message], **options: Any) -> Any:
+        raise self._error
+
+    def stream(self, messages: Sequence[Message], **options: Any) -> Any:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [SystemExit(4), asyncio.CancelledError()])
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_model_that_leaves_in_a_plain_function_fails_its_run(error: BaseException, watched: bool) -> None:
+    session = Agent(model=_Leaves(error)).session("conv-1")
+    for _ in range(2):
+        if watched:
+            run = await session.start("Go on.")
+            assert [event.type async for event in run.events()][-1] == "run.failed"
+        else:
+            with pytest.raises(RunError, match=r"nobody had cancelled it|which is no Exception"):
+                await session.run("Go on.")
+
+
+@pytest.mark.parametrize("error", [SystemExit(4), asyncio.CancelledError()])
+async def test_an_approval_handler_that_leaves_denies_the_call(error: BaseException) -> None:
+    @tool(destructive=True)
+    async def wipe() -> str:
+        """Delete everything."""
+        raise AssertionError("nobody allowed it")
+
+    def leave(_: object) -> bool:
+        raise error
+
+    result = await Agent(model=calls("wipe"), tools=[wipe], approval_handler=leave).run("Go on.")
+    assert result.output.startswith(f"DENIED: the approval handler raised RuntimeError: it raised {error!r}, ")
+
+
+@pytest.mark.parametrize("error", [SystemExit(4), asyncio.CancelledError()])
+async def test_a_strategy_that_leaves_fails_its_run(error: BaseException) -> None:
+    async def leave(steps: object) -> str:
+        raise error
+
+    session = Agent(model="echo", strategy=leave).session("conv-1")
+    for _ in range(2):
+        with pytest.raises(RunError, match=type(error).__name__):
+            await session.run("Go on.")
+
+
+async def test_a_strategy_that_cancels_its_task_ends_the_wait_for_it() -> None:
+    async def cancel(steps: object) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return "never"
+
+    session = Agent(model="echo", strategy=cancel).session("conv-1")
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            with pytest.raises(TreadleError, match="cancelled"):
+                await session.run("Go on.")
+
+
+async def test_a_caller_that_goes_while_the_end_is_stored_leaves_a_session_that_goes_on(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "runs.db", isolation_level=None)
+    busy = asyncio.Event()
+
+    def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+        if messages[-1].content == "Settle March.":
+            other.execute("BEGIN IMMEDIATE")  # another process writes for a moment
+            busy.set()
+        return "settled"
+
+    agent = Agent(model=FunctionModel(answer), runtime=f"sqlite:{tmp_path}/runs.db", name="desk")
+    session = agent.session("conv-1")
+    async with agent, asyncio.timeout(20):
+        await session.run("Settle February.")
+        caller = asyncio.create_task(session.run("Settle March."))
+        await busy.wait()
+        await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.sleep(0)
+        other.execute("ROLLBACK")
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert (await session.run("Settle April.")).output == "settled"
+        answered = [message.content for message in await session.history()]
+    other.close()
+    assert answered.count("settled") == 3
+
+
+async def test_runs_that_wait_for_their_turn_hear_that_the_system_was_closed() -> None:
+    agent = Agent(model=FunctionModel(_hang), name="desk")
+    session = agent.session("conv-1")
+    first, second = asyncio.create_task(session.run("One.")), asyncio.create_task(session.run("Two."))
+    await until(lambda: _hanging.is_set())
+    await agent.aclose()
+    for waiting in (first, second):
+        with pytest.raises(Unavailable):
+            await waiting
+
+
+_hanging = threading.Event()
+
+
+async def _hang(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+    _hanging.set()
+    await asyncio.Event().wait()
+    return "never"

@@ -367,3 +367,51 @@ async def test_a_long_chain_of_actors_is_no_deep_stack(system: ActorSystem) -> N
     system.register("link", lambda _: Link(), idle_timeout_s=0.01)
     system.ref("link-0").tell(0)
     assert await end == length
+
+
+async def test_whoever_asks_and_asks_does_not_keep_others_from_their_turn(system: ActorSystem) -> None:
+    class Budget(CoroutineActor):
+        def on_receive(self, message: int) -> int:
+            return message - 1
+
+    budget = system.spawn(Budget)
+    turns = 0
+
+    async def ask_for_ever() -> None:
+        while True:
+            await budget.ask(1)
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 5:
+            asyncio.get_running_loop().call_soon(turn)
+        else:
+            asking.cancel()
+
+    asyncio.get_running_loop().call_soon(turn)
+    asking = asyncio.create_task(ask_for_ever())
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert turns == 5
+
+
+def test_a_plain_handler_that_ends_the_process_does_so_and_not_through_its_sender() -> None:
+    told: list[str] = []
+
+    class Leaving(CoroutineActor):
+        def on_receive(self, message: str) -> None:
+            raise SystemExit(5)
+
+    async def main() -> None:
+        async with ActorSystem() as system:
+            leaving = system.spawn(Leaving)
+            leaving.tell("now")
+            told.append("now")
+            with pytest.raises(ActorDead):
+                await leaving.ask("again")
+            told.append("again")
+
+    with pytest.raises(SystemExit, match="5"):
+        asyncio.run(main())
+    assert told[0] == "now"
