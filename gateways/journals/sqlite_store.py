@@ -16,16 +16,14 @@ The outcome of each step:
 import logging
 import sqlite3
 from collections.abc import Sequence
-from itertools import islice
 
-from ...events.envelope import EMPTY, Head, Row
-from ...events.errors import AppendUncertain, TreadleError, VersionConflict
+from ...events.envelope import EMPTY, Head
+from .plan import Heads, Plan, uncertain
 from .sqlite_errors import translate
 from .sqlite_file import JournalFile
 from .sqlite_recorder import insert_rows, last_position
 from .submission import Submission
 
-CACHED_HEADS = 65_536
 CHECKPOINT_PAGES = 1000
 """How many pages the log holds, about, before they are moved to the file. Moving a page twice costs twice."""
 _PAGE_BYTES = 4096
@@ -57,7 +55,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
         self._data_version = -1
-        self._heads: dict[str, Head] = {}
+        self._heads = Heads()
         self._last = 0
         self._pages = 0
         self._commits = 0  # of this connection
@@ -172,18 +170,15 @@ class SqliteStore:
             self._last = last_position(cursor)
         return cursor
 
-    def _insert(self, cursor: sqlite3.Cursor, batch: Sequence[Submission], *, trust_new: bool) -> "_Plan":
-        plan = _Plan(self._last)
-        rows: list[Row] = []
+    def _insert(self, cursor: sqlite3.Cursor, batch: Sequence[Submission], *, trust_new: bool) -> Plan:
+        plan = Plan(self._last)
+
+        def read(stream: str) -> Head:
+            return read_head(cursor, stream)
+
         for submission in batch:
-            heads = self._check(cursor, submission, plan.heads, trust_new)
-            if isinstance(heads, VersionConflict):
-                plan.refused.append((submission, heads))
+            if not plan.add(submission, self._heads, read, trust_new=trust_new):
                 continue
-            plan.heads.update(heads)
-            rows += submission.rows
-            plan.last = self._last + len(rows)
-            plan.accepted.append((submission, plan.last))
             if submission.blobs:
                 cursor.executemany(_INSERT_BLOB, submission.blobs)
             if submission.snapshot is not None:
@@ -192,41 +187,15 @@ class SqliteStore:
             # A page of the index for each stream, and those of the table.
             self._pages += len(submission.changes) + submission.size_bytes // _PAGE_BYTES
         self._pages += 2
-        insert_rows(cursor, self._last + 1, rows)
+        insert_rows(cursor, self._last + 1, plan.rows)
         return plan
 
-    def _check(
-        self, cursor: sqlite3.Cursor, submission: Submission, ahead: dict[str, Head], trust_new: bool
-    ) -> dict[str, Head] | VersionConflict:
-        """The heads after `submission`, on top of those in the file and of what the batch did before it."""
-        heads: dict[str, Head] = {}
-        for stream, before, after in submission.changes:
-            found = heads.get(stream) or ahead.get(stream) or self._heads.get(stream)
-            if found is None:
-                # Without a row to insert there is no unique key to object.
-                if trust_new and before.version == 0 and after.version > 0:
-                    found = EMPTY
-                else:
-                    found = self._heads[stream] = read_head(cursor, stream)
-            # The hash, not only the version: where an event of ours failed, another may stand in its place.
-            if found != before:
-                return VersionConflict(stream, before.version, found.version)
-            heads[stream] = after
-        return heads
-
-    def _remember(self, plan: "_Plan") -> None:
+    def _remember(self, plan: Plan) -> None:
         self._last = plan.last
         self._commits += self._commits < STRETCH_AFTER
-        heads = self._heads
-        for stream in plan.heads:
-            # To the end: the streams at the front are those that nobody has written for longest.
-            heads.pop(stream, None)
-        heads.update(plan.heads)
-        if len(heads) > CACHED_HEADS:
-            for stream in list(islice(heads, CACHED_HEADS // 4)):
-                del heads[stream]
+        self._heads.stored(plan.heads)
 
-    def _resolve(self, plan: "_Plan", cause: sqlite3.Error) -> None:
+    def _resolve(self, plan: Plan, cause: sqlite3.Error) -> None:
         """Find out whether a commit that ended in an error is in the file.
 
         A commit that is written and could not be synced is invisible, and yet might come back when the log is
@@ -239,11 +208,8 @@ class SqliteStore:
             cursor.execute("COMMIT")
         except sqlite3.Error as exc:
             self.close()
-            for submission, _ in plan.accepted:
-                streams = tuple([change.stream for change in submission.changes])
-                submission.fail(AppendUncertain(streams, tuple(submission.ids), f"{cause}, then {exc}"))
-            for submission, conflict in plan.refused:
-                submission.fail(conflict)
+            why = f"{cause}, then {exc}"
+            plan.lose(lambda submission: uncertain(submission, why))
             return
         # One transaction: what is known of a part of it is known of all of it. The caches are `_begin`'s, and
         # newer than the plan.
@@ -251,29 +217,6 @@ class SqliteStore:
             plan.settle()
         else:
             plan.fail(translate(cause, self._file.name))
-
-
-class _Plan:
-    """What is to become of the submissions of a batch, once it is committed."""
-
-    __slots__ = ("accepted", "heads", "last", "refused")
-
-    def __init__(self, last: int) -> None:
-        self.accepted: list[tuple[Submission, int]] = []
-        self.refused: list[tuple[Submission, VersionConflict]] = []
-        self.heads: dict[str, Head] = {}
-        self.last = last
-
-    def settle(self) -> None:
-        for submission, position in self.accepted:
-            submission.settle(position)
-        for submission, conflict in self.refused:
-            submission.fail(conflict)
-
-    def fail(self, error: TreadleError) -> None:
-        # A conflict may have been one with something that is not there now either.
-        for submission, _ in (*self.accepted, *self.refused):
-            submission.fail(error)
 
 
 def read_head(cursor: sqlite3.Cursor | sqlite3.Connection, stream: str) -> Head:
