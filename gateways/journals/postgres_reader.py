@@ -1,0 +1,135 @@
+"""The reader's side of a journal on PostgreSQL: connections of the event loop, a few at a time."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ...events.envelope import EMPTY, Head, Position, Recorded, blob_of, read_stored, verify_read
+from ...events.errors import CorruptEvent, Unavailable
+from ...events.journal import Snapshot
+from ..postgres import CONNECT_TIMEOUT_S, conninfo, translate
+from .postgres_store import head_in
+
+PAGE = 500
+_COLUMNS = "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events "
+_STREAM = _COLUMNS + "WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s"
+_ALL = _COLUMNS + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+_CATEGORY = _COLUMNS + (
+    "WHERE notification_id > %s AND split_part(originator_id, '-', 1) = %s ORDER BY notification_id LIMIT %s"
+)
+_HEAD = (
+    "SELECT originator_version, state FROM stored_events "
+    "WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1"
+)
+_LAST = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
+_SNAPSHOT = (
+    "SELECT s.version, s.hash, s.state, e.state FROM treadle_snapshots AS s JOIN stored_events AS e "
+    "ON e.originator_id = s.stream AND e.originator_version = s.version WHERE s.stream = %s AND s.schema = %s"
+)
+
+
+class PostgresReader:
+    """Reads a journal. Belongs to the event loop it was opened on."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._name = name
+        self._pool = AsyncConnectionPool(
+            conninfo(url), kwargs={"autocommit": True}, min_size=1, max_size=8, open=False, timeout=CONNECT_TIMEOUT_S
+        )
+
+    async def open(self) -> None:
+        """Begin to connect; who reads waits until there is a connection."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Let go of the connections; reading raises `Unavailable` from here on."""
+        await self._pool.close()
+
+    async def last_position(self) -> Position:
+        """The newest position."""
+        row = await self._ask(_LAST)
+        return Position(int(row[0]) if row else 0)
+
+    async def head(self, stream: str) -> Head:
+        """The end of a stream."""
+        row = await self._ask(_HEAD, stream)
+        return EMPTY if row is None else head_in(int(row[0]), row[1])
+
+    async def snapshot(self, stream: str, schema: str) -> Snapshot | None:
+        """The snapshot of a stream, if it fits the events that are there."""
+        row = await self._ask(_SNAPSHOT, stream, schema)
+        if row is None or head_in(int(row[0]), row[3]).hash != row[1]:
+            return None
+        return Snapshot(stream, Head(int(row[0]), row[1]), schema, row[2])
+
+    async def stream(self, stream: str, after: int, limit: int | None) -> list[Recorded]:
+        """The events of one stream."""
+        events: list[Recorded] = []
+        version = after
+        while limit is None or len(events) < limit:
+            wanted = PAGE if limit is None else min(PAGE, limit - len(events))
+            rows = await self._rows(_STREAM, stream, version, wanted)
+            for row in rows:
+                events.append(await self._recorded(row))
+                version = events[-1].version
+            if len(rows) < wanted:
+                break
+        verify_read(events, after)
+        return events
+
+    async def all(self, after: int, limit: int, category: str) -> list[Recorded]:
+        """Events of all streams, or of the streams of a category."""
+        rows = await (self._rows(_CATEGORY, after, category, limit) if category else self._rows(_ALL, after, limit))
+        events: list[Recorded] = []
+        for row in rows:
+            try:
+                events.append(await self._recorded(row))
+            except CorruptEvent:
+                if not events:
+                    raise
+                break
+        return events
+
+    async def is_locked(self, key: int) -> bool:
+        """Whether somebody holds this advisory lock."""
+        classid, objid = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
+        found = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND granted"
+        return await self._ask(found, classid, objid) is not None
+
+    async def _recorded(self, row: Sequence[Any]) -> Recorded:
+        position, stream, version, topic, state = row
+        stored = bytes(state or b"")
+        digest = blob_of(stored)
+        data = None
+        if digest:
+            blob = await self._ask("SELECT data FROM treadle_blobs WHERE digest = %s", digest)
+            data = bytes(blob[0]) if blob else None
+        recorded = read_stored(stored, int(position), data, stream=stream, version=int(version))
+        if recorded.type != topic:
+            raise CorruptEvent(stream, version, position, f"its row says {topic!r}, it is {recorded.type!r}")
+        return recorded
+
+    async def _ask(self, query: str, *params: object) -> Sequence[Any] | None:
+        async with self._connection() as connection:
+            row: Sequence[Any] | None = await (await connection.execute(query.encode(), params)).fetchone()
+            return row
+
+    async def _rows(self, query: str, *params: object) -> Sequence[Sequence[Any]]:
+        async with self._connection() as connection:
+            rows: Sequence[Sequence[Any]] = await (await connection.execute(query.encode(), params)).fetchall()
+            return rows
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+        if self._pool.closed:
+            raise Unavailable(self._name, "it was closed")
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except PoolTimeout as exc:
+            raise Unavailable(self._name, "no connection within 5 s", 1.0) from exc
+        except psycopg.Error as exc:
+            raise translate(exc, self._name) from exc

@@ -1,0 +1,187 @@
+"""The writer's side of a journal on PostgreSQL: batches of submissions as transactions.
+
+A transaction takes the table's lock, as every writer does, so that positions are in the order of the commits. Under
+it the sequence of positions tells whether anybody else has written since our last commit: while it stands where we
+left it, the heads that are cached are good.
+
+The outcome of each step:
+
+    BEGIN, INSERT fail     nothing was stored: `Unavailable`, or `ReadOnly`; the connection is made anew
+    COMMIT fails           the database is asked (`_resolve`): stored, not stored, or `AppendUncertain`
+"""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from ...events.envelope import EMPTY, Head
+from ...events.errors import TreadleError
+from ..postgres import connect, translate
+from .plan import Heads, Plan, uncertain
+from .submission import Submission
+
+log = logging.getLogger(__name__)
+
+CHANNEL = "stored_events"
+"""Where commits are notified; the library's recorders use it, too."""
+
+_BEGIN = (
+    b"BEGIN; SET LOCAL lock_timeout = '5s'; LOCK TABLE stored_events IN EXCLUSIVE MODE; "
+    b"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM stored_events_notification_id_seq"
+)
+_INSERT = (
+    b"INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id) "
+    b"SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])"
+)
+_ADVANCE = b"SELECT setval('stored_events_notification_id_seq', %b)"
+_HEAD = (
+    "SELECT originator_version, state FROM stored_events "
+    "WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1"
+)
+_BLOB = "INSERT INTO treadle_blobs (digest, data) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+_SNAPSHOT = (
+    "INSERT INTO treadle_snapshots AS kept (stream, version, hash, schema, state) VALUES (%s, %s, %s, %s, %s) "
+    "ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash, schema = excluded.schema, "
+    "state = excluded.state WHERE excluded.version >= kept.version OR excluded.schema <> kept.schema"
+)
+_STORED = "SELECT state FROM stored_events WHERE originator_id = %s AND originator_version = %s"
+
+
+class PostgresStore:
+    """Stores batches in a database. Belongs to the writer thread: the loop does not wait for a network."""
+
+    untidy = False
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection: psycopg.Connection[Any] | None = None
+        self._heads = Heads()
+        self._last = -1
+
+    def commit(self, batch: Sequence[Submission]) -> int:
+        """As `Store.commit`."""
+        try:
+            try:
+                plan = self._insert(batch, trust_new=True)
+            except errors.UniqueViolation:
+                self._rollback()
+                plan = self._insert(batch, trust_new=False)
+        except (psycopg.Error, TreadleError) as exc:
+            self.close()
+            error = exc if isinstance(exc, TreadleError) else translate(exc, self._name)
+            for submission in batch:
+                submission.fail(error)
+            return max(self._last, 0)
+        try:
+            self._open().execute(b"COMMIT")
+        except psycopg.Error as exc:
+            self.close()
+            self._resolve(plan, exc)
+        else:
+            self._last = plan.last
+            self._heads.stored(plan.heads)
+            plan.settle()
+        return max(self._last, 0)
+
+    def try_begin(self) -> bool:
+        """As `Store.try_begin`: never, the loop does not wait for a network."""
+        return False
+
+    def tidy(self) -> None:
+        """As `Store.tidy`: the database tidies up by itself."""
+
+    def close(self) -> None:
+        """Let go of the connection; the next batch makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error):  # it may be the reason why we close it
+                connection.close()
+
+    def _open(self) -> psycopg.Connection[Any]:
+        if self._connection is None:
+            self._connection = connect(self._url)
+            self._last = -1
+        return self._connection
+
+    def _rollback(self) -> None:
+        self._open().execute(b"ROLLBACK")
+
+    def _begin(self) -> psycopg.Connection[Any]:
+        """A connection in a transaction that holds the table's lock, with the caches fit for it."""
+        connection = self._open()
+        cursor = connection.execute(_BEGIN)
+        while cursor.nextset():
+            pass
+        (last,) = cursor.fetchone() or (0,)
+        if last != self._last:
+            self._heads.clear()
+            self._last = int(last)
+        return connection
+
+    def _insert(self, batch: Sequence[Submission], *, trust_new: bool) -> Plan:
+        connection = self._begin()
+
+        def read(stream: str) -> Head:
+            return read_head(connection, stream)
+
+        plan = Plan(self._last)
+        accepted = [s for s in batch if plan.add(s, self._heads, read, trust_new=trust_new)]
+        with connection.pipeline():
+            for submission in accepted:
+                for digest, data in submission.blobs:
+                    connection.execute(_BLOB, (digest, data))
+                if submission.snapshot is not None:
+                    it = submission.snapshot
+                    connection.execute(_SNAPSHOT, (it.stream, it.head.version, it.head.hash, it.schema, it.state))
+            if plan.rows:
+                streams, versions, topics, states = (list(column) for column in zip(*plan.rows, strict=True))
+                positions = list(range(self._last + 1, plan.last + 1))
+                connection.execute(_INSERT, (streams, versions, topics, states, positions))
+                connection.execute(_ADVANCE, (plan.last,))
+                connection.execute(b"NOTIFY " + CHANNEL.encode())
+        return plan
+
+    def _resolve(self, plan: Plan, cause: psycopg.Error) -> None:
+        """Find out whether a commit that ended in an error was made.
+
+        The server may still be at it. It holds the table's lock until it is done, so the answer is only given under a
+        lock of our own.
+        """
+        try:
+            connection = self._begin()
+            stored = [_is_stored(connection, submission) for submission, _ in plan.accepted]
+            connection.execute(b"ROLLBACK")
+        except (psycopg.Error, TreadleError) as exc:
+            self.close()
+            why = f"{type(cause).__name__}, then {type(exc).__name__}"
+            plan.lose(lambda submission: uncertain(submission, why))
+            return
+        # One transaction: what is known of a part of it is known of all of it.
+        if any(stored):
+            plan.settle()
+        else:
+            plan.fail(translate(cause, self._name))
+
+
+def read_head(connection: psycopg.Connection[Any], stream: str) -> Head:
+    """The end of a stream as it stands in the database; `EMPTY` when there is none."""
+    row = connection.execute(_HEAD, (stream,)).fetchone()
+    return EMPTY if row is None else head_in(int(row[0]), row[1])
+
+
+def head_in(version: int, stored: bytes) -> Head:
+    """The head that a stored event makes: its hash stands at the end of it."""
+    return Head(version, bytes(stored[-66:-2]).decode("ascii", "replace"))
+
+
+def _is_stored(connection: psycopg.Connection[Any], submission: Submission) -> bool:
+    if not submission.rows:
+        return False
+    stream, version, _, stored = submission.rows[-1]
+    found = connection.execute(_STORED, (stream, version)).fetchone()
+    return found is not None and found[0] == stored
