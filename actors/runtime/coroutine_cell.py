@@ -361,10 +361,9 @@ class CoroutineCell:
                 reply.settle(None, error)
                 self.fail(error, answered=asked)
             except BaseException:
-                # Cancelled with its actor, by itself, or because the process ends: no answer will come.
-                if self.phase in _LEAVING:
-                    reply.settle(None, ActorDead(self.address, "stopped before it answered"))
-                else:
+                # Cancelled by itself, or the process ends: no answer will come. (Of an actor that is leaving, `_leave`
+                # tells everybody why.)
+                if self.phase not in _LEAVING:
                     reply.settle(None, HandlerCancelled(self.address, name))
                 raise
 
