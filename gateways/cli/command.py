@@ -42,7 +42,10 @@ class Call:
 def _shared(
     journal: Annotated[
         str,
-        Option(envvar="TREADLE_JOURNAL", help="sqlite:PATH. Default: that of the system here, or sqlite:./treadle.db."),
+        Option(
+            envvar="TREADLE_JOURNAL",
+            help="sqlite:PATH or postgresql://… Default: that of the system here, or sqlite:./treadle.db.",
+        ),
     ] = "",
     nats: Annotated[
         str, Option(envvar="TREADLE_NATS", help="URL of a NATS server. Default: that of the system here.")

@@ -8,7 +8,6 @@ from msgspec import Struct
 from typer import Argument
 
 from ...projections import (
-    Audit,
     Blackboards,
     BudgetView,
     Facts,
@@ -19,11 +18,10 @@ from ...projections import (
     Runs,
     Sessions,
 )
-from ..seal_file import SealFile, seals_path
 from .command import Call, command
 from .output import Columns
 from .place import Place
-from .reading import journal_file, read_projections
+from .reading import audit_of, read_projections
 
 app = typer.Typer(help="List and rebuild projections.", no_args_is_help=True)
 
@@ -80,8 +78,7 @@ async def rebuild(
 
 def _all(place: Place) -> list[Projection]:
     # Without a key: the system that keeps the audit seals it.
-    audit = Audit(None, SealFile(seals_path(journal_file(place))))
-    return [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit]
+    return [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit_of(place)]
 
 
 async def _row(projections: Projections, name: str, lag: Lag) -> ProjectionRow:

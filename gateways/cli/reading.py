@@ -11,10 +11,12 @@ from pathlib import Path
 
 from ...events.errors import ConfigError, JournalTooNew, ReadOnly, Unavailable
 from ...events.journal import Journal
-from ...projections import Projection, Projections
-from ..journals import journal_path
+from ...projections import Audit, Projection, Projections
+from ..journals import is_postgres, journal_path, open_journal
 from ..journals.sqlite import SqliteJournal
-from ..views.sqlite import SqliteViews, views_path
+from ..read_models import open_views
+from ..seal_file import SealFile, seals_path
+from ..views.sqlite import SqliteViews
 from .place import Place
 
 
@@ -25,11 +27,18 @@ def journal_file(place: Place) -> str:
         ConfigError: There is none.
     """
     path = journal_path(place.journal)
+    if is_postgres(place.journal):
+        raise ConfigError("this needs the file of a journal, and the journal is in PostgreSQL")
     if path is None:
         raise ConfigError(f"journal {place.journal!r} is in the memory of its process; only that process can read it")
     if not Path(path).exists():
         raise ConfigError(f"there is no journal {path!r}; `treadle up` makes one, --journal sqlite:PATH names another")
     return path
+
+
+def audit_of(place: Place) -> Audit:
+    """The audit, to look at: whoever looks seals nothing."""
+    return Audit() if is_postgres(place.journal) else Audit(None, SealFile(seals_path(journal_file(place))))
 
 
 @asynccontextmanager
@@ -39,7 +48,11 @@ async def read_journal(place: Place) -> AsyncGenerator[Journal]:
     Raises:
         ConfigError: There is none.
     """
-    journal = await SqliteJournal.open(journal_file(place), read_only=True)
+    journal: Journal
+    if is_postgres(place.journal):
+        journal = await open_journal(place.journal)
+    else:
+        journal = await SqliteJournal.open(journal_file(place), read_only=True)
     if isinstance(journal.refusal, JournalTooNew):
         place.note(str(journal.refusal))
     try:
@@ -59,7 +72,7 @@ async def read_projections(place: Place, *wanted: Projection, catch_up: bool = T
         ProjectionStopped: One of them cannot fold the journal any further.
     """
     async with read_journal(place) as journal:
-        views = SqliteViews(views_path(journal_file(place)))
+        views = open_views(place.journal)
         projections = Projections(journal, views, wanted)
         try:
             try:

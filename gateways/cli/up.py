@@ -18,8 +18,8 @@ from typer import Argument, Option
 
 from ...events.errors import Unavailable
 from ..broker.server import EmbeddedServer
-from ..journals import journal_path, open_journal
-from ..journals.sqlite import SqliteJournal
+from ..journals import is_postgres, journal_path, open_journal
+from ..postgres import redacted
 from ..system import System
 from . import system_file
 from .agents import find_agents
@@ -93,14 +93,15 @@ async def _check_writable(spec: str) -> None:
     """
     journal = await open_journal(spec)
     try:
-        if isinstance(journal, SqliteJournal) and journal.refusal is not None:
+        if journal.refusal is not None:
             raise journal.refusal
     finally:
         await journal.close()
 
 
 def _described(system: System, journal: str, nats: str, agents: tuple[str, ...], worker: bool) -> SystemFile:
-    path = journal_path(journal)
+    # A file that others read: a password is given to each command, by the environment or ~/.pgpass.
+    path, journal = journal_path(journal), redacted(journal) if is_postgres(journal) else journal
     server = system.server
     return SystemFile(
         pid=os.getpid(),

@@ -1,7 +1,8 @@
-"""The journals: in memory, and on SQLite.
+"""The journals: in memory, on SQLite, on PostgreSQL.
 
-    memory.py   for scripts and tests: quick, and gone with the process
-    sqlite.py   a file: durable, for one machine
+    memory.py    for scripts and tests: quick, and gone with the process
+    sqlite.py    a file: durable, for one machine
+    postgres.py  a database: durable, for many nodes
 
 `open_journal` loads what it needs and nothing else: importing this package loads no database driver.
 """
@@ -12,9 +13,9 @@ from ...actors.clock import SYSTEM_CLOCK, Clock
 from ...events.errors import ConfigError
 from ...events.journal import Journal
 
-__all__ = ["journal_path", "open_journal"]
+__all__ = ["is_postgres", "journal_path", "open_journal"]
 
-_FORMS = "'memory', 'sqlite:PATH' or 'sqlite:///ABSOLUTE/PATH'"
+_FORMS = "'memory', 'sqlite:PATH', 'sqlite:///ABSOLUTE/PATH' or 'postgresql://USER:PASSWORD@HOST/DATABASE'"
 
 
 async def open_journal(spec: str, *, clock: Clock = SYSTEM_CLOCK) -> Journal:
@@ -35,13 +36,20 @@ async def open_journal(spec: str, *, clock: Clock = SYSTEM_CLOCK) -> Journal:
 
             return await SqliteJournal.open(_path(spec, rest), clock=clock)
         case "postgres" | "postgresql":
-            raise ConfigError(f"journal {_redacted(spec)!r}: PostgreSQL is not in this version; use {_FORMS}")
+            from .postgres import PostgresJournal
+
+            return await PostgresJournal.open(spec, clock=clock)
         case _:
             raise ConfigError(f"there is no journal {_redacted(spec)!r}; use {_FORMS}")
 
 
+def is_postgres(spec: str) -> bool:
+    """Whether `spec` names a journal in PostgreSQL, which other nodes may share."""
+    return spec.partition(":")[0] in ("postgres", "postgresql")
+
+
 def journal_path(spec: str) -> str | None:
-    """The file of a journal that is one; None for a journal in memory."""
+    """The file of a journal that is one; None for a journal in memory or in a database."""
     scheme, _, rest = spec.partition(":")
     return _path(spec, rest) if scheme == "sqlite" else None
 

@@ -79,6 +79,11 @@ class MemoryJournal:
         return self._owner
 
     @property
+    def refusal(self) -> None:
+        """None: it can always be written."""
+        return
+
+    @property
     def size_bytes(self) -> int:
         """About what is kept: stored forms, blobs, and a little for each row."""
         return self._size_bytes

@@ -66,7 +66,7 @@ async def test_memory_is_named_memory() -> None:
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("postgresql://alice:secret@db/runs", "PostgreSQL is not in this version"),
+        ("postgresql://alice:secret@db/@runs", "no URL that PostgreSQL takes"),
         ("redis://alice:secret@cache", "'memory', 'sqlite:PATH'"),
         ("sqlite:", "names no file"),
         ("sqlite::memory:", "names no file"),
