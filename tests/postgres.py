@@ -26,13 +26,13 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, on what it stored before if anything."""
         if self._server is None:
-            self._server = get_server(self._directory, cleanup_mode="stop")
+            self._server = get_server(self._directory, cleanup_mode=None)
         else:
             self._server.start()
 
     def stop(self) -> None:
-        """Stop it, for good; who is connected is cut off."""
-        self._server.cleanup()
+        """Stop it, for good, without a care for what it stored."""
+        self.kill()
         self._home.cleanup()
 
     def kill(self) -> None:

@@ -28,10 +28,10 @@ from treadle.events.run import (
 )
 from treadle.events.session import RunOpened
 from treadle.events.verify import verify
-from treadle.gateways.journals.sqlite import SqliteJournal
+from treadle.gateways.journals import open_journal
 
 from .ledger import Effect, Ledger
-from .programs import JOURNAL, LEDGER
+from .programs import LEDGER, journal_in
 
 ONCE = frozenset({"charge", "wipe"})
 """Tools whose effect may be there once and no more: the idempotent one and the destructive one."""
@@ -55,7 +55,7 @@ async def read(directory: Path) -> list[Recorded]:
     Raises:
         Broken: A chain does not hold, or a version is missing.
     """
-    journal = await SqliteJournal.open(directory / JOURNAL, read_only=True)
+    journal = await open_journal(journal_in(directory))
     try:
         problems = await verify(journal)
         if problems:

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from treadle.gateways.journals.group_commit import GroupCommit
+from treadle.gateways.journals.postgres_store import PostgresStore
 from treadle.gateways.journals.sqlite_store import SqliteStore
 from treadle.gateways.journals.submission import Submission
 
@@ -60,7 +62,6 @@ def watch_appends(points: Points) -> None:
     streams: dict[str, str] = {}
     named: Counter[str] = Counter()
     submit: Callable[[GroupCommit, Submission], None] = GroupCommit.submit
-    commit: Callable[[SqliteStore, Sequence[Submission]], int] = SqliteStore.commit
 
     def name_of(stream: str) -> str:
         # Ids differ from run to run, the order in which a category's streams begin does not.
@@ -76,12 +77,18 @@ def watch_appends(points: Points) -> None:
             points.reach(f"before {event}")
         submit(self, submission)
 
-    def commit_here(self: SqliteStore, batch: Sequence[Submission]) -> int:
-        position = commit(self, batch)
-        for submission in batch:
-            for event in events.pop(submission):
-                points.reach(f"after {event}")
-        return position
+    def watch_commits(store: Any) -> None:
+        commit: Callable[[Any, Sequence[Submission]], int] = store.commit
+
+        def commit_here(self: Any, batch: Sequence[Submission]) -> int:
+            position = commit(self, batch)
+            for submission in batch:
+                for event in events.pop(submission):
+                    points.reach(f"after {event}")
+            return position
+
+        store.commit = commit_here
 
     GroupCommit.submit = submit_here  # type: ignore[method-assign]
-    SqliteStore.commit = commit_here  # type: ignore[method-assign]
+    watch_commits(SqliteStore)
+    watch_commits(PostgresStore)

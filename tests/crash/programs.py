@@ -20,6 +20,7 @@ from treadle import (
     Message,
     ModelReply,
     NothingToResume,
+    Owned,
     Run,
     RunResult,
     RunState,
@@ -40,6 +41,7 @@ OVER_NATS = "signal over NATS"
 """The program that needs a server, and somebody who sends the signal."""
 
 JOURNAL = "journal.db"
+ELSEWHERE = "journal-url"
 LEDGER = "ledger"
 
 
@@ -58,7 +60,13 @@ class World(Struct, frozen=True):
 
     @property
     def runtime(self) -> str:
-        return f"sqlite:{self.directory / JOURNAL}"
+        return journal_in(self.directory)
+
+
+def journal_in(directory: Path) -> str:
+    """The journal of the lives in `directory`: the one that a file there names, else one in SQLite."""
+    named = directory / ELSEWHERE
+    return named.read_text() if named.exists() else f"sqlite:{directory / JOURNAL}"
 
 
 @asynccontextmanager
@@ -240,7 +248,7 @@ async def live(
             for session_id in dict.fromkeys(session_id for session_id, _ in program.prompts):
                 session = agent.session(session_id, user_id=world.user)
                 try:
-                    await settle(session, await session.resume(), world)
+                    await settle(session, await take_over(session), world)
                 except NothingToResume:
                     continue
         answers = [
@@ -248,6 +256,18 @@ async def live(
         ]
         world.points.reach("before the answer")
         return answers
+
+
+async def take_over(session: Session) -> RunResult:
+    """Resume; a database hears of the death of a process a moment later than the operating system."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await session.resume()
+            except Owned:
+                if "postgresql" not in (await session.agent.node()).journal.name:
+                    raise
+                await asyncio.sleep(0.01)
 
 
 async def ask(session: Session, words: str, program: Program, world: World) -> str:
