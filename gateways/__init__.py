@@ -11,6 +11,7 @@ journals/           the journal in memory and on SQLite
 views/              databases of the read models              (read_models.py, signing.py, seal_file.py)
 buses/              telling and asking: in process, NATS
 broker/             NATS itself: a server of our own, its streams, its wire
+postgres.py         PostgreSQL itself: connections, and what their errors mean
 signals.py relay.py services.py
                     signals in, events out, questions answered
 
