@@ -21,9 +21,9 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSe
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """One real server for all tests."""
-    server = PostgresServer(Path(tmp_path_factory.mktemp("postgres")))
+    server = PostgresServer()
     server.start()
     yield server
     server.stop()
