@@ -1,4 +1,4 @@
-"""Where read models keep their rows: a small port that SQLite serves now and any SQL database can.
+"""Where read models keep their rows: a small port that SQLite and PostgreSQL serve.
 
 The SQL that projections write is the part that SQLite (3.35 and newer) and PostgreSQL share:
 

@@ -32,12 +32,12 @@ def in_postgres(sql: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` without U+0000, which a model may write and PostgreSQL does not store."""
-    return text.replace("\x1a", "\x1a1").replace("\0", "\x1a0")
+    """`text` without U+0000, which a model may write and PostgreSQL does not store; it sorts as `text` does."""
+    return text.replace("\1", "\1\2").replace("\0", "\1\1")
 
 
 def unescaped(text: str) -> str:
-    return text.replace("\x1a0", "\0").replace("\x1a1", "\x1a") if "\x1a" in text else text
+    return text.replace("\1\1", "\0").replace("\1\2", "\1") if "\1" in text else text
 
 
 class _Text(Dumper):

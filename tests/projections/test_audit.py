@@ -14,7 +14,7 @@ from treadle.events.session import SignalParked, session_stream
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.signing import Ed25519Signer
 from treadle.gateways.views import SqliteViews
-from treadle.projections import Audit, MemorySeals, Projections
+from treadle.projections import Audit, MemorySeals, Projections, Views
 from treadle.projections.seal import read_seal
 
 DEADLINE_S = 20.0
@@ -70,10 +70,10 @@ async def test_an_entry_says_who_did_what(journal: MemoryJournal) -> None:
     ]
 
 
-async def test_no_text_that_somebody_wrote_is_in_the_audit(journal: MemoryJournal) -> None:
+async def test_no_text_that_somebody_wrote_is_in_the_audit(journal: MemoryJournal, views: Views) -> None:
     await write(journal, "run-r1", started(prompt="My secret is 4711"), called())
     await write(journal, "run-r1", ToolFailed(call_id="call-1", error="4711 is wrong"), RunCancelled(reason="4711"))
-    async with SqliteViews() as views, Projections(journal, views, [Audit()]) as projections:
+    async with Projections(journal, views, [Audit()]) as projections:
         await projections.catch_up(DEADLINE_S)
         out = io.BytesIO()
         await projections.audit.export(out)
@@ -81,11 +81,11 @@ async def test_no_text_that_somebody_wrote_is_in_the_audit(journal: MemoryJourna
     assert b"4711" not in out.getvalue()
 
 
-async def test_entries_are_listed_by_what_was_asked_for(journal: MemoryJournal) -> None:
+async def test_entries_are_listed_by_what_was_asked_for(journal: MemoryJournal, views: Views) -> None:
     await write(journal, "run-r1", *whole_run(), user_id="alice")
     await write(journal, "run-r2", *whole_run("call-2"), user_id="bob", session_id="conv-2")
     audit = Audit()
-    async with SqliteViews() as views, Projections(journal, views, [audit]) as projections:
+    async with Projections(journal, views, [audit]) as projections:
         await projections.catch_up(DEADLINE_S)
         assert [entry.sequence for entry in await audit.list()] == list(range(1, 9))
         assert [entry.sequence for entry in await audit.list(user_id="bob")] == [5, 6, 7, 8]
@@ -138,10 +138,12 @@ async def test_without_a_signer_nothing_is_sealed(journal: MemoryJournal) -> Non
     assert list(audit.seals.lines()) == []
 
 
-async def test_an_export_is_a_header_the_entries_and_a_seal(journal: MemoryJournal, signer: Ed25519Signer) -> None:
+async def test_an_export_is_a_header_the_entries_and_a_seal(
+    journal: MemoryJournal, signer: Ed25519Signer, views: Views
+) -> None:
     await write(journal, "run-r1", *whole_run())
     audit = Audit(signer, now=lambda: after_noon(60))
-    async with SqliteViews() as views, Projections(journal, views, [audit]) as projections:
+    async with Projections(journal, views, [audit]) as projections:
         await projections.catch_up(DEADLINE_S)
         out = io.BytesIO()
         seal = await audit.export(out)

@@ -2,17 +2,16 @@ from recording import NOON, after_noon, write
 
 from treadle.events.blackboard import Posted, blackboard_stream
 from treadle.gateways.journals.memory import MemoryJournal
-from treadle.gateways.views import SqliteViews
-from treadle.projections import Blackboards, BoardRow, Entry, Projections
+from treadle.projections import Blackboards, BoardRow, Entry, Projections, Views
 
 
 def posted(entry_id: str, author: str = "support", kind: str = "note") -> Posted:
     return Posted(entry_id=entry_id, author=author, content=f"see {entry_id}", kind=kind, data={"load": 0.5})
 
 
-async def test_entries_are_kept_by_board_in_the_order_they_were_posted() -> None:
+async def test_entries_are_kept_by_board_in_the_order_they_were_posted(views: Views) -> None:
     journal = MemoryJournal()
-    async with SqliteViews() as views, Projections(journal, views, [Blackboards()]) as projections:
+    async with Projections(journal, views, [Blackboards()]) as projections:
         await write(journal, blackboard_stream("desk"), posted("e1"), posted("e2", "billing", "alarm"), run_id="r1")
         await write(journal, blackboard_stream("on-call"), posted("e3"), at=after_noon(1))
         await projections.catch_up(20)

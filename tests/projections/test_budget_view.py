@@ -8,8 +8,7 @@ from treadle.events.budget import Limits, Opened, Released, Reserved, Settled, T
 from treadle.events.errors import NotFound
 from treadle.events.message import Usage
 from treadle.gateways.journals.memory import MemoryJournal
-from treadle.gateways.views import SqliteViews
-from treadle.projections import BudgetRow, BudgetView, Projections
+from treadle.projections import BudgetRow, BudgetView, Projections, Views
 
 DEADLINE_S = 20.0
 DAY = date(2026, 1, 15)
@@ -23,8 +22,8 @@ async def journal() -> AsyncIterator[MemoryJournal]:
 
 
 @pytest.fixture
-async def projections(journal: MemoryJournal) -> AsyncIterator[Projections]:
-    async with SqliteViews() as views, Projections(journal, views, [BudgetView()]) as projections:
+async def projections(journal: MemoryJournal, views: Views) -> AsyncIterator[Projections]:
+    async with Projections(journal, views, [BudgetView()]) as projections:
         yield projections
 
 

@@ -11,7 +11,7 @@ from treadle.events.event import Event
 from treadle.events.memory import FactAsserted, FactRetracted, memory_stream
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.views import SqliteViews
-from treadle.projections import Facts, Projections
+from treadle.projections import Facts, Projections, Views
 
 DEADLINE_S = 20.0
 YEAR_ONE = datetime(2001, 1, 1, tzinfo=UTC)
@@ -70,9 +70,9 @@ class Memory:
 
 
 @pytest.fixture
-async def memory() -> AsyncIterator[Memory]:
+async def memory(views: Views) -> AsyncIterator[Memory]:
     journal = MemoryJournal()
-    async with SqliteViews() as views, Projections(journal, views, [Facts()]) as projections:
+    async with Projections(journal, views, [Facts()]) as projections:
         yield Memory(journal, projections)
     await journal.close()
 

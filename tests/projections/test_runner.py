@@ -30,6 +30,7 @@ from treadle.projections import (
     Runs,
     Table,
     Transaction,
+    Views,
 )
 
 T = TypeVar("T")
@@ -46,12 +47,6 @@ async def journal() -> AsyncIterator[MemoryJournal]:
     journal = MemoryJournal()
     yield journal
     await journal.close()
-
-
-@pytest.fixture
-async def views() -> AsyncIterator[SqliteViews]:
-    async with SqliteViews() as views:
-        yield views
 
 
 class Damaged:
@@ -104,14 +99,14 @@ class Turns(Projection):
 # --- folding ---------------------------------------------------------------------------------------------------------
 
 
-async def test_catching_up_folds_what_was_there_before(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_catching_up_folds_what_was_there_before(journal: MemoryJournal, views: Views) -> None:
     await write_runs(journal, 20)
     async with Projections(journal, views, all_of_them()) as projections:
         assert await projections.catch_up(DEADLINE_S) == 160
         assert len(await projections.runs.list(state="completed")) == 20
 
 
-async def test_a_reader_that_waits_for_its_own_write_sees_it(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_a_reader_that_waits_for_its_own_write_sees_it(journal: MemoryJournal, views: Views) -> None:
     async with Projections(journal, views, [Runs()]) as projections:
         for run_id in ("r1", "r2", "r3"):
             position = await write(journal, f"run-{run_id}", started())
@@ -119,7 +114,7 @@ async def test_a_reader_that_waits_for_its_own_write_sees_it(journal: MemoryJour
             assert (await projections.runs.get(run_id)).version == 1
 
 
-async def test_who_waits_does_not_wait_for_more_events_to_come(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_who_waits_does_not_wait_for_more_events_to_come(journal: MemoryJournal, views: Views) -> None:
     async with Projections(journal, views, [Runs()], linger_s=3600) as projections:
         for run_id in ("r1", "r2"):
             await write(journal, f"run-{run_id}", started())
@@ -127,9 +122,7 @@ async def test_who_waits_does_not_wait_for_more_events_to_come(journal: MemoryJo
         assert len(await projections.runs.list()) == 2
 
 
-async def test_waiting_for_a_position_that_does_not_come_says_where_it_is(
-    journal: MemoryJournal, views: SqliteViews
-) -> None:
+async def test_waiting_for_a_position_that_does_not_come_says_where_it_is(journal: MemoryJournal, views: Views) -> None:
     async with Projections(journal, views, [Runs()]) as projections:
         await write(journal, "run-r1", started())
         await projections.catch_up(DEADLINE_S)
@@ -137,7 +130,7 @@ async def test_waiting_for_a_position_that_does_not_come_says_where_it_is(
             await projections.wait_for(2, 0.01)
 
 
-async def test_lag_tells_how_many_positions_are_missing(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_lag_tells_how_many_positions_are_missing(journal: MemoryJournal, views: Views) -> None:
     await write(journal, "run-r1", *whole_run())
     async with Projections(journal, views, [Turns(fails_at=1), Runs()]) as projections:
         with pytest.raises(ProjectionStopped):
@@ -148,7 +141,7 @@ async def test_lag_tells_how_many_positions_are_missing(journal: MemoryJournal, 
         assert (lag["turns"].position, lag["turns"].behind) == (0, 8)
 
 
-async def test_a_page_of_one_event_gives_the_same_rows_as_one_page(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_a_page_of_one_event_gives_the_same_rows_as_one_page(journal: MemoryJournal, views: Views) -> None:
     await write_runs(journal, 10)
     async with Projections(journal, views, all_of_them(), page_events=1) as slow:
         await slow.catch_up(DEADLINE_S)
@@ -158,10 +151,10 @@ async def test_a_page_of_one_event_gives_the_same_rows_as_one_page(journal: Memo
         assert [await quick.state_hash(name) for name in quick.names] == hashes
 
 
-async def test_ten_thousand_events_are_folded_in_a_few_seconds(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_ten_thousand_events_are_folded_in_a_few_seconds(journal: MemoryJournal) -> None:
     await write_runs(journal, 1250)
     began = time.perf_counter()
-    async with Projections(journal, views, all_of_them()) as projections:
+    async with SqliteViews() as views, Projections(journal, views, all_of_them()) as projections:
         await projections.catch_up(DEADLINE_S)
     assert time.perf_counter() - began < 5  # 0.3 s on two idle cores
 
@@ -193,7 +186,7 @@ async def test_idle_projections_do_not_ask_the_views(journal: MemoryJournal) -> 
 
 
 @pytest.mark.parametrize("name", ["runs", "facts", "audit", "budget", "blackboards"])
-async def test_rebuilding_gives_the_same_state_hash(journal: MemoryJournal, views: SqliteViews, name: str) -> None:
+async def test_rebuilding_gives_the_same_state_hash(journal: MemoryJournal, views: Views, name: str) -> None:
     await write_runs(journal, 30)
     async with Projections(journal, views, all_of_them(), page_events=7) as projections:
         await projections.catch_up(DEADLINE_S)
@@ -202,7 +195,7 @@ async def test_rebuilding_gives_the_same_state_hash(journal: MemoryJournal, view
         assert await projections.rebuild(name, DEADLINE_S) == before
 
 
-async def test_another_history_gives_another_state_hash(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_another_history_gives_another_state_hash(journal: MemoryJournal, views: Views) -> None:
     async with Projections(journal, views, [Runs()]) as projections:
         await write(journal, "run-r1", started())
         await projections.catch_up(DEADLINE_S)
@@ -212,7 +205,7 @@ async def test_another_history_gives_another_state_hash(journal: MemoryJournal, 
         assert await projections.state_hash("runs") != before
 
 
-async def test_rebuilding_repairs_rows_that_somebody_changed(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_rebuilding_repairs_rows_that_somebody_changed(journal: MemoryJournal, views: Views) -> None:
     await write(journal, "run-r1", *whole_run())
     async with Projections(journal, views, [Runs()]) as projections:
         await projections.catch_up(DEADLINE_S)
@@ -221,13 +214,13 @@ async def test_rebuilding_repairs_rows_that_somebody_changed(journal: MemoryJour
         assert (await projections.runs.get("r1")).cost_usd == 0.5
 
 
-async def test_rebuilding_something_unknown_names_what_there_is(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_rebuilding_something_unknown_names_what_there_is(journal: MemoryJournal, views: Views) -> None:
     async with Projections(journal, views, [Runs(), Facts()]) as projections:
         with pytest.raises(NotFound, match="runs, facts"):
             await projections.rebuild("bugdet")
 
 
-async def test_a_projection_of_a_newer_schema_is_folded_anew(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_a_projection_of_a_newer_schema_is_folded_anew(journal: MemoryJournal, views: Views) -> None:
     class Streams(Turns):
         schema: ClassVar[int] = 2
         tables: ClassVar[tuple[Table, ...]] = (Table("turns", {"stream": "TEXT"}, key=("stream",)),)
@@ -253,7 +246,7 @@ async def test_a_projection_of_a_newer_schema_is_folded_anew(journal: MemoryJour
 
 
 async def test_a_corrupt_row_is_noted_with_its_place_and_the_rest_is_folded(
-    journal: MemoryJournal, views: SqliteViews
+    journal: MemoryJournal, views: Views
 ) -> None:
     await write_runs(journal, 5)
     async with Projections(Damaged(journal, 11, 12, 40), views, [Turns()]) as projections:
@@ -270,7 +263,7 @@ async def test_a_corrupt_row_is_noted_with_its_place_and_the_rest_is_folded(
 
 
 async def test_a_payload_that_does_not_fit_is_noted_once_for_each_projection(
-    journal: MemoryJournal, views: SqliteViews
+    journal: MemoryJournal, views: Views
 ) -> None:
     await write(journal, "run-r1", UnknownEvent(type="run.started", schema=1, data=msgspec.Raw(b'{"agent": 7}')))
     await write(journal, "run-r2", started())
@@ -283,7 +276,7 @@ async def test_a_payload_that_does_not_fit_is_noted_once_for_each_projection(
         assert [run.run_id for run in await projections.runs.list()] == ["r2"]
 
 
-async def test_events_of_a_newer_treadle_are_passed_over(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_events_of_a_newer_treadle_are_passed_over(journal: MemoryJournal, views: Views) -> None:
     await write(journal, "run-r1", started(), UnknownEvent(type="run.dreamt", schema=1, data=msgspec.Raw(b"{}")))
     async with Projections(journal, views, all_of_them()) as projections:
         await projections.catch_up(DEADLINE_S)
@@ -292,7 +285,7 @@ async def test_events_of_a_newer_treadle_are_passed_over(journal: MemoryJournal,
 
 
 async def test_a_projection_that_raises_stops_alone_and_goes_on_when_rebuilt(
-    journal: MemoryJournal, views: SqliteViews
+    journal: MemoryJournal, views: Views
 ) -> None:
     await write_runs(journal, 3)
     turns = Turns(fails_at=13)
@@ -307,17 +300,17 @@ async def test_a_projection_that_raises_stops_alone_and_goes_on_when_rebuilt(
         assert sum((await turns.counted()).values()) == 24
 
 
-async def test_two_projections_of_one_name_are_refused(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_two_projections_of_one_name_are_refused(journal: MemoryJournal, views: Views) -> None:
     with pytest.raises(ConfigError, match="share a name"):
         Projections(journal, views, [Runs(), Runs()])
 
 
-async def test_a_projection_that_was_not_given_is_named(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_a_projection_that_was_not_given_is_named(journal: MemoryJournal, views: Views) -> None:
     with pytest.raises(NotFound, match=r"no projection 'Facts'; there are: runs"):
         _ = Projections(journal, views, [Runs()]).facts
 
 
-async def test_events_that_the_journal_forgot_are_not_waited_for(views: SqliteViews) -> None:
+async def test_events_that_the_journal_forgot_are_not_waited_for(views: Views) -> None:
     journal = MemoryJournal(max_finished_runs=0)
     async with Projections(journal, views, [Runs()]) as projections:
         await write(journal, "run-r1", *whole_run())
@@ -328,7 +321,7 @@ async def test_events_that_the_journal_forgot_are_not_waited_for(views: SqliteVi
     await journal.close()
 
 
-async def test_rows_of_another_journal_are_folded_anew_and_evidence_is_kept(views: SqliteViews) -> None:
+async def test_rows_of_another_journal_are_folded_anew_and_evidence_is_kept(views: Views) -> None:
     first, second = MemoryJournal(), MemoryJournal()
     await write_runs(first, 4)
     await write_runs(second, 2, first=100)
@@ -348,7 +341,7 @@ async def test_rows_of_another_journal_are_folded_anew_and_evidence_is_kept(view
 # --- several processes, and none -------------------------------------------------------------------------------------
 
 
-async def test_rebuilding_while_events_come_in_loses_none(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_rebuilding_while_events_come_in_loses_none(journal: MemoryJournal, views: Views) -> None:
     async with Projections(journal, views, [Turns(), Runs()], page_events=4) as projections:
         for number in range(15):
             await write_runs(journal, 3, first=number * 3)
@@ -356,26 +349,26 @@ async def test_rebuilding_while_events_come_in_loses_none(journal: MemoryJournal
             assert set((await projections.of(Turns).counted()).values()) == {8}
 
 
-async def test_two_followers_of_the_same_views_fold_each_event_once(journal: MemoryJournal, tmp_path: Path) -> None:
-    path = tmp_path / "runs.views.db"
-    async with SqliteViews(path) as ours, SqliteViews(path) as theirs:
-        first = Projections(journal, ours, [Turns()], page_events=3)
-        second = Projections(journal, theirs, [Turns()], page_events=5)
-        async with first, second:
-            for number in range(20):
-                await write_runs(journal, 1, first=number)
-            await first.catch_up(DEADLINE_S)
-            await second.catch_up(DEADLINE_S)
-            assert set((await first.of(Turns).counted()).values()) == {8}
-            await first.rebuild("turns", DEADLINE_S)
-            await write_runs(journal, 1, first=20)
-            await second.catch_up(DEADLINE_S)
-            await first.catch_up(DEADLINE_S)
-            assert set((await second.of(Turns).counted()).values()) == {8}
-            assert len(await second.of(Turns).counted()) == 21
+async def test_two_followers_of_the_same_views_fold_each_event_once(
+    journal: MemoryJournal, views: Views, their_views: Views
+) -> None:
+    first = Projections(journal, views, [Turns()], page_events=3)
+    second = Projections(journal, their_views, [Turns()], page_events=5)
+    async with first, second:
+        for number in range(20):
+            await write_runs(journal, 1, first=number)
+        await first.catch_up(DEADLINE_S)
+        await second.catch_up(DEADLINE_S)
+        assert set((await first.of(Turns).counted()).values()) == {8}
+        await first.rebuild("turns", DEADLINE_S)
+        await write_runs(journal, 1, first=20)
+        await second.catch_up(DEADLINE_S)
+        await first.catch_up(DEADLINE_S)
+        assert set((await second.of(Turns).counted()).values()) == {8}
+        assert len(await second.of(Turns).counted()) == 21
 
 
-async def test_closing_in_the_middle_loses_and_doubles_nothing(journal: MemoryJournal, views: SqliteViews) -> None:
+async def test_closing_in_the_middle_loses_and_doubles_nothing(journal: MemoryJournal, views: Views) -> None:
     await write_runs(journal, 50)
     for position in (10, 100, 250):
         projections = Projections(journal, views, [Turns(), Runs()], page_events=4)
@@ -390,7 +383,7 @@ async def test_closing_in_the_middle_loses_and_doubles_nothing(journal: MemoryJo
 _CHILD = """
 import asyncio, sys
 from treadle.gateways.journals.sqlite import SqliteJournal
-from treadle.gateways.views import SqliteViews
+from treadle.gateways.views import PostgresViews, SqliteViews
 from treadle.projections import Audit, BudgetView, Facts, Projections, Runs
 
 class Told:
@@ -402,10 +395,10 @@ class Told:
         print(after, flush=True)
         return await self.journal.read_all(after, limit, category=category)
 
-async def main(journal_path, views_path):
+async def main(journal_path, place):
     journal = await SqliteJournal.open(journal_path, read_only=True)
     kinds = [Runs(), Facts(), Audit(), BudgetView()]
-    async with SqliteViews(views_path) as views:
+    async with PostgresViews(place) if "://" in place else SqliteViews(place) as views:
         async with Projections(Told(journal), views, kinds, page_events=25) as projections:
             await projections.catch_up(60)
     await journal.close()
@@ -415,9 +408,9 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def fold_until_killed(journal_path: Path, views_path: Path, pages: int) -> bool:
+def fold_until_killed(journal_path: Path, place: str, pages: int) -> bool:
     """Fold in a child process and kill it while it folds page `pages`. Returns whether it was done before that."""
-    command = [sys.executable, "-c", _CHILD, str(journal_path), str(views_path)]
+    command = [sys.executable, "-c", _CHILD, str(journal_path), place]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         for _ in range(pages):
@@ -429,18 +422,17 @@ def fold_until_killed(journal_path: Path, views_path: Path, pages: int) -> bool:
     return False
 
 
-async def test_killed_again_and_again_it_folds_each_event_once(tmp_path: Path) -> None:
-    journal_path, views_path = tmp_path / "runs.db", tmp_path / "runs.views.db"
+async def test_killed_again_and_again_it_folds_each_event_once(tmp_path: Path, views: Views, place: str) -> None:
+    journal_path = tmp_path / "runs.db"
     journal = await SqliteJournal.open(journal_path)
     await write_runs(journal, 300)
     chance = random.Random(7)
     kills = 0
-    while not await asyncio.to_thread(fold_until_killed, journal_path, views_path, chance.randrange(1, 25)):
+    while not await asyncio.to_thread(fold_until_killed, journal_path, place, chance.randrange(1, 25)):
         kills += 1
     assert kills >= 5
     names = ["runs", "facts", "audit", "budget"]
-    kinds = [Runs(), Facts(), Audit(), BudgetView()]
-    async with SqliteViews(views_path) as views, Projections(journal, views, kinds) as projections:
+    async with Projections(journal, views, [Runs(), Facts(), Audit(), BudgetView()]) as projections:
         await projections.catch_up(DEADLINE_S)
         after_kills = [await projections.state_hash(name) for name in names]
         assert [await projections.rebuild(name, DEADLINE_S) for name in names] == after_kills

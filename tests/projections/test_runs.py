@@ -20,8 +20,7 @@ from treadle.events.run import (
     ToolOutcomeUnknown,
 )
 from treadle.gateways.journals.memory import MemoryJournal
-from treadle.gateways.views import SqliteViews
-from treadle.projections import Projections, RunRow, Runs
+from treadle.projections import Projections, RunRow, Runs, Views
 
 DEADLINE_S = 20.0
 
@@ -34,8 +33,8 @@ async def journal() -> AsyncIterator[MemoryJournal]:
 
 
 @pytest.fixture
-async def projections(journal: MemoryJournal) -> AsyncIterator[Projections]:
-    async with SqliteViews() as views, Projections(journal, views, [Runs()]) as projections:
+async def projections(journal: MemoryJournal, views: Views) -> AsyncIterator[Projections]:
+    async with Projections(journal, views, [Runs()]) as projections:
         yield projections
 
 

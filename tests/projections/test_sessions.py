@@ -3,8 +3,7 @@ from recording import NOON, after_noon, write
 from treadle import RunState, RuntimeSignal
 from treadle.events.session import RunEnded, RunOpened, SignalParked, SignalReceived, session_stream
 from treadle.gateways.journals.memory import MemoryJournal
-from treadle.gateways.views import SqliteViews
-from treadle.projections import Projections, SessionRow, Sessions
+from treadle.projections import Projections, SessionRow, Sessions, Views
 
 STREAM = session_stream("alice", "desk", "night/1")
 
@@ -13,9 +12,9 @@ def signal(signal_id: str) -> SignalReceived:
     return SignalReceived(signal=RuntimeSignal("disk full", id=signal_id))
 
 
-async def test_a_session_shows_what_is_open_what_waits_and_what_was_parked() -> None:
+async def test_a_session_shows_what_is_open_what_waits_and_what_was_parked(views: Views) -> None:
     journal = MemoryJournal()
-    async with SqliteViews() as views, Projections(journal, views, [Sessions()]) as projections:
+    async with Projections(journal, views, [Sessions()]) as projections:
         sessions = projections.sessions
         await write(journal, STREAM, signal("s1"), signal("s2"), SignalParked(signal_id="s3", reason="no JSON"))
         await write(journal, STREAM, RunOpened(run_id="r1", prompt="disk full", signal_id="s1"), at=after_noon(1))
@@ -33,9 +32,9 @@ async def test_a_session_shows_what_is_open_what_waits_and_what_was_parked() -> 
     await journal.close()
 
 
-async def test_a_prompt_without_a_signal_leaves_the_waiting_ones_waiting() -> None:
+async def test_a_prompt_without_a_signal_leaves_the_waiting_ones_waiting(views: Views) -> None:
     journal = MemoryJournal()
-    async with SqliteViews() as views, Projections(journal, views, [Sessions()]) as projections:
+    async with Projections(journal, views, [Sessions()]) as projections:
         await write(journal, STREAM, signal("s1"), RunOpened(run_id="r1", prompt="hello"))
         await projections.catch_up(20)
         [row] = await projections.sessions.list()
