@@ -13,6 +13,8 @@ buses/              telling and asking: in process, NATS
 broker/             NATS itself: a server of our own, its streams, its wire
 signals.py relay.py services.py
                     signals in, events out, questions answered
+timers.py firings.py
+                    signals later: set and listed, fired       (schedules.py: when)
 
 models/ tools/      what agents are made of
 cli/                the command line
