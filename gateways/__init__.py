@@ -12,7 +12,7 @@ views/              databases of the read models              (read_models.py, s
 buses/              telling and asking: in process, NATS
 broker/             NATS itself: a server of our own, its streams, its wire
 signals.py relay.py services.py
-                    signals in, events out, questions answered
+                    signals in, events out, questions answered  (auditor.py: lost events)
 timers.py firings.py
                     signals later: set and listed, fired       (schedules.py: when)
 

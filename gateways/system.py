@@ -24,6 +24,7 @@ from ..projections import Projections
 from . import schedules
 from .agent import Agent
 from .arguments import check_text, signal_of
+from .auditor import Auditor
 from .broker.server import EmbeddedServer
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
@@ -113,6 +114,7 @@ class System:
         self.server: EmbeddedServer | None = None
         self.bus: Bus = InProcessBus(namespace=namespace)
         self.relay: Relay | None = None
+        self.auditor: Auditor | None = None
         self.signals: Signals | None = None
         self.services: Services | None = None
         self.firings: Firings | None = None
@@ -199,6 +201,9 @@ class System:
         self.relay = Relay(journal, bus, self.subjects)
         self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
+        self.auditor = Auditor(journal, bus, self.subjects, self.relay)
+        self._stack.push_async_callback(self.auditor.close)
+        self.auditor.start()
         self.firings = Firings(bus, self.subjects)
         self._stack.push_async_callback(self.firings.close)
         node = self.node

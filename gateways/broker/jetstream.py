@@ -147,6 +147,41 @@ class JetStream:
         headers = found.headers or {}
         return StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, found.data)
 
+    async def headers_page(self, stream: str, subject: str, sequence: int, limit: int) -> list[Mapping[str, str]]:
+        """The headers of up to `limit` messages under `subject`, from number `sequence` on; their number is among them.
+
+        A message that is corrupt on the server's disk is left out by the server, without a word.
+        """
+        found: list[Mapping[str, str]] = []
+        ended: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
+
+        async def receive(msg: Msg) -> None:
+            headers = msg.headers or {}
+            if "Status" not in headers:
+                found.append(headers)
+            elif not ended.done():
+                ended.set_result(headers)
+
+        what = f"messages of {subject!r}"
+        inbox = self._client.new_inbox()
+        request = msgspec.json.encode({"seq": sequence, "next_by_subj": subject, "batch": limit})
+        with translated(what):
+            listening = await self._client.listen(inbox, receive)
+            try:
+                await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, inbox)
+                async with asyncio.timeout(self.timeout_s):
+                    end = await ended
+            except TimeoutError as exc:
+                raise Unavailable(what, f"no answer within {self.timeout_s:g} s") from exc
+            finally:
+                await listening.unsubscribe()
+        status = end["Status"]
+        if status == "503":
+            raise Unavailable(what, f"there is no stream {stream!r}")
+        if status not in ("204", "404"):
+            raise JetStreamError(what, int(status), 0, end.get("Description", ""))
+        return found
+
     async def _headers(self, stream: str, what: str, asked: Mapping[str, Any]) -> Mapping[str, str]:
         found = await self._get(stream, what, asked)
         return (found.headers or {}) if found is not None else {}
