@@ -38,7 +38,7 @@ class Host:
         """
         spec = self._agents.get(name)
         if spec is None:
-            known = ", ".join(sorted(self._agents)) or "none"
+            known = ", ".join(self.names()) or "none"
             raise NotFound("agent", name, f"hosted here: {known}")
         return spec
 
@@ -47,6 +47,10 @@ class Host:
 
     def __iter__(self) -> Iterator[AgentSpec]:
         return iter(tuple(self._agents.values()))
+
+    def names(self) -> list[str]:
+        """The names of the agents, sorted."""
+        return sorted(self._agents)
 
     def session(self, user_id: str, agent: str, session_id: str) -> Ref:
         return self.system.ref(session_stream(user_id, agent, session_id))

@@ -6,6 +6,8 @@
     <ns>.work.<user>.<worker>                    prompts for a worker
     <ns>.ask.<kind>                              services: run, history, approve, cancel …
     <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
+    <ns>.timer.set.<id>                          timers that wait
+    <ns>.timer.due.<id>                          timers that have fired, until a node makes a signal of it
 
 An id becomes exactly one token: what NATS does not allow in a token is written as `=` and two hex digits a
 byte, as in quoted-printable, `=` itself included; the empty id (an anonymous user, say) is written as `-`,
@@ -138,6 +140,31 @@ class Subjects:
 
     def ask(self, kind: str) -> str:
         return f"{self.namespace}.ask.{escape(kind)}"
+
+    def timer(self, timer_id: str) -> str:
+        return f"{self.namespace}.timer.set.{escape(timer_id)}"
+
+    def timers(self) -> str:
+        """The filter for all timers that wait."""
+        return f"{self.namespace}.timer.set.*"
+
+    def timer_due(self, timer_id: str) -> str:
+        return f"{self.namespace}.timer.due.{escape(timer_id)}"
+
+    def timers_due(self) -> str:
+        """The filter for all timers that have fired."""
+        return f"{self.namespace}.timer.due.*"
+
+    def parse_timer(self, subject: str) -> str:
+        """The id of the timer on `subject`, be it waiting or due.
+
+        Raises:
+            ValueError: `subject` is neither in this namespace, or its id is no id.
+        """
+        tokens = subject.split(".")
+        if len(tokens) != 4 or tokens[:2] != [self.namespace, "timer"] or tokens[2] not in ("set", "due"):
+            raise ValueError(f"{subject!r} is not {self.namespace}.timer.<set|due>.<id>")
+        return unescape(tokens[3])
 
     def parse_signal(self, subject: str) -> SignalAddress:
         """Whom the signal on `subject` is for.

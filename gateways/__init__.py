@@ -13,7 +13,9 @@ buses/              telling and asking: in process, NATS
 broker/             NATS itself: a server of our own, its streams, its wire
 postgres.py         PostgreSQL itself: connections, and what their errors mean
 signals.py relay.py services.py
-                    signals in, events out, questions answered
+                    signals in, events out, questions answered  (auditor.py: lost events)
+timers.py firings.py
+                    signals later: set and listed, fired       (schedules.py: when)
 
 models/ tools/      what agents are made of
 cli/                the command line

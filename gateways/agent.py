@@ -7,6 +7,7 @@ otherwise), shared by all agents of the process that name the same journal. Host
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ from ..events.budget import Limits
 from ..events.errors import ConfigError, RunError, RunTimeout, Unavailable
 from ..events.run import RunState
 from ..events.signal import RuntimeSignal
+from . import schedules
 from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
 from .models.resolver import resolve_model
 from .run_event import Event, of_batch, of_chunk
@@ -34,6 +36,7 @@ from .tools.function import as_tool
 if TYPE_CHECKING:
     from .node import Node
     from .run_handle import Session
+    from .timers import Timer
 
 _unnamed = itertools.count(1)
 
@@ -351,6 +354,60 @@ class Agent:
         ref = node.host.session(user_id or "", self.name, session_id)
         answer: RunResult | None = await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
         return answer
+
+    # --- later: timers of the system that hosts it ---
+
+    async def every(
+        self,
+        how: str | float | timedelta,
+        signal: RuntimeSignal | str,
+        *,
+        user_id: str = "",
+        session_id: str = "",
+        id: str = "",
+        zone: str = "",
+    ) -> "Timer":
+        """Signal a session of this agent again and again: `System.every`, which see."""
+        return await self._set(schedules.every(how, zone), signal, user_id, session_id, id)
+
+    async def once(
+        self,
+        when: datetime | float | timedelta,
+        signal: RuntimeSignal | str,
+        *,
+        user_id: str = "",
+        session_id: str = "",
+        id: str = "",
+    ) -> "Timer":
+        """Signal a session of this agent once, at a time or after a delay: `System.at`, `System.after`."""
+        now = (await self.node()).clock.now()
+        schedule = schedules.at(when, now) if isinstance(when, datetime) else schedules.after(when, now)
+        return await self._set(schedule, signal, user_id, session_id, id)
+
+    async def schedule(
+        self,
+        when: datetime | str,
+        signal: RuntimeSignal | str,
+        *,
+        user_id: str = "",
+        session_id: str = "",
+        id: str = "",
+        zone: str = "",
+    ) -> "Timer":
+        """Signal a session of this agent at a time, or by a cron pattern: `once` or `every`."""
+        if isinstance(when, str):
+            return await self.every(when, signal, user_id=user_id, session_id=session_id, id=id, zone=zone)
+        if zone:
+            raise ConfigError(f"the time {when} has a zone of its own; zone={zone!r} is for cron patterns")
+        if not isinstance(when, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - programs without types
+            raise ConfigError(f"a schedule is a datetime or a cron pattern, not {when!r}; see `every` and `once`")
+        return await self.once(when, signal, user_id=user_id, session_id=session_id, id=id)
+
+    async def _set(
+        self, schedule: schedules.Schedule, signal: RuntimeSignal | str, user_id: str, session_id: str, id: str
+    ) -> "Timer":
+        timers = (await self.node()).timers
+        return await timers.set(schedule, signal, agent=self.name, user_id=user_id, session_id=session_id, id=id)
 
 
 async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:

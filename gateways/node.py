@@ -6,6 +6,7 @@ makes a small one for itself (`embedded`), `System` a whole one.
 
 import logging
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from ..actors.blackboard import BlackboardActor, Blackboards
 from ..actors.budget import BudgetActor, Budgets
@@ -19,10 +20,14 @@ from ..actors.services import Services
 from ..actors.session import SessionActor
 from ..actors.threads import ToolThreads
 from ..actors.worker import WorkerActor
+from ..events.errors import ConfigError
 from ..events.journal import Journal
 from ..events.run import CLOSING_TAGS, run_stream
 from .delegation import Delegations
 from .run_event import Event, of_recorded
+
+if TYPE_CHECKING:
+    from .timers import Timers
 
 IDLE_TIMEOUT_S = 120.0
 """Seconds without mail after which an actor is unloaded; a message to its address loads it again."""
@@ -66,12 +71,27 @@ class Node:
         }
         for kind, factory in factories.items():
             self.system.register(kind, factory, idle_timeout_s=0.1 if kind == "run" else idle_timeout_s)
+        self.kept_timers: Timers | None = None
+        """Set where there is a NATS server to keep them."""
         self._open = False
         self._closed = False
 
     @property
     def is_open(self) -> bool:
         return self._open
+
+    @property
+    def timers(self) -> "Timers":
+        """Signals that are sent later.
+
+        Raises:
+            ConfigError: There is no NATS server to keep them.
+        """
+        if self.kept_timers is None:
+            raise ConfigError(
+                "timers are kept by a NATS server, and this system has none; open it with nats='embedded' or a URL"
+            )
+        return self.kept_timers
 
     async def start(self) -> None:
         await self.system.__aenter__()

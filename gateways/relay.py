@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ..events.envelope import Recorded
 from ..events.errors import CorruptEvent, TreadleError, Unavailable
 from ..events.journal import Journal
 from ..events.subjects import Subjects
@@ -24,6 +25,9 @@ POSITION = "Treadle-Position"
 
 JOURNAL = "Treadle-Journal"
 """Header of every published event: the id of the first event of its journal. Several may share one EVENTS."""
+
+REPAIRED = "Treadle-Repaired"
+"""Header of the last event that the auditor published again: everything up to this position is there."""
 
 _NONE: Mapping[str, str] = {}
 _PAGE = 500
@@ -81,15 +85,16 @@ class Relay:
     async def _published(self) -> int:
         """The position that the newest message of this journal in EVENTS carries; 0 when there is none."""
         stream = stream_name("events", self._subjects)
-        journal_id = await self._identity()
+        journal_id = await self.identity()
         found = await self._bus.jetstream.last_headers(stream, self._subjects.events())
         # Behind it may stand what the relays of other journals have published.
         while found and found.get(JOURNAL) != journal_id:
             before = int(found["Nats-Sequence"]) - 1
             found = await self._bus.jetstream.headers_at(stream, before) if before else _NONE
-        return min(int(found.get(POSITION, "0")), await self._journal.last_position())
+        told = int(found.get(REPAIRED) or found.get(POSITION, "0"))
+        return min(told, await self._journal.last_position())
 
-    async def _identity(self) -> str:
+    async def identity(self) -> str:
         """Names the journal, once it has an event. One in memory forgets its first, so what was found is kept."""
         after = 0
         while not self._journal_id:
@@ -127,21 +132,27 @@ class Relay:
         if not page:
             await self._journal.wait(self.position)
             return
-        journal_id = await self._identity()
-        limit = self._bus.client.max_payload - 4096
         outgoing: list[Outgoing] = []
         for recorded in page:
-            if len(recorded.stored) > limit:
-                _log.error("event %s has %d bytes, the broker takes %d", recorded.id, len(recorded.stored), limit)
+            message = await self.message(recorded)
+            if message is None:
                 self.skipped += 1
-                continue
-            subject = self._subjects.event(recorded.user_id, recorded.stream, recorded.type)
-            headers = {POSITION: str(recorded.position), JOURNAL: journal_id}
-            outgoing.append(Outgoing(subject, recorded.stored, recorded.id, headers))
+            else:
+                outgoing.append(message)
         if outgoing:
             await self._bus.publish_stored(outgoing)
         self.position = page[-1].position
         self._moved.set()
+
+    async def message(self, recorded: Recorded) -> Outgoing | None:
+        """An event as it is published; None for one that is larger than the broker takes."""
+        limit = self._bus.client.max_payload - 4096
+        if len(recorded.stored) > limit:
+            _log.error("event %s has %d bytes, the broker takes %d", recorded.id, len(recorded.stored), limit)
+            return None
+        subject = self._subjects.event(recorded.user_id, recorded.stream, recorded.type)
+        headers = {POSITION: str(recorded.position), JOURNAL: await self.identity()}
+        return Outgoing(subject, recorded.stored, recorded.id, headers)
 
 
 async def publish_chunk(bus: NatsBus, subjects: Subjects, user_id: str, run_id: str, chunk: msgspec.Struct) -> None:

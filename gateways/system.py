@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +21,15 @@ from ..events.journal import Journal
 from ..events.signal import RuntimeSignal
 from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
+from . import schedules
 from .agent import Agent
 from .arguments import check_text, signal_of
+from .auditor import Auditor
 from .broker.server import EmbeddedServer
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
 from .delegation import Delegations
+from .firings import Firings
 from .journals import open_journal
 from .node import Node
 from .read_models import open_read_models
@@ -33,6 +37,7 @@ from .relay import Relay, publish_chunk
 from .run_event import Event
 from .services import Services
 from .signals import Signals
+from .timers import Timer, Timers
 
 _log = logging.getLogger("treadle")
 _EVERY = 1_000_000  # rows: all of them, in practice
@@ -109,8 +114,10 @@ class System:
         self.server: EmbeddedServer | None = None
         self.bus: Bus = InProcessBus(namespace=namespace)
         self.relay: Relay | None = None
+        self.auditor: Auditor | None = None
         self.signals: Signals | None = None
         self.services: Services | None = None
+        self.firings: Firings | None = None
 
     def __repr__(self) -> str:
         if self._node is None:
@@ -194,7 +201,13 @@ class System:
         self.relay = Relay(journal, bus, self.subjects)
         self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
+        self.auditor = Auditor(journal, bus, self.subjects, self.relay)
+        self._stack.push_async_callback(self.auditor.close)
+        self.auditor.start()
+        self.firings = Firings(bus, self.subjects)
+        self._stack.push_async_callback(self.firings.close)
         node = self.node
+        node.kept_timers = Timers(bus, self.subjects, hosted=node.host.names, clock=node.clock)
         node.services.live = partial(publish_chunk, bus, self.subjects)
 
     async def close(self) -> None:
@@ -243,6 +256,8 @@ class System:
             await self.resume_open_runs()
         if not self._worker:
             await self.signals.start()
+            if self.firings is not None:
+                await self.firings.start()
 
     async def serve(self) -> None:
         """Host until cancelled."""
@@ -297,6 +312,73 @@ class System:
         }
         subject = self.subjects.signal(user_id, agent, session_id)
         await self.bus.enqueue(subject, msgspec.json.encode(body), made.id or node.clock.new_id())
+
+    async def after(
+        self,
+        delay: float | timedelta,
+        signal: RuntimeSignal | str,
+        *,
+        agent: str,
+        user_id: str = "",
+        session_id: str = "",
+        id: str = "",
+    ) -> Timer:
+        """Send a signal once, when `delay` (seconds) has passed; for the rest see `every`."""
+        schedule = schedules.after(delay, self.node.clock.now())
+        to = {"agent": agent, "user_id": user_id, "session_id": session_id, "id": id}
+        return await self.node.timers.set(schedule, signal, **to)
+
+    async def at(
+        self,
+        when: datetime,
+        signal: RuntimeSignal | str,
+        *,
+        agent: str,
+        user_id: str = "",
+        session_id: str = "",
+        id: str = "",
+    ) -> Timer:
+        """Send a signal once, at `when`, a time with a zone; for the rest see `every`."""
+        schedule = schedules.at(when, self.node.clock.now())
+        to = {"agent": agent, "user_id": user_id, "session_id": session_id, "id": id}
+        return await self.node.timers.set(schedule, signal, **to)
+
+    async def every(
+        self,
+        how: str | float | timedelta,
+        signal: RuntimeSignal | str,
+        *,
+        agent: str,
+        user_id: str = "",
+        session_id: str = "",
+        id: str = "",
+        zone: str = "",
+    ) -> Timer:
+        """Send a signal again and again, wherever its agent is hosted then; on the server's disk when this returns.
+
+        It fires once however many nodes there are, and late when nobody was there. Of the times that passed meanwhile
+        only one is made up for.
+
+        Args:
+            how: A cron pattern, `"0 9 * * mon-fri"`, with seconds first if it has six fields; or whole seconds.
+            session_id: Default: `scheduled:<id>`.
+            id: A timer that stands under it is replaced; one that is the same is left as it is. Default: one that
+                follows from all the rest, so that setting it at each start of a program makes one timer.
+            zone: In whose time a cron pattern is meant: `"Europe/Berlin"`. Default: UTC.
+        Raises:
+            ConfigError: The system has no NATS server, nobody hosts the agent, or an argument does not fit.
+            Unavailable: The server did not confirm; set it again with the same `id`.
+        """
+        to = {"agent": agent, "user_id": user_id, "session_id": session_id, "id": id}
+        return await self.node.timers.set(schedules.every(how, zone), signal, **to)
+
+    async def timers(self) -> list[Timer]:
+        """The timers that wait, in the order in which they were set."""
+        return await self.node.timers.list()
+
+    async def cancel_timer(self, id: str) -> bool:
+        """Forget a timer; False when there is none of this id, or it has fired. What it has begun goes on."""
+        return await self.node.timers.cancel(id)
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double.

@@ -68,6 +68,12 @@ class Client(BaseClient):
         """Take no more, and wait until what was sent by then has been received."""
         await cast(Any, subscription).drain()
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if not self.is_connected:
+            # nats-py would send to a socket that is gone, fail, and leave the rest of it open.
+            self._pending, self._pending_data_size = [], 0
+        await super()._close(status, do_cbs)
+
     async def _process_err(self, err_msg: str) -> None:
         if "permissions violation" in err_msg.lower():
             await super()._process_err(err_msg)  # concerns one subject, the connection stays

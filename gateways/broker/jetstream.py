@@ -59,6 +59,15 @@ class Stored(NamedTuple):
     duplicate: bool
 
 
+class StoredMessage(NamedTuple):
+    """A message as it is in its stream."""
+
+    subject: str
+    sequence: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
 class Outgoing(msgspec.Struct, frozen=True):
     """A message for a stream. A second one with this `message_id` is not stored within the stream's window."""
 
@@ -129,17 +138,65 @@ class JetStream:
         """The headers of message number `sequence`; none when it is not there."""
         return await self._headers(stream, f"message {sequence} of {stream!r}", {"seq": sequence})
 
+    async def next_message(self, stream: str, subject: str, sequence: int) -> StoredMessage | None:
+        """The first message under `subject` whose number is `sequence` or higher; None when there is none."""
+        asked = {"seq": sequence, "next_by_subj": subject}
+        found = await self._get(stream, f"messages of {subject!r}", asked)
+        if found is None:
+            return None
+        headers = found.headers or {}
+        return StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, found.data)
+
+    async def headers_page(self, stream: str, subject: str, sequence: int, limit: int) -> list[Mapping[str, str]]:
+        """The headers of up to `limit` messages under `subject`, from number `sequence` on; their number is among them.
+
+        A message that is corrupt on the server's disk is left out by the server, without a word.
+        """
+        found: list[Mapping[str, str]] = []
+        ended: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
+
+        async def receive(msg: Msg) -> None:
+            headers = msg.headers or {}
+            if "Status" not in headers:
+                found.append(headers)
+            elif not ended.done():
+                ended.set_result(headers)
+
+        what = f"messages of {subject!r}"
+        inbox = self._client.new_inbox()
+        request = msgspec.json.encode({"seq": sequence, "next_by_subj": subject, "batch": limit})
+        with translated(what):
+            listening = await self._client.listen(inbox, receive)
+            try:
+                await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, inbox)
+                async with asyncio.timeout(self.timeout_s):
+                    end = await ended
+            except TimeoutError as exc:
+                raise Unavailable(what, f"no answer within {self.timeout_s:g} s") from exc
+            finally:
+                await listening.unsubscribe()
+        status = end["Status"]
+        if status == "503":
+            raise Unavailable(what, f"there is no stream {stream!r}")
+        if status not in ("204", "404"):
+            raise JetStreamError(what, int(status), 0, end.get("Description", ""))
+        return found
+
     async def _headers(self, stream: str, what: str, asked: Mapping[str, Any]) -> Mapping[str, str]:
+        found = await self._get(stream, what, asked)
+        return (found.headers or {}) if found is not None else {}
+
+    async def _get(self, stream: str, what: str, asked: Mapping[str, Any]) -> Msg | None:
         request = msgspec.json.encode(asked)
         with translated(what):
             reply = await self._client.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=self.timeout_s)
         headers = reply.headers or {}
         status = headers.get("Status", "")
         if status == "404":
-            return {}
+            return None
         if status:
             raise JetStreamError(what, int(status), 0, headers.get("Description", ""))
-        return headers
+        return reply
 
     async def make_consumer(self, stream: str, config: Mapping[str, Any], action: str) -> None:
         """Create a consumer (`action` "create": an equal one may exist) or "update" it."""

@@ -100,6 +100,11 @@ class NatsBus:
     def connected(self) -> bool:
         return not self._closed and self.client.is_connected
 
+    @property
+    def outages(self) -> int:
+        """How often the connection was lost."""
+        return self._outages
+
     async def publish(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         self._check_connected()
         check_message(subject, data, headers, self.client.max_payload)

@@ -13,6 +13,7 @@ from .output import Output
 COMMANDS = {
     "up": "Host agents: NATS and a journal, until SIGTERM or Ctrl-C.",
     "signal": "Send a signal to a session of an agent.",
+    "timers": "List, add and cancel timers: signals that are sent later.",
     "watch": "Follow a run, or all runs of a user, from the first event and live.",
     "runs": "List runs, the newest first.",
     "show": "Show a run: its steps, tool calls, open approvals and children.",

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .gateways.run_event import Event
     from .gateways.run_handle import Run, Session
     from .gateways.system import System
+    from .gateways.timers import Timer
     from .gateways.tools.function import tool
 
 _NAMES = {
@@ -91,6 +92,7 @@ _NAMES = {
     "gateways.run_event": ("Event",),
     "gateways.run_handle": ("Run", "Session"),
     "gateways.system": ("System",),
+    "gateways.timers": ("Timer",),
     "gateways.tools.function": ("tool",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
@@ -136,6 +138,7 @@ __all__ = [
     "Steps",
     "Strategy",
     "System",
+    "Timer",
     "Tool",
     "ToolCall",
     "ToolResult",

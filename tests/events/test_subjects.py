@@ -148,3 +148,16 @@ def test_what_nats_would_not_take_is_no_literal(subject: str) -> None:
 @pytest.mark.parametrize("pattern", ["", "a.>.b", "a.b*", ">a", "a .*", "a..*"])
 def test_a_misplaced_wildcard_is_no_pattern(pattern: str) -> None:
     assert not is_pattern(pattern)
+
+
+def test_a_timer_is_one_token_waiting_or_due() -> None:
+    subjects = Subjects("t")
+    for subject in (subjects.timer("every hour.*"), subjects.timer_due("every hour.*")):
+        assert subject.count(".") == 3
+        assert subjects.parse_timer(subject) == "every hour.*"
+    assert matches(subjects.timers(), subjects.timer("x"))
+    assert matches(subjects.timers_due(), subjects.timer_due("x"))
+    assert not overlap(subjects.timers(), subjects.timers_due())
+    for bad in ("t.timer.x", "t.timer.set.a.b", "u.timer.set.a", "t.timer.gone.a", "t.timer.set.=41"):
+        with pytest.raises(ValueError):
+            subjects.parse_timer(bad)

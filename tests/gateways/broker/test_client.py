@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -100,3 +101,17 @@ def test_the_pause_before_a_reconnect_grows_to_a_bound() -> None:
 def test_the_server_that_failed_least_is_tried_first() -> None:
     tired, fresh = (Server(uri=cast(Any, None), reconnects=failures) for failures in (3, 1))
     assert back_off([tired, fresh], {})[0] is fresh
+
+
+async def test_a_client_with_something_to_say_closes_after_its_server_died(tmp_path: Path) -> None:
+    async def ignore(error: Exception) -> None: ...
+
+    server, client = EmbeddedServer(tmp_path / "nats"), Client()
+    await server.start()
+    await client.connect(server.url, error_cb=ignore, reconnect_to_server_handler=back_off)
+    await server.kill()
+    await until(lambda: client.is_reconnecting)
+    await client.publish("x", b"kept for the next connection")
+    await client.close()
+    assert client.is_closed
+    await server.stop()
