@@ -5,6 +5,7 @@
     <ns>.live.<user>.<run>                       chunks while they happen, not stored
     <ns>.work.<user>.<worker>                    prompts for a worker
     <ns>.ask.<kind>                              services: run, history, approve, cancel …
+    <ns>.ask.<user>.<kind>                       the same, for what is this user's
     <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
     <ns>.timer.set.<id>                          timers that wait
     <ns>.timer.due.<id>                          timers that have fired, until a node makes a signal of it
@@ -138,8 +139,25 @@ class Subjects:
         """The filter for all users' work of one worker."""
         return f"{self.namespace}.work.*.{escape(worker)}"
 
-    def ask(self, kind: str) -> str:
-        return f"{self.namespace}.ask.{escape(kind)}"
+    def ask(self, kind: str, user_id: str | None = None) -> str:
+        """Where a service is asked; with a user, for that user and about nobody else's runs."""
+        user = "" if user_id is None else f"{escape(user_id)}."
+        return f"{self.namespace}.ask.{user}{escape(kind)}"
+
+    def asks(self, kind: str) -> str:
+        """The filter for a service asked for any one user."""
+        return f"{self.namespace}.ask.*.{escape(kind)}"
+
+    def parse_ask(self, subject: str) -> str:
+        """The user for whom a service is asked on `subject`.
+
+        Raises:
+            ValueError: `subject` is no such subject of this namespace, or a token of it is no id.
+        """
+        tokens = subject.split(".")
+        if len(tokens) != 4 or tokens[:2] != [self.namespace, "ask"]:
+            raise ValueError(f"{subject!r} is not {self.namespace}.ask.<user>.<kind>")
+        return unescape(tokens[2])
 
     def timer(self, timer_id: str) -> str:
         return f"{self.namespace}.timer.set.{escape(timer_id)}"

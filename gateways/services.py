@@ -7,9 +7,9 @@ served on the in-process bus under the same subjects.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -39,6 +39,8 @@ POLL_S = 20.0
 """How long a worker lets its asker wait before it says that the task still goes on."""
 
 Answer = Callable[[bytes], Awaitable[Any]]
+AnswerFor = Callable[[str, bytes], Awaitable[Any]]
+"""Answers a request for whom its first argument says: a subject, or the user that stands in it."""
 
 _log = logging.getLogger("treadle.services")
 
@@ -69,6 +71,17 @@ class AskHistory(Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1)] = 500
 
+    @property
+    def wanted(self) -> str:
+        """The stream.
+
+        Raises:
+            Undecodable: None is named, or two.
+        """
+        if bool(self.run_id) == bool(self.stream):
+            raise Undecodable("history wants run_id or stream, one of them")
+        return self.stream or f"run-{self.run_id}"
+
 
 class AskApprove(Struct, frozen=True, forbid_unknown_fields=True):
     """Answer a call that waits for approval. Answers `{"call_id", "allowed"}` when that is on disk."""
@@ -79,6 +92,11 @@ class AskApprove(Struct, frozen=True, forbid_unknown_fields=True):
     by: str = ""
     note: str = ""
 
+    @property
+    def wanted(self) -> str:
+        """The run: a call's id says whose call it is."""
+        return self.run_id or self.call_id.rsplit("_", 2)[0]
+
 
 class AskCancel(Struct, frozen=True, forbid_unknown_fields=True):
     """Stop a run. Answers with its result when it is closed."""
@@ -86,6 +104,12 @@ class AskCancel(Struct, frozen=True, forbid_unknown_fields=True):
     run_id: str
     reason: str = "cancelled"
     by: str = ""
+
+
+class _Endpoint(NamedTuple):
+    name: str
+    subject: str
+    answer: AnswerFor
 
 
 class Services:
@@ -99,8 +123,10 @@ class Services:
         self._running: set[asyncio.Future[Any]] = set()
         self._workers: set[str] = set()
 
-    async def start(self, more: Mapping[str, Answer] | None = None) -> None:
-        """Serve from now on; `more` are further kinds and who answers them."""
+    async def start(
+        self, more: Mapping[str, Answer] | None = None, for_users: Mapping[str, AnswerFor] | None = None
+    ) -> None:
+        """Serve from now on; `more` are further kinds and who answers them, `for_users` what is asked for one user."""
         kinds: dict[str, Answer] = {
             "run": self.run,
             "resume": self.resume,
@@ -109,13 +135,15 @@ class Services:
             "cancel": self.cancel,
             **(more or {}),
         }
+        endpoints = [
+            *(_Endpoint(kind, self._subjects.ask(kind), _whoever(answer)) for kind, answer in kinds.items()),
+            *(_Endpoint(f"{kind}-own", self._subjects.asks(kind), own) for kind, own in (for_users or {}).items()),
+        ]
         if isinstance(self._bus, NatsBus):
-            await self._add_micro_service(self._bus, kinds)
+            await self._add_micro_service(self._bus, endpoints)
         else:
-            for kind, answer in kinds.items():
-                await self._stack.enter_async_context(
-                    self._bus.serve(self._subjects.ask(kind), _unwrapped(answer), queue="treadle")
-                )
+            for _, subject, answer in endpoints:
+                await self._stack.enter_async_context(self._bus.serve(subject, _unwrapped(answer), queue="treadle"))
 
     async def serve_worker(self, name: str) -> None:
         """Take tasks that runs of other processes delegate to the agent `name`; serving it twice does nothing."""
@@ -134,7 +162,7 @@ class Services:
         if running:
             await asyncio.wait(running)
 
-    async def _add_micro_service(self, bus: NatsBus, kinds: Mapping[str, Answer]) -> None:
+    async def _add_micro_service(self, bus: NatsBus, endpoints: Sequence["_Endpoint"]) -> None:
         service = await add_service(
             bus.client,
             ServiceConfig(
@@ -145,11 +173,11 @@ class Services:
             ),
         )
         self._stack.push_async_callback(service.stop)
-        for kind, answer in kinds.items():
-            config = EndpointConfig(name=kind, subject=self._subjects.ask(kind), handler=self._responding(answer))
+        for name, subject, answer in endpoints:
+            config = EndpointConfig(name=name, subject=subject, handler=self._responding(answer))
             await service.add_endpoint(config)
 
-    def _responding(self, answer: Answer) -> Callable[[Request], Awaitable[None]]:
+    def _responding(self, answer: AnswerFor) -> Callable[[Request], Awaitable[None]]:
         """Answer each request in a task of its own: an endpoint of nats-py hands out one request after the other."""
 
         async def respond(request: Request) -> None:
@@ -162,7 +190,7 @@ class Services:
     # --- the kinds ---
 
     async def run(self, data: bytes) -> Any:
-        asked = _decoded(data, AskRun)
+        asked = decoded(data, AskRun)
         check_prompt(asked.prompt)
         host = self._node.host
         spec = host.agent(asked.agent)
@@ -177,7 +205,7 @@ class Services:
         return await self._begun(asking, run_id, asked.session_id or run_id, asked.wait)
 
     async def resume(self, data: bytes) -> Any:
-        asked = _decoded(data, AskResume)
+        asked = decoded(data, AskResume)
         host = self._node.host
         history = await history_of(self._node.journal, asked.run_id)
         if history.state.closed is not None:
@@ -200,10 +228,8 @@ class Services:
             _log.warning("a run that was asked for over the bus ended with %s", running.exception())
 
     async def history(self, data: bytes) -> Any:
-        asked = _decoded(data, AskHistory)
-        if bool(asked.run_id) == bool(asked.stream):
-            raise Undecodable("history wants run_id or stream, one of them")
-        stream = asked.stream or f"run-{asked.run_id}"
+        asked = decoded(data, AskHistory)
+        stream = asked.wanted
         limit = min(asked.limit, 1000)
         head = await self._node.journal.head(stream)
         events: list[msgspec.Raw] = []
@@ -217,19 +243,18 @@ class Services:
         return {"stream": stream, "events": events, "head": head.version, "more": last < head.version}
 
     async def approve(self, data: bytes) -> Any:
-        asked = _decoded(data, AskApprove)
-        run_id = asked.run_id or asked.call_id.rsplit("_", 2)[0]
-        await self._node.host.run(run_id).ask(ApproveCall(asked.call_id, asked.allowed, asked.by, asked.note))
+        asked = decoded(data, AskApprove)
+        await self._node.host.run(asked.wanted).ask(ApproveCall(asked.call_id, asked.allowed, asked.by, asked.note))
         return {"call_id": asked.call_id, "allowed": asked.allowed}
 
     async def cancel(self, data: bytes) -> Any:
-        asked = _decoded(data, AskCancel)
+        asked = decoded(data, AskCancel)
         await history_of(self._node.journal, asked.run_id)
         return await self._node.host.run(asked.run_id).ask(EndRun(RunCancelled(reason=asked.reason, by=asked.by)))
 
     def _work(self, name: str) -> Callable[[BusMessage], Awaitable[bytes]]:
         async def work(message: BusMessage) -> bytes:
-            asked: Delegate = _decoded(message.data, Delegate)
+            asked: Delegate = decoded(message.data, Delegate)
             check_prompt(asked.task.prompt)
             for user_id in (asked.task.user_id, asked.cause.user_id):
                 # A tenant's account may publish under its own user; what it writes in the body is no proof of another.
@@ -245,7 +270,12 @@ class Services:
         return work
 
 
-def _decoded(data: bytes, kind: type[Any]) -> Any:
+def decoded(data: bytes, kind: type[Any]) -> Any:
+    """The request in `data`.
+
+    Raises:
+        Undecodable: It is none of this kind.
+    """
     try:
         asked = msgspec.json.decode(data or b"{}", type=kind)
     except (msgspec.MsgspecError, RecursionError) as exc:
@@ -255,10 +285,19 @@ def _decoded(data: bytes, kind: type[Any]) -> Any:
     return asked
 
 
-async def _respond(request: Request, answer: Answer) -> None:
+def _whoever(answer: Answer) -> AnswerFor:
+    """`answer`, wherever it is asked."""
+
+    async def respond(_subject: str, data: bytes) -> Any:
+        return await answer(data)
+
+    return respond
+
+
+async def _respond(request: Request, answer: AnswerFor) -> None:
     """The answer, or an error as the services API has them."""
     try:
-        reply = msgspec.json.encode(await answer(request.data))
+        reply = msgspec.json.encode(await answer(request.subject, request.data))
     except TreadleError as exc:
         code = "400" if isinstance(exc, Undecodable | ConfigError) else "409" if isinstance(exc, Refused) else "503"
         await request.respond_error(code, f"{type(exc).__name__}: {' '.join(str(exc).split())}")
@@ -269,8 +308,8 @@ async def _respond(request: Request, answer: Answer) -> None:
         await request.respond(reply)
 
 
-def _unwrapped(answer: Answer) -> Callable[[BusMessage], Awaitable[bytes]]:
+def _unwrapped(answer: AnswerFor) -> Callable[[BusMessage], Awaitable[bytes]]:
     async def respond(message: BusMessage) -> bytes:
-        return msgspec.json.encode(await answer(message.data))
+        return msgspec.json.encode(await answer(message.subject, message.data))
 
     return respond

@@ -26,6 +26,7 @@ from .agent import Agent
 from .arguments import check_text, signal_of
 from .auditor import Auditor
 from .broker.server import EmbeddedServer
+from .broker.tls import Tls
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
 from .delegation import Delegations
@@ -37,6 +38,7 @@ from .relay import Relay, publish_chunk
 from .run_event import Event
 from .services import Services
 from .signals import Signals
+from .tenants import Tenants
 from .timers import Timer, Timers
 
 _log = logging.getLogger("treadle")
@@ -78,6 +80,8 @@ class System:
         nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it.
         namespace: The first token of all subjects.
         directory: Where the embedded server keeps its streams.
+        nats_credentials: Who we are to that server: a seed file of `treadle nats auth`, or a `.creds` file.
+        nats_tls: Whom we trust to be that server, and our own certificate if it asks for one.
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
@@ -91,6 +95,8 @@ class System:
         nats: str | None = None,
         namespace: str = DEFAULT_NAMESPACE,
         directory: str | Path = ".treadle",
+        nats_credentials: str | Path | None = None,
+        nats_tls: Tls | None = None,
         nats_port: int = 0,
         monitor_port: int = 0,
         projections: bool = True,
@@ -101,6 +107,8 @@ class System:
         self._journal_spec = journal
         self._nats = nats
         self._directory = Path(directory)
+        self._credentials = Path(nats_credentials) if nats_credentials is not None else None
+        self._tls = nats_tls
         self._ports = nats_port, monitor_port
         self._with_projections = projections
         self._resume = resume
@@ -183,6 +191,7 @@ class System:
         node.services.work = Delegations(node.host, self.bus if self._nats is not None else None, self.subjects)
         self.services = Services(node, self.bus, self.subjects)
         self._stack.push_async_callback(self.services.close)
+        self._tenants = Tenants(journal, self.subjects, self.services)
         self.signals = Signals(self.bus, node.host, self.subjects)
         self._stack.push_async_callback(self.signals.close)
 
@@ -194,7 +203,9 @@ class System:
             await self.server.start()
             self._stack.push_async_callback(self.server.stop)
             url = self.server.url
-        bus = await NatsBus.connect(url, namespace=self.subjects.namespace)
+        bus = await NatsBus.connect(
+            url, namespace=self.subjects.namespace, credentials=self._credentials, tls=self._tls
+        )
         self._stack.push_async_callback(bus.close)
         await self.bus.close()
         self.bus = bus
@@ -249,7 +260,7 @@ class System:
         assert self.services is not None and self.signals is not None
         self._serving = True
         if not self._worker:
-            await self.services.start({"status": self._status})
+            await self.services.start({"status": self._status}, self._tenants.kinds)
         for spec in node.host:
             await self.services.serve_worker(spec.name)
         if self._resume and self._projections is not None:

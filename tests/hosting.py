@@ -117,9 +117,12 @@ class Heard:
     def __init__(self, subscription: Any) -> None:
         self._subscription = subscription
 
+    async def message(self) -> Msg:
+        message: Msg = await self._subscription.next_msg(timeout=WITHIN_S)
+        return message
+
     async def event(self) -> dict[str, Any]:
-        message = await self._subscription.next_msg(timeout=WITHIN_S)
-        event: dict[str, Any] = json.loads(message.data)
+        event: dict[str, Any] = json.loads((await self.message()).data)
         return event
 
     async def until(self, type: str, where: Callable[[dict[str, Any]], bool] = lambda _: True) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ Each override closes a hole of nats-py 2.16 that a test in `tests/gateways/broke
 * an exception while parsing ends the read loop, and the client looks connected for ever (`_read_loop`);
 * so does an answer to a ping whose waiter was cancelled (`_process_pong`);
 * a ping overtakes what was written before it, so that `flush` proves nothing (`_send_ping`);
-* a request under way waits for its whole timeout when the connection is lost (`fail_requests`).
+* a request under way waits for its whole timeout when the connection is lost (`fail_requests`);
+* keys need a package that signs with a library of its own (`identify`).
 
 Above that, short pings find a connection that is dead without knowing it: nobody answers them, or nobody
 reads the answers.
@@ -23,6 +24,8 @@ from nats.aio.client import Client as BaseClient
 from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+from .credentials import Credentials
 
 logger = logging.getLogger("treadle.nats")
 
@@ -47,6 +50,15 @@ class Client(BaseClient):
         """Subscribe; `receive` must not wait, for it holds up what comes behind. `subscribe`, fully typed."""
         subscribe: Callable[..., Awaitable[Subscription]] = cast(Any, super()).subscribe
         return await subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=limit)
+
+    def identify(self, credentials: Credentials) -> dict[str, Any]:
+        """Answer the server's question who we are, now and whenever we connect anew: options for `connect`."""
+        self._auth_configured = True
+        self._public_nkey = credentials.key.public
+        options: dict[str, Any] = {"signature_cb": credentials.key.sign}
+        if credentials.jwt:
+            options["user_jwt_cb"] = lambda: credentials.jwt.encode()
+        return options
 
     def push(self) -> None:
         """Hand what was sent to the socket now; the flusher does it when it has its turn, behind everything else."""

@@ -14,7 +14,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from ...events.bus import MESSAGE_ID_HEADER
-from ...events.errors import Refused, Unavailable
+from ...events.errors import ConfigError, Refused, Unavailable
 from .client import Client
 from .errors import translated
 
@@ -25,6 +25,7 @@ PIPELINE = 1_024
 _BATCH_MESSAGES = 1_000  # the server's limit
 # Subscribers see a batch when it is stored, and single messages when they arrive: for a few, that is sooner.
 _FEW = 16
+_NOT_FOR_THIS_ACCOUNT = 10039
 _BATCH_BYTES = 8 * 1024 * 1024
 
 
@@ -99,6 +100,7 @@ class JetStream:
 
         Raises:
             JetStreamError: The server said no.
+            ConfigError: This account has no JetStream.
             Unavailable: No answer, or JetStream cannot serve now.
         """
         payload = msgspec.json.encode(body) if body is not None else b""
@@ -352,7 +354,12 @@ def _stored(subject: str, data: bytes) -> Stored:
     return Stored(ack.stream, ack.seq, ack.duplicate)
 
 
-def _refusal(what: str, failure: _Failure) -> Unavailable | JetStreamError:
+def _refusal(what: str, failure: _Failure) -> Unavailable | JetStreamError | ConfigError:
+    if failure.err_code == _NOT_FOR_THIS_ACCOUNT:
+        return ConfigError(
+            f"JetStream for {what}: {failure.description}; a node needs the credentials of the nodes, not a tenant's "
+            "(`treadle nats auth show`)"
+        )
     if failure.code == 503 or failure.code == 500:
         return Unavailable(f"JetStream for {what}", failure.description)
     return JetStreamError(what, failure.code, failure.err_code, failure.description)

@@ -7,11 +7,12 @@ they have missed something, services come back by themselves, and consumers go o
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from nats import errors
@@ -22,8 +23,10 @@ from ...events.bus import BusMessage, Delivery, Handler
 from ...events.errors import ConfigError, Unavailable
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
+from ..broker.credentials import Credentials
 from ..broker.errors import translated
 from ..broker.jetstream import JetStream, Outgoing, Stored
+from ..broker.tls import Tls
 from .listener import Listener
 from .pull import PullConsumer
 from .serving import Serving
@@ -63,6 +66,7 @@ class NatsBus:
         namespace: str = DEFAULT_NAMESPACE,
         name: str = "treadle",
         credentials: Path | None = None,
+        tls: Tls | None = None,
         connect_timeout_s: float = 5.0,
         timeout_s: float = 5.0,
         listener_limit: int = 65_536,
@@ -73,14 +77,15 @@ class NatsBus:
         Args:
             url: `nats://host:port`, with user and password or a token if the server wants them.
             name: What the server's monitoring calls this connection.
-            credentials: A `.creds` file.
+            credentials: A seed file of `treadle nats auth`, or a `.creds` file; of mode 0600.
+            tls: Whom to trust; None for a plain connection, or for `tls://` and a server that the system trusts.
             connect_timeout_s: How long to look for a server now; a connection that is lost later is sought for ever.
             timeout_s: How long the server may take to confirm what it stored.
             listener_limit: How many messages may wait for one listener.
             serving_limit: How many requests one service handles at once.
         Raises:
             Unavailable: No server within `connect_timeout_s`.
-            ConfigError: The server does not let us in.
+            ConfigError: The server does not let us in, we do not trust it, or a file of ours is not what it should be.
         """
         urls = [url] if isinstance(url, str) else list(url)
         shown = ", ".join(_without_secrets(each) for each in urls)
@@ -93,7 +98,8 @@ class NatsBus:
             serving_limit=serving_limit,
             timeout_s=timeout_s,
         )
-        await bus._connect(urls, name, credentials, connect_timeout_s)
+        identity = client.identify(Credentials.read(credentials)) if credentials is not None else {}
+        await bus._connect(urls, name, identity, tls, connect_timeout_s)
         return bus
 
     @property
@@ -221,15 +227,19 @@ class NatsBus:
     ) -> None:
         await self.close()
 
-    async def _connect(self, urls: list[str], name: str, credentials: Path | None, timeout_s: float) -> None:
+    async def _connect(
+        self, urls: list[str], name: str, identity: Mapping[str, Any], tls: Tls | None, timeout_s: float
+    ) -> None:
         what = f"NATS at {self._url}"
+        context = tls.context() if tls is not None else None
         try:
             with translated(what):
                 async with asyncio.timeout(timeout_s):
                     await self.client.connect(
                         urls,
                         name=name,
-                        user_credentials=credentials,
+                        tls=context,
+                        **identity,
                         error_cb=self._on_error,
                         disconnected_cb=self._on_disconnect,
                         reconnected_cb=self._on_reconnect,
@@ -245,6 +255,8 @@ class NatsBus:
             await self.client.close()
             reason = self.client.last_error
             if isinstance(error, Unavailable) and reason is not None:
+                if isinstance(reason, ssl.SSLError):
+                    raise ConfigError(f"{what} cannot be spoken to in TLS: {reason}") from error
                 if "authorization" in str(reason).lower():
                     raise ConfigError(f"{what} does not let us in: {reason}") from error
                 raise Unavailable(what, f"no connection within {timeout_s:g} s: {reason}") from error

@@ -35,7 +35,13 @@ async def connect(place: Place) -> AsyncGenerator[NatsBus]:
         ConfigError: None runs here, and none was named.
         Unavailable: No server answers there.
     """
-    bus = await NatsBus.connect(place.nats_url, namespace=place.subjects.namespace, name="treadle-cli")
+    bus = await NatsBus.connect(
+        place.nats_url,
+        namespace=place.subjects.namespace,
+        name="treadle-cli",
+        credentials=place.credentials,
+        tls=place.tls,
+    )
     try:
         yield bus
     finally:

@@ -22,6 +22,7 @@ from typer import Option
 
 from ...events.errors import TreadleError
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
+from ..broker.tls import Tls
 from .output import Output
 from .place import Place
 
@@ -52,6 +53,16 @@ def _shared(
     ] = "",
     directory: Annotated[Path, Option(help="Where the system here keeps its files.")] = Path(".treadle"),
     namespace: Annotated[str, Option(envvar="TREADLE_NAMESPACE", help="First token of all subjects.")] = "",
+    nats_creds: Annotated[
+        Path | None, Option(envvar="TREADLE_NATS_CREDS", help="Who we are there: a seed file, or a .creds file.")
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, Option(envvar="TREADLE_TLS_CA", help="TLS: the authority that signed the server's certificate.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, Option(envvar="TREADLE_TLS_CERT", help="TLS: our certificate, if the server asks for one.")
+    ] = None,
+    tls_key: Annotated[Path | None, Option(envvar="TREADLE_TLS_KEY", help="TLS: its key.")] = None,
     json: Annotated[bool, Option("--json", help="Print JSON and nothing else.")] = False,
     debug: Annotated[bool, Option("--debug", help="Show where an error comes from.")] = False,
 ) -> Call:
@@ -60,7 +71,8 @@ def _shared(
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
     out = Output(json)
-    return Call(Place(journal, nats, directory, namespace, out.note), out, debug)
+    tls = Tls(tls_ca, tls_cert, tls_key) if tls_ca or tls_cert or tls_key else None
+    return Call(Place(journal, nats, directory, namespace, out.note, nats_creds, tls), out, debug)
 
 
 _SHARED = inspect.signature(_shared).parameters

@@ -26,6 +26,7 @@ COMMANDS = {
     "budget": "Show tokens and cost that were used, and how full the budgets are.",
     "events": "Read the journal's events.",
     "projection": "List and rebuild projections.",
+    "nats": "Make accounts for tenants on a NATS server: who may do what.",
     "status": "Show how the system stands; exit code 1 when none runs.",
 }
 """The first line of each command's own help, so that `treadle --help` loads none of them; a test compares."""

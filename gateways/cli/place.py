@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...events.errors import ConfigError
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
+from ..broker.tls import Tls
 from . import system_file
 from .system_file import SystemFile
 
@@ -20,14 +21,26 @@ class Place:
         journal, nats, namespace: As given; empty when not.
         directory: Of the system here.
         note: Told what is worth a remark: that the system here has died, say.
+        credentials, tls: Who we are to the NATS server, and whom we trust to be it.
     """
 
-    def __init__(self, journal: str, nats: str, directory: Path, namespace: str, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        journal: str,
+        nats: str,
+        directory: Path,
+        namespace: str,
+        note: Callable[[str], None],
+        credentials: Path | None = None,
+        tls: Tls | None = None,
+    ) -> None:
         self._journal = journal
         self._nats = nats
         self._namespace = namespace
         self.note = note
         self.directory = directory
+        self.credentials = credentials
+        self.tls = tls
 
     @cached_property
     def last(self) -> SystemFile | None:

@@ -71,6 +71,8 @@ async def _host(call: Call, references: list[str], nats_port: int, monitor_port:
             nats_port=nats_port,
             monitor_port=monitor_port,
             worker=worker,
+            nats_credentials=place.credentials,
+            nats_tls=place.tls,
         )
         async with system:
             for name, agent in agents.items():
