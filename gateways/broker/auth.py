@@ -17,6 +17,7 @@ from msgspec import Struct
 from ...events.errors import ConfigError
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects, escape
 from ..arguments import check_text
+from .streams import STREAMS, stream_name
 
 TENANT_KINDS = ("run", "resume", "history", "approve", "cancel")
 """What a tenant may ask: the services that look at whose run it is (`gateways/tenants.py`)."""
@@ -78,7 +79,13 @@ def _system(accounts: Accounts, tenants: Sequence[str]) -> list[str]:
     # those to other accounts included (`_R_`). What deletes at once what was acknowledged is for whoever runs the
     # server: a node changes its streams and never needs to drop one.
     publish = (everything, "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>", "$SRV.>", "_INBOX.>", "_R_.>")
-    never = ("$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.MSG.DELETE.>")
+    # Of its timers it purges the ones that are cancelled.
+    kept = [stream_name(kind, Subjects(namespace)) for kind in STREAMS if kind != "timers"]
+    never = (
+        "$JS.API.STREAM.DELETE.>",
+        "$JS.API.STREAM.MSG.DELETE.>",
+        *(f"$JS.API.STREAM.PURGE.{name}" for name in kept),
+    )
     subscribe = (everything, "$KV.>", "$O.>", "$SRV.>", "_INBOX.>")
     exports = [
         f"{{{kind}: {_quoted(subject)}, accounts: [{_quoted(account_of(namespace, user_id))}]}}"

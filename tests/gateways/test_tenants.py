@@ -486,6 +486,13 @@ async def test_a_node_stays_in_its_namespace_and_drops_no_stream(world: World, s
     assert await streams(world) == before
 
 
+async def test_a_node_sets_timers_and_forgets_them(world: World) -> None:
+    timer = await world.system.after(3600, "Look again.", agent="echo", user_id="alice", session_id="s")
+    assert [each.id for each in await world.system.timers()] == [timer.id]
+    assert await world.system.cancel_timer(timer.id)
+    assert list(await world.system.timers()) == []
+
+
 async def test_a_tenant_that_is_added_later_is_let_in_after_two_reloads_and_one_that_is_removed_is_not(
     place: Place, world: World
 ) -> None:
