@@ -172,11 +172,12 @@ class SessionActor(CoroutineActor):
 
     async def _signal(self, message: SignalSession) -> RunResult | None:
         signal = message.signal
-        taken = await self._entity.commit(lambda state: receive_signal(signal, state))
+        await self._entity.commit(lambda state: receive_signal(signal, state))
         if message.answer_when == "taken":
             self._converse()
             return None
-        if not taken and all(waiting.id != signal.id for waiting in self._state.waiting):
+        if all(waiting.id != signal.id for waiting in self._state.waiting):
+            # It was here before, or had its run while we waited for the disk.
             return await self._result_of(self._state.seen.get(signal.id, ""))
         return await self._await_signal(signal.id)
 

@@ -101,3 +101,19 @@ async def test_a_session_with_many_turns_keeps_a_snapshot(opened: Opened) -> Non
 
     assert snapshot is not None
     assert snapshot.head.version >= SNAPSHOT_EVERY
+
+
+async def test_each_of_many_signals_that_come_at_once_is_answered_when_its_run_has_ended(opened: Opened) -> None:
+    agent = opened(1)
+    session = agent.session("conv-1", user_id="alice")
+    async with asyncio.timeout(30):
+        for wave in range(20):
+            signals = [RuntimeSignal(id=f"{wave}-{number}", summary=f"{wave} {number}") for number in range(5)]
+            # They do not come in one turn of the loop: a run may end while the next signal is on its way to the disk.
+            sent: list[asyncio.Task[object]] = []
+            for number, signal in enumerate(signals):
+                sent.append(asyncio.create_task(session.signal(signal, wait=True)))
+                for _ in range((wave + number) % 7):
+                    await asyncio.sleep(0)
+            results = await asyncio.gather(*sent)
+            assert [getattr(result, "output", None) for result in results] == [f"Seen: {s.summary}" for s in signals]
