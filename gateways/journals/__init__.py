@@ -36,6 +36,9 @@ async def open_journal(spec: str, *, clock: Clock = SYSTEM_CLOCK) -> Journal:
 
             return await SqliteJournal.open(_path(spec, rest), clock=clock)
         case "postgres" | "postgresql":
+            from ..postgres import require
+
+            require()
             from .postgres import PostgresJournal
 
             return await PostgresJournal.open(spec, clock=clock)

@@ -11,7 +11,7 @@ from ...events.envelope import EMPTY, Head, Position, Recorded, blob_of, read_st
 from ...events.errors import CorruptEvent, Unavailable
 from ...events.journal import Snapshot
 from ..postgres import CONNECT_TIMEOUT_S, conninfo, translate
-from .postgres_store import head_in
+from .postgres_store import HEAD, head_in
 
 PAGE = 500
 _COLUMNS = "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events "
@@ -19,10 +19,6 @@ _STREAM = _COLUMNS + "WHERE originator_id = %s AND originator_version > %s ORDER
 _ALL = _COLUMNS + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
 _CATEGORY = _COLUMNS + (
     "WHERE notification_id > %s AND split_part(originator_id, '-', 1) = %s ORDER BY notification_id LIMIT %s"
-)
-_HEAD = (
-    "SELECT originator_version, state FROM stored_events "
-    "WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1"
 )
 _LAST = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
 _SNAPSHOT = (
@@ -55,7 +51,7 @@ class PostgresReader:
 
     async def head(self, stream: str) -> Head:
         """The end of a stream."""
-        row = await self._ask(_HEAD, stream)
+        row = await self._ask(HEAD, stream)
         return EMPTY if row is None else head_in(int(row[0]), row[1])
 
     async def snapshot(self, stream: str, schema: str) -> Snapshot | None:

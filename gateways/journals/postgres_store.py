@@ -38,7 +38,7 @@ _INSERT = (
     b"SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])"
 )
 _ADVANCE = b"SELECT setval('stored_events_notification_id_seq', %b)"
-_HEAD = (
+HEAD = (
     "SELECT originator_version, state FROM stored_events "
     "WHERE originator_id = %s ORDER BY originator_version DESC LIMIT 1"
 )
@@ -170,7 +170,7 @@ class PostgresStore:
 
 def read_head(connection: psycopg.Connection[Any], stream: str) -> Head:
     """The end of a stream as it stands in the database; `EMPTY` when there is none."""
-    row = connection.execute(_HEAD, (stream,)).fetchone()
+    row = connection.execute(HEAD, (stream,)).fetchone()
     return EMPTY if row is None else head_in(int(row[0]), row[1])
 
 

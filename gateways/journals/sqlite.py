@@ -1,6 +1,7 @@
 """The journal on an SQLite file: durable, for one machine, shared by any number of its processes.
 
     submission.py       what is submitted, and the handle on its outcome
+    queued.py           the writing half that journals in databases share
     group_commit.py     the thread that stores what is waiting
     sqlite_store.py     a batch as a transaction: heads checked, rows inserted, outcomes told
     sqlite_recorder.py  the tables, on the recorder of `eventsourcing`
@@ -8,8 +9,7 @@
     sqlite_file.py      what a file is, and how it may be used
     owners.py, tail.py  who else has it open, and who waits for events
 
-The stored form is in `docs/journal.md`. A process that forks has to open its journal after the fork: the
-child's copy refuses to write.
+The stored form is in `docs/journal.md`.
 """
 
 import asyncio
@@ -17,27 +17,26 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ...actors.clock import SYSTEM_CLOCK, Clock
 from ...events.envelope import Head, Position, Recorded
-from ...events.errors import ReadOnly, Refused, TreadleError, Unavailable
-from ...events.journal import Append, Snapshot
+from ...events.errors import Unavailable
+from ...events.journal import Snapshot
 from .group_commit import LIMIT_BYTES, GroupCommit
 from .owner_name import new_owner
 from .owners import Owners
+from .queued import QueuedJournal
 from .sqlite_file import Connect, JournalFile, connect_file, open_file
 from .sqlite_reader import SqliteReader
 from .sqlite_recorder import LOCK_TIMEOUT_S
 from .sqlite_store import SqliteStore
-from .submission import Submission, prepare
 from .tail import Tail
 
-MAX_SUBMISSION_BYTES = 512 * 1024 * 1024
 _EXIT_TIMEOUT_S = 10.0
 
 
-class SqliteJournal:
+class SqliteJournal(QueuedJournal):
     """Implements `Journal`. Made by `open`.
 
     An append is on disk, fsynced, when its `Pending` returns. Backpressure: while more than `queue_bytes` wait
@@ -49,14 +48,11 @@ class SqliteJournal:
 
     def __init__(self, file: JournalFile, owner: str, clock: Clock, queue_bytes: int) -> None:
         self._file = file
-        self._owner = owner
-        self._new_ids = clock.new_ids
-        self._refusal = file.refusal
         self._reader = SqliteReader(file)
         self._tail = Tail(file.name, self._reader.last_position)
-        self._commits = GroupCommit(SqliteStore(file), file.name, self._tail.reached, queue_bytes)
-        self._finalizer = weakref.finalize(self, _shut_down, self._commits, self._reader, file.owners)
-        _OPEN.add(self)
+        commits = GroupCommit(SqliteStore(file), file.name, self._tail.reached, queue_bytes)
+        self._finalizer = weakref.finalize(self, _shut_down, commits, self._reader, file.owners)
+        super().__init__(file.name, owner, clock, commits, file.refusal)
 
     @classmethod
     async def open(
@@ -89,41 +85,6 @@ class SqliteJournal:
         state = "writable" if self._refusal is None else "not writable"
         return f"<SqliteJournal {self._file.path}, {state}, {self._commits.waiting_bytes} bytes waiting>"
 
-    @property
-    def name(self) -> str:
-        return self._file.name
-
-    @property
-    def owner(self) -> str:
-        return self._owner
-
-    @property
-    def refusal(self) -> TreadleError | None:
-        """Why nothing can be written: what `submit` would raise; None when it can."""
-        return self._refusal
-
-    def submit(self, *appends: Append) -> Submission:
-        """As `Journal.submit`.
-
-        Raises:
-            ReadOnly, JournalTooNew: This journal can only be read.
-            Unavailable: Too much is waiting, or the journal was closed.
-            Refused: The submission is larger than `MAX_SUBMISSION_BYTES`.
-        """
-        if self._refusal is not None:
-            raise self._refusal.with_traceback(None)
-        submission = prepare(appends, self._new_ids)
-        if submission.size_bytes > MAX_SUBMISSION_BYTES:
-            raise Refused(
-                f"a submission of {submission.size_bytes} bytes is larger than {MAX_SUBMISSION_BYTES}; keep the data "
-                "elsewhere and record where"
-            )
-        self._commits.submit(submission)
-        return submission
-
-    async def append(self, *appends: Append) -> Position:
-        return await self.submit(*appends)
-
     async def head(self, stream: str) -> Head:
         return self._reader.head(stream)
 
@@ -143,13 +104,6 @@ class SqliteJournal:
         """As `Journal.load_snapshot`. One that does not fit the stream's events counts as none."""
         return self._reader.snapshot(stream, schema)
 
-    async def save_snapshot(self, snapshot: Snapshot) -> None:
-        if self._refusal is not None:
-            raise self._refusal.with_traceback(None)
-        submission = Submission(size_bytes=len(snapshot.state), snapshot=snapshot)
-        self._commits.submit(submission)
-        await submission
-
     async def is_alive(self, owner: str) -> bool:
         return self._file.owners.is_alive(owner)
 
@@ -161,10 +115,9 @@ class SqliteJournal:
         self._reader.close()
         self._file.owners.leave()
 
-    def _forked(self) -> None:
-        """We are a copy in a child process: the file, its locks and the writer thread are the parent's."""
+    def forked(self) -> None:
+        super().forked()
         self._finalizer.detach()
-        self._refusal = ReadOnly(self.name, "it was opened before this process was forked; open it again here")
         self._file.owners.abandon()
 
 
@@ -172,14 +125,3 @@ def _shut_down(commits: GroupCommit, reader: SqliteReader, owners: Owners) -> No
     commits.close(_EXIT_TIMEOUT_S)
     reader.close()
     owners.leave()
-
-
-_OPEN: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for journal in list(_OPEN):
-        journal._forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -259,6 +259,6 @@ async def test_the_librarys_recorder_reads_what_we_wrote_and_writes_what_we_read
 
 
 async def test_a_forked_child_cannot_write(journal: PostgresJournal) -> None:
-    journal._forked()  # pyright: ignore[reportPrivateUsage] - pytest's own process is not to be forked with threads
+    journal.forked()  # pytest's own process is not to be forked with threads
     with pytest.raises(ReadOnly, match="forked"):
         journal.submit(append("run-1", EMPTY, *calls("a")))
