@@ -134,7 +134,7 @@ class _StandBy:
     async def _live(self) -> None:
         cancelled: BaseException | None = None
         try:
-            await _pass(None)
+            await asyncio.sleep(0)
         except asyncio.CancelledError as exc:
             # Unless it was withdrawn. Before Python 3.13 that does not keep it from being raised.
             if self.task.cancelling():
@@ -160,11 +160,6 @@ class _Begun(NamedTuple):
 
 
 _standing_by: dict[AbstractEventLoop, _StandBy] = {}
-
-
-@coroutine
-def _pass(waiting: Any) -> Generator[Any, Any, Any]:
-    return (yield waiting)
 
 
 @coroutine
