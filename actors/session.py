@@ -58,6 +58,10 @@ class NothingToResume(Refused):
         self.last_run_id = last_run_id
 
 
+class _Overtaken(Exception):
+    """The session's stream moved on before the run began."""
+
+
 class _Item(Struct):
     """A prompt, or the wish to resume, and who waits for the result."""
 
@@ -257,6 +261,16 @@ class SessionActor(CoroutineActor):
             for item in self._prompts:
                 item.reply.set_exception(failure)
             self._prompts.clear()
+            self._dismiss(
+                failure or Unavailable("this session", "another process took the signal; it says how it ended")
+            )
+
+    def _dismiss(self, failure: Exception) -> None:
+        """Nobody here runs what is still waited for: who waits asks again, and is told what became of it."""
+        waiting, self._signal_waiters = self._signal_waiters, {}
+        for replies in waiting.values():
+            for reply in replies:
+                reply.set_exception(failure)
 
     async def _catch_up(self) -> None:
         """Let go of what is on disk; nothing is read anew unless something is not there."""
@@ -277,15 +291,36 @@ class SessionActor(CoroutineActor):
         await self._until_ended()
         return failure
 
-    async def _signal_result(self, signal: RuntimeSignal) -> RunResult:
-        if self._state.open is not None:
-            await self._continue(ResumeSession())
-            await self._until_ended()
-        run_id = self._host.services.clock.new_id()
-        return await self._start(
-            Prompt(spec=self._host.agent(self.agent), prompt=signal.prompt, run_id=run_id, causation_id=signal.id),
-            signal.id,
-        )
+    async def _signal_result(self, signal: RuntimeSignal) -> RunResult | None:
+        await self._finish_open()
+        spec, run_id = self._host.agent(self.agent), self._host.services.clock.new_id()
+        while self._is_waiting(signal):
+            prompt = Prompt(spec=spec, prompt=signal.prompt, run_id=run_id, causation_id=signal.id)
+            try:
+                return await self._start(prompt, signal.id)
+            except _Overtaken:
+                await self._finish_open()
+        return await self._result_of(self._state.seen.get(signal.id, ""))
+
+    def _is_waiting(self, signal: RuntimeSignal) -> bool:
+        """Whether it still has no run. What we noted of it may have been lost to another writer: it is noted again."""
+        if all(waiting.id != signal.id for waiting in self._state.waiting):
+            self._entity.record(receive_signal(signal, self._state))
+        return any(waiting.id == signal.id for waiting in self._state.waiting)
+
+    async def _finish_open(self) -> None:
+        """Bring the open run to its end, whoever began it: a session runs one at a time.
+
+        Raises:
+            Owned: A living process works on it.
+        """
+        opened = self._state.open
+        if opened is None:
+            return
+        await self._continue(ResumeSession())
+        await self._until_ended()
+        if self._entity.state.open is not None:
+            raise Unavailable(f"session {self.session_id!r}", f"its run {opened.run_id!r} stays open")
 
     async def _run_item(self, item: _Item) -> RunResult:
         message = item.message
@@ -302,7 +337,11 @@ class SessionActor(CoroutineActor):
             closing = RunInterrupted(reason="superseded by a new prompt")
             await self._host.run(opened.run_id).ask(EndRun(closing, self._side(opened.run_id)))
             await self._entity.refresh()
-        return await self._start(message)
+        while True:
+            try:
+                return await self._start(message)
+            except _Overtaken:
+                await self._finish_open()
 
     def _request(self, prompt: Prompt, run_id: str, signal_id: str = "") -> RunRequest:
         return RunRequest(
@@ -321,25 +360,23 @@ class SessionActor(CoroutineActor):
         )
 
     async def _start(self, prompt: Prompt, signal_id: str = "") -> RunResult:
+        """Begin a run on the conversation as it is known here.
+
+        Raises:
+            _Overtaken: Another process wrote to this session: nothing of the run was stored, and it had no effect yet.
+        """
         run_id = prompt.run_id or self._host.services.clock.new_id()
         request = self._request(prompt, run_id, signal_id)
-        while True:
-            if run_id in self._cancelled:
-                return await self._end_unbegun(prompt, request, self._cancelled.pop(run_id))
-            side = self._side(run_id, prompt.prompt, signal_id)
-            try:
-                return await self._live(run_id, StartRun(prompt.spec, request, side, prompt.feed))
-            except VersionConflict as exc:
-                if exc.stream != self._entity.stream:
-                    raise
-                # Another process wrote to this session: nothing of the run was stored, and it had no effect yet.
-                await self._entity.load()
-                if self._state.open is not None:
-                    await self._continue(ResumeSession())
-                if signal_id and self._state.seen.get(signal_id):
-                    # It was the very run of this signal.
-                    return (await history_of(self._host.services.journal, self._state.seen[signal_id])).result
-                request = structs.replace(request, history=self._state.history)
+        if run_id in self._cancelled:
+            return await self._end_unbegun(prompt, request, self._cancelled.pop(run_id))
+        side = self._side(run_id, prompt.prompt, signal_id)
+        try:
+            return await self._live(run_id, StartRun(prompt.spec, request, side, prompt.feed))
+        except VersionConflict as exc:
+            if exc.stream != self._entity.stream:
+                raise
+            await self._entity.load()
+            raise _Overtaken from exc
 
     async def _continue(self, message: ResumeSession) -> RunResult:
         opened = self._state.open
@@ -394,7 +431,13 @@ class _Side:
         self._signal_id = signal_id
 
     def opening(self) -> Append:
-        return self._entity.stage(open_run(self._run_id, self._prompt, self._signal_id, self._entity.state))
+        state = self._entity.state
+        opened = open_run(self._run_id, self._prompt, self._signal_id, state)
+        if not opened:
+            # It was read anew since the run was decided on, and another process has begun one.
+            version = self._entity.version
+            raise VersionConflict(self._entity.stream, version, version)
+        return self._entity.stage(opened)
 
     def closing(self, closing: Closing) -> Append | None:
         output = closing.output if isinstance(closing, RunCompleted | RunInterrupted) else ""
@@ -409,7 +452,7 @@ class _Side:
         await self._entity.load()
 
 
-async def _answer(replies: "list[Any]", work: Awaitable[RunResult]) -> Exception | None:
+async def _answer(replies: "list[Any]", work: Awaitable[RunResult | None]) -> Exception | None:
     """Give the result of `work`, or its error, to all who wait for it; returns the error."""
     try:
         result = await work
