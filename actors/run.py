@@ -14,7 +14,7 @@ when a run begins, `run_actor.py` takes messages for it.
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Never, Protocol
 
 from msgspec import structs
 
@@ -73,6 +73,7 @@ _log = logging.getLogger("treadle.actors")
 
 _LEFT = "whoever waited for this run went away"
 _STOPPED = "the system that ran it stopped"
+_MOVES = "another node goes on with it"
 
 
 class SessionSide(Protocol):
@@ -122,7 +123,9 @@ class RunActivation:
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
         self._ends = False  # what it comes to is settled, and is being recorded
-        self._abandoned = False
+        self._abandoned = ""  # why it was left, if it was
+        self.moving = False
+        self.step = _Step(self)
         self._deadline = Deadline(spec.timeout_s)
         self.models = ModelCalls(self)
         self.tools = ToolCalls(self)
@@ -278,7 +281,7 @@ class RunActivation:
                 closing = await self._closing()
             except asyncio.CancelledError:
                 if self._ending is None:
-                    await self._suspend(_LEFT if self._abandoned else _STOPPED)
+                    await self._suspend(self._abandoned or _STOPPED)
                     if not self._abandoned:
                         raise
                     driver.uncancel()
@@ -367,11 +370,29 @@ class RunActivation:
             self._ending = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)
             self._stop()
 
-    def abandon(self) -> None:
-        """Whoever waited has gone: stop working, and leave the run open as suspended. One that is just ending ends."""
+    def abandon(self, reason: str = _LEFT) -> None:
+        """Stop working, and leave the run open as suspended; by default because whoever waited has gone.
+
+        One that is just ending ends.
+        """
         if not self._ends:
-            self._abandoned = True
+            self._abandoned = reason
             self._stop()
+
+    # --- moving to another node ---
+
+    def move(self, *, now: bool = False) -> None:
+        """Leave the run open for another node: when the steps that go on have come to their end, or at once."""
+        self.moving = True
+        if now or not self.step.going:
+            self.abandon(_MOVES)
+
+    async def leave(self) -> Never:
+        """Begin no step any more: wait for those that go on beside, and for the end of this activation."""
+        if not self.step.going:
+            self.abandon(_MOVES)
+        await asyncio.Event().wait()
+        raise AssertionError("a run that moves was not cancelled")
 
     def _stop(self) -> None:
         self._stopped = True  # in case that the driver has not begun yet
@@ -458,6 +479,24 @@ class RunActivation:
         self.record(decide_approval(self.run_id, call_id, allowed, by, note, self.state))
         await self.barrier()
         self.parking.answer(call_id, allowed)
+
+
+class _Step:
+    """The block in which a step is done. A run that moves leaves between two steps, and not within one."""
+
+    __slots__ = ("_run", "going")
+
+    def __init__(self, run: RunActivation) -> None:
+        self._run = run
+        self.going = 0
+
+    def __enter__(self) -> None:
+        self.going += 1
+
+    def __exit__(self, *exc: object) -> None:
+        self.going -= 1
+        if self._run.moving and not self.going:
+            self._run.abandon(_MOVES)
 
 
 def catalogue(spec: AgentSpec) -> tuple[ToolSpec, ...]:

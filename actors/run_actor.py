@@ -67,15 +67,24 @@ class Abandon(Struct, frozen=True):
     """Whoever waited has gone: suspend the run. Answers None when that is on disk."""
 
 
-RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon
+class MoveRun(Struct, frozen=True):
+    """Leave the run open for another node: between two steps, or at once. Answers None when that is on disk.
+
+    A run that only waits for approvals is left at once. One that ends before is not left at all.
+    """
+
+    now: bool = False
+
+
+RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon | MoveRun
 
 
 class RunActor(CoroutineActor):
     """One run. Its address is its stream.
 
     starting     nothing to do: a run is loaded when a message asks for it
-    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `EndRun`
-                 and `Abandon` act on it meanwhile
+    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `EndRun`,
+                 `Abandon` and `MoveRun` act on it meanwhile
     passivating  only when no strategy runs
     stopped      the strategy was cancelled: the run is open in the journal, as suspended
     """
@@ -104,6 +113,8 @@ class RunActor(CoroutineActor):
                 return self.later(self._approve(message))
             case Abandon():
                 return self.later(self._abandon())
+            case MoveRun(now):
+                return self.later(self._move(now))
 
     def _start(self, message: StartRun) -> Reply[RunResult]:
         run = RunActivation(message.spec, self._host.services, message.request)
@@ -129,6 +140,16 @@ class RunActor(CoroutineActor):
         if self._going is not None:
             run, driving = self._going
             run.abandon()
+            await asyncio.wait((asyncio.ensure_future(driving),))
+
+    async def _move(self, now: bool) -> None:
+        if self._going is None:
+            return
+        run, driving = self._going
+        run.move(now=now)
+        await _settled(run, driving)
+        if not driving.done():
+            run.move(now=True)  # it waits for somebody's approval, here or elsewhere
             await asyncio.wait((asyncio.ensure_future(driving),))
 
     async def _continue(self, message: ContinueRun) -> RunResult:
@@ -206,10 +227,15 @@ class RunActor(CoroutineActor):
 
 async def _end_or_parking(run: RunActivation, driving: Reply[RunResult]) -> RunResult:
     """The end of the run, or the moment when it can only wait for somebody's approval."""
+    await _settled(run, driving)
+    return await driving if driving.done() else run.result()
+
+
+async def _settled(run: RunActivation, driving: Reply[RunResult]) -> None:
+    """Until the run has ended, or can only wait for somebody's approval."""
     end, parking = asyncio.ensure_future(driving), asyncio.create_task(run.parking.parked.wait())
     try:
         await asyncio.wait((end, parking), return_when=asyncio.FIRST_COMPLETED)
-        return end.result() if end.done() else run.result()
     finally:
         for waiting in (end, parking):
             waiting.cancel()

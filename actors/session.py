@@ -28,13 +28,14 @@ from ..events.signal import RuntimeSignal
 from .entity import Entity, Fold
 from .host import Host
 from .result import RunResult
-from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, EndUnbegun, StartRun
+from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, EndUnbegun, MoveRun, StartRun
 from .run_history import RunRequest, history_of
 from .runtime import CoroutineActor, Reply
 from .session_messages import (
     AbandonPrompt,
     DescribeSession,
     EndOpenRun,
+    MoveSession,
     ParkSignal,
     Prompt,
     ResumeSession,
@@ -45,7 +46,9 @@ FOLD: Fold[Session] = Fold(Session, evolve, SNAPSHOT)
 
 _log = logging.getLogger("treadle.actors")
 
-SessionMessage = Prompt | ResumeSession | AbandonPrompt | SignalSession | ParkSignal | EndOpenRun | DescribeSession
+SessionMessage = (
+    Prompt | ResumeSession | AbandonPrompt | SignalSession | MoveSession | ParkSignal | EndOpenRun | DescribeSession
+)
 
 
 class NothingToResume(Refused):
@@ -88,6 +91,7 @@ class SessionActor(CoroutineActor):
         self._prompts: list[_Item] = []  # an empty deque would be a tenth of an idle session
         self._signal_waiters: dict[str, list[Reply[RunResult | None]]] = {}
         self._conversing = False
+        self._moving = False
         self._live_run = ""
         self._prompt: _Item | None = None
         self._left_run = ""
@@ -136,6 +140,8 @@ class SessionActor(CoroutineActor):
                 return self._abandon(run_id)
             case SignalSession():
                 return self._begin_signal(message) or self.later(self._signal(message))
+            case MoveSession(now):
+                return self.later(self._move(now))
             case ParkSignal(signal_id, reason, size_bytes):
                 return self.later(self._park(signal_id, reason, size_bytes))
             case EndOpenRun():
@@ -189,14 +195,23 @@ class SessionActor(CoroutineActor):
         """The end of a run that was begun before; None when there was none: the signal was parked, or a duplicate."""
         if not run_id:
             return None
+        await self._entity.refresh()  # its end may be known here, and not be on disk yet
         if self._state.open is None or self._state.open.run_id != run_id:
             return (await history_of(self._host.services.journal, run_id)).result
         if not self._live_run:
             await self._queue(ResumeSession())
         return await self._host.result(self._host.run(run_id), AwaitEnd())
 
+    async def _move(self, now: bool) -> None:
+        if self._conversing and self._prompt is None:
+            self._moving = True
+            if self._live_run:
+                await self._host.run(self._live_run).ask(MoveRun(now))
+
     async def _describe(self) -> list[Message]:
         await self._entity.refresh()
+        if self._state.waiting and self.agent in self._host:
+            self._converse()
         return self._state.history
 
     async def _park(self, signal_id: str, reason: str, size_bytes: int) -> bool:
@@ -237,14 +252,12 @@ class SessionActor(CoroutineActor):
             self.spawn(self._conversation(), name=f"conversation of {self.address}")
 
     async def _conversation(self) -> None:
-        failure: Exception | None = Unavailable(
-            "this session", "it was stopped before this had its turn; send it again"
-        )
+        failure: Exception = Unavailable("this session", "it was stopped before this had its turn; send it again")
         try:
             while True:
-                if self._state.waiting:
-                    failure = await self._run_signal(self._state.waiting[0])
-                    if failure is not None:
+                if self._state.waiting and not self._moving:
+                    if (refused := await self._run_signal(self._state.waiting[0])) is not None:
+                        failure = refused
                         await self._catch_up()
                         break  # it stays first in the row, and what is behind it would meet the same
                 elif self._prompts:
@@ -253,17 +266,16 @@ class SessionActor(CoroutineActor):
                     await _answer([item.reply], self._run_item(item))
                     await self._until_ended()
                 else:
+                    failure = _moved()
                     break
                 await self._catch_up()
         finally:
-            self._conversing = False
+            self._conversing = self._moving = False
             self._prompt = None
             for item in self._prompts:
                 item.reply.set_exception(failure)
             self._prompts.clear()
-            self._dismiss(
-                failure or Unavailable("this session", "another process took the signal; it says how it ended")
-            )
+            self._dismiss(failure)
 
     def _dismiss(self, failure: Exception) -> None:
         """Nobody here runs what is still waited for: who waits asks again, and is told what became of it."""
@@ -297,9 +309,13 @@ class SessionActor(CoroutineActor):
         while self._is_waiting(signal):
             prompt = Prompt(spec=spec, prompt=signal.prompt, run_id=run_id, causation_id=signal.id)
             try:
-                return await self._start(prompt, signal.id)
+                result = await self._start(prompt, signal.id)
             except _Overtaken:
                 await self._finish_open()
+                continue
+            if self._moving and self._entity.state.open is not None:
+                raise _moved()
+            return result
         return await self._result_of(self._state.seen.get(signal.id, ""))
 
     def _is_waiting(self, signal: RuntimeSignal) -> bool:
@@ -450,6 +466,10 @@ class _Side:
 
     async def reload(self) -> None:
         await self._entity.load()
+
+
+def _moved() -> Unavailable:
+    return Unavailable("this session here", "another node takes its signals", retry_after_s=0.0)
 
 
 async def _answer(replies: "list[Any]", work: Awaitable[RunResult | None]) -> Exception | None:

@@ -68,6 +68,18 @@ class SignalSession(Struct, frozen=True):
     traceparent: str = ""
 
 
+class MoveSession(Struct, frozen=True):
+    """Another node takes this session's signals from now on: leave the run of one for it, and begin no other.
+
+    Answers None when that is on disk. A prompt that somebody here waits for is brought to its end all the same.
+
+    Attributes:
+        now: Do not wait for the step that goes on: its outcome will be unknown.
+    """
+
+    now: bool = False
+
+
 class ParkSignal(Struct, frozen=True):
     """A signal could not be handled and was set aside; answers whether this is news."""
 

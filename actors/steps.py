@@ -78,7 +78,11 @@ class Steps:
             ModelCallFailed: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget.
         """
-        return await self._run.models.call(self._step(), messages, tools=tools)
+        step = self._step()
+        if self._run.moving:
+            await self._run.leave()
+        with self._run.step:
+            return await self._run.models.call(step, messages, tools=tools)
 
     async def tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """The tool calls of one turn: together, destructive ones after the others and one by one.
@@ -86,7 +90,10 @@ class Steps:
         Results come in the order of the calls. A tool that fails is a result, not an error.
         """
         step = self._step()
-        outcomes = await self._run.tools.call(step, calls)
+        if self._run.moving:
+            await self._run.leave()
+        with self._run.step:
+            outcomes = await self._run.tools.call(step, calls)
         results: list[ToolResult] = []
         for call, outcome in zip(calls, outcomes, strict=True):
             match outcome:

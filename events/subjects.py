@@ -1,12 +1,14 @@
 """NATS subjects, built and parsed here and nowhere else.
 
     <ns>.signal.<user>.<agent>.<session>         a signal for a session
+    <ns>.placed.<n>.<user>.<agent>.<session>     the same in its stream, under the number of its partition
     <ns>.event.<user>.<category>.<id>.<name>     every recorded event
     <ns>.live.<user>.<run>                       chunks while they happen, not stored
     <ns>.work.<user>.<worker>                    prompts for a worker
     <ns>.ask.<kind>                              services: run, history, approve, cancel …
     <ns>.ask.<user>.<kind>                       the same, for what is this user's
     <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
+    <ns>.node.<node>                             what each node says of itself
     <ns>.timer.set.<id>                          timers that wait
     <ns>.timer.due.<id>                          timers that have fired, until a node makes a signal of it
 
@@ -19,7 +21,11 @@ or a wildcard. A token with an `=` that `escape` would not have written is refus
 import re
 from typing import NamedTuple
 
+from .placement import partition_of
+
 DEFAULT_NAMESPACE = "treadle"
+
+_SIGNAL_TOKENS = 3  # user, agent, session
 
 _PLAIN = re.compile(r"[A-Za-z0-9_\-]+\Z")
 _ESCAPED = re.compile(r"=([0-9A-F]{2})")
@@ -102,6 +108,39 @@ class Subjects:
     def signals(self, agent: str = "", user_id: str = "") -> str:
         """The filter for all signals, or those of one agent or user."""
         return f"{self.namespace}.signal.{escape(user_id) if user_id else '*'}.{escape(agent) if agent else '*'}.*"
+
+    def placed(self, partition: int) -> str:
+        """The filter for the signals of one partition, as they are in their stream."""
+        return f"{self.namespace}.placed.{partition}.>"
+
+    def stored(self, pattern: str) -> list[str]:
+        """Under which patterns what is sent under `pattern` is in its stream: signals are placed there."""
+        head, kind, *rest = pattern.split(".")
+        if head != self.namespace or kind != "signal":
+            return [pattern]
+        placed = f"{self.namespace}.placed.*.{'.'.join(rest)}"
+        if rest[-1] == ">" and len(rest) <= _SIGNAL_TOKENS:
+            return [pattern, placed]  # what is addressed to no session stays where it was sent
+        return [placed] if len(rest) == _SIGNAL_TOKENS else [pattern]
+
+    def as_sent(self, subject: str) -> str:
+        """Where a signal was sent that is on `subject` in its stream."""
+        tokens = subject.split(".")
+        if tokens[:2] != [self.namespace, "placed"]:
+            return subject
+        return ".".join([self.namespace, "signal", *tokens[3:]])
+
+    def partition(self, address: "SignalAddress", count: int) -> int:
+        """The partition of a session's signals; the server says the same of them."""
+        return partition_of(map(escape, address), count)
+
+    def node(self, node: str) -> str:
+        """Where a node says what it is."""
+        return f"{self.namespace}.node.{escape(node)}"
+
+    def nodes(self) -> str:
+        """The filter for all nodes."""
+        return f"{self.namespace}.node.*"
 
     def parked(self, subject: str) -> str:
         """Where a signal that came on `subject` is set aside; any subject at all is accepted."""

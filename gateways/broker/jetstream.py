@@ -146,31 +146,42 @@ class JetStream:
         found = await self._get(stream, f"messages of {subject!r}", asked)
         if found is None:
             return None
-        headers = found.headers or {}
-        return StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, found.data)
+        return _stored_message(found)
 
     async def headers_page(self, stream: str, subject: str, sequence: int, limit: int) -> list[Mapping[str, str]]:
         """The headers of up to `limit` messages under `subject`, from number `sequence` on; their number is among them.
 
         A message that is corrupt on the server's disk is left out by the server, without a word.
         """
-        found: list[Mapping[str, str]] = []
+        asked = {"seq": sequence, "next_by_subj": subject, "batch": limit}
+        found, _ = await self._get_many(stream, f"messages of {subject!r}", asked)
+        return [msg.headers or {} for msg in found]
+
+    async def newest_of_each(self, stream: str, subject: str) -> tuple[list[StoredMessage], int]:
+        """The newest message of every subject under `subject`, and up to which number of the stream that holds."""
+        found, end = await self._get_many(stream, f"messages of {subject!r}", {"multi_last": [subject]})
+        up_to = end.get("Nats-UpTo-Sequence")
+        if up_to is None:  # it is not told when there is none
+            up_to = (await self.call(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
+        return [_stored_message(msg) for msg in found], int(up_to)
+
+    async def _get_many(self, stream: str, what: str, asked: Mapping[str, Any]) -> tuple[list[Msg], Mapping[str, str]]:
+        """What the server sends for a request for several messages, and the headers that end it."""
+        found: list[Msg] = []
         ended: asyncio.Future[Mapping[str, str]] = asyncio.get_running_loop().create_future()
 
         async def receive(msg: Msg) -> None:
             headers = msg.headers or {}
             if "Status" not in headers:
-                found.append(headers)
+                found.append(msg)
             elif not ended.done():
                 ended.set_result(headers)
 
-        what = f"messages of {subject!r}"
         inbox = self._client.new_inbox()
-        request = msgspec.json.encode({"seq": sequence, "next_by_subj": subject, "batch": limit})
         with translated(what):
             listening = await self._client.listen(inbox, receive)
             try:
-                await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", request, inbox)
+                await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(asked), inbox)
                 async with asyncio.timeout(self.timeout_s):
                     end = await ended
             except TimeoutError as exc:
@@ -182,7 +193,7 @@ class JetStream:
             raise Unavailable(what, f"there is no stream {stream!r}")
         if status not in ("204", "404"):
             raise JetStreamError(what, int(status), 0, end.get("Description", ""))
-        return found
+        return found, end
 
     async def _headers(self, stream: str, what: str, asked: Mapping[str, Any]) -> Mapping[str, str]:
         found = await self._get(stream, what, asked)
@@ -202,9 +213,11 @@ class JetStream:
 
     async def make_consumer(self, stream: str, config: Mapping[str, Any], action: str) -> None:
         """Create a consumer (`action` "create": an equal one may exist) or "update" it."""
-        name, subject = config["durable_name"], config["filter_subject"]
+        path = [stream, config["durable_name"]]
+        if subject := config.get("filter_subject"):  # one, and not several: it belongs into the request's own subject
+            path.append(subject)
         request = {"stream_name": stream, "config": config, "action": action}
-        await self.call(f"CONSUMER.CREATE.{stream}.{name}.{subject}", request)
+        await self.call(f"CONSUMER.CREATE.{'.'.join(path)}", request)
 
     async def store(self, message: Outgoing) -> Stored:
         """Publish one message to its stream, and wait until it is stored.
@@ -345,6 +358,11 @@ def _chunks(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
 
 def _in_batch(batch_id: str, number: int) -> dict[str, str]:
     return {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+
+
+def _stored_message(msg: Msg) -> StoredMessage:
+    headers = msg.headers or {}
+    return StoredMessage(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, msg.data)
 
 
 def _stored(subject: str, data: bytes) -> Stored:

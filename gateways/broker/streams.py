@@ -14,7 +14,7 @@ from ...events.errors import ConfigError
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from .jetstream import JetStream, JetStreamError
 
-STREAMS: Final = ("signals", "events", "parked", "timers")
+STREAMS: Final = ("signals", "events", "parked", "timers", "nodes")
 
 # What the server cannot change once the stream exists, or only in one direction.
 _FIXED = ("storage", "retention", "deny_delete", "deny_purge")

@@ -26,6 +26,7 @@ from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
 from ..broker.credentials import Credentials
 from ..broker.errors import translated
 from ..broker.jetstream import JetStream, Outgoing, Stored
+from ..broker.streams import stream_name
 from ..broker.tls import Tls
 from .listener import Listener
 from .pull import PullConsumer
@@ -199,7 +200,35 @@ class NatsBus:
     ) -> AsyncGenerator[AsyncIterator[Delivery]]:
         self._check_connected()
         check_pattern(subject)
-        pull = PullConsumer(self.client, self.jetstream, consumer, subject, ack_wait_s=ack_wait_s, limit=limit)
+        stream = await self.jetstream.stream_of(subject)
+        filters = self.subjects.stored(subject)
+        async with self._consuming(consumer, stream, filters, ack_wait_s, limit) as deliveries:
+            yield deliveries
+
+    @asynccontextmanager
+    async def consume_stored(
+        self, consumer: str, kind: str, subject: str, *, ack_wait_s: float, limit: int
+    ) -> AsyncGenerator[AsyncIterator[Delivery]]:
+        """As `consume`, of what is under `subject` in the stream of this kind, wherever it was sent."""
+        self._check_connected()
+        stream = stream_name(kind, self.subjects)
+        async with self._consuming(consumer, stream, [subject], ack_wait_s, limit) as deliveries:
+            yield deliveries
+
+    @asynccontextmanager
+    async def _consuming(
+        self, consumer: str, stream: str, filters: Sequence[str], ack_wait_s: float, limit: int
+    ) -> AsyncGenerator[AsyncIterator[Delivery]]:
+        pull = PullConsumer(
+            self.client,
+            self.jetstream,
+            consumer,
+            stream,
+            filters,
+            self.subjects.as_sent,
+            ack_wait_s=ack_wait_s,
+            limit=limit,
+        )
         try:
             await pull.open()
             self._consumers.add(pull)

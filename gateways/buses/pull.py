@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,20 +36,34 @@ _FILTERS_OVERLAP = (10099, 10100)
 class PullConsumer:
     """An iterator over the deliveries of one durable consumer, between `open` and `close`.
 
+    Args:
+        filters: Which subjects of the stream it takes.
+        sent: Where a message was sent that is on this subject of the stream.
+
     `held` is what was delivered and neither settled nor given up by the server; with what was asked for it
     never exceeds `limit`.
     """
 
     def __init__(
-        self, client: Client, js: JetStream, consumer: str, subject: str, *, ack_wait_s: float, limit: int
+        self,
+        client: Client,
+        js: JetStream,
+        consumer: str,
+        stream: str,
+        filters: Sequence[str],
+        sent: Callable[[str], str],
+        *,
+        ack_wait_s: float,
+        limit: int,
     ) -> None:
         self._client = client
         self._js = js
         self._name = escape(consumer)
-        self._subject = subject
+        self._stream = stream
+        self._filters = list(filters)
+        self.sent = sent
         self.ack_wait_s = ack_wait_s
         self._limit = limit
-        self._stream = ""
         self._inbox = client.new_inbox()
         self._listening: Subscription | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -68,10 +82,9 @@ class PullConsumer:
         """Create the consumer, and start asking.
 
         Raises:
-            Unavailable: No stream takes the subject, or the server does not answer.
+            Unavailable: There is no such stream, or the server does not answer.
             ConfigError: The consumer exists with another subject, or another one takes some of it.
         """
-        self._stream = await self._js.stream_of(self._subject)
         await self._make()
         with translated(f"consumer {self._name!r}"):
             self._listening = await self._client.listen(self._inbox, self._receive, limit=4 * self._limit + 1024)
@@ -136,7 +149,7 @@ class PullConsumer:
         config: dict[str, Any] = {
             "name": self._name,
             "durable_name": self._name,
-            "filter_subject": self._subject,
+            **_filtering(self._filters),
             "deliver_policy": "all",
             "replay_policy": "instant",
             "ack_policy": "explicit",
@@ -149,7 +162,7 @@ class PullConsumer:
         except JetStreamError as error:
             if error.err_code in _FILTERS_OVERLAP:
                 raise ConfigError(
-                    f"consumer {self._name!r} of {self._subject!r} would share messages with another consumer of "
+                    f"consumer {self._name!r} of {_named(self._filters)} would share messages with another consumer of "
                     f"stream {self._stream!r}; use the same name, or subjects that do not overlap"
                 ) from error
             if error.err_code != _CONSUMER_DIFFERS:
@@ -158,9 +171,10 @@ class PullConsumer:
 
     async def _update(self, config: dict[str, Any]) -> None:
         found = (await self._js.call(f"CONSUMER.INFO.{self._stream}.{self._name}"))["config"]
-        if found.get("filter_subject") != self._subject:
+        taken = found.get("filter_subjects") or [found.get("filter_subject", ">")]
+        if sorted(taken) != sorted(self._filters):
             raise ConfigError(
-                f"consumer {self._name!r} takes {found.get('filter_subject')!r}, not {self._subject!r}; name it "
+                f"consumer {self._name!r} takes {_named(taken)}, not {_named(self._filters)}; name it "
                 f"differently, or delete it first (nats consumer rm {self._stream} {self._name})"
             )
         await self._js.make_consumer(self._stream, {**found, **config}, "update")
@@ -258,7 +272,7 @@ class _Delivery:
         self._consumer = consumer
         self._settled = False
         metadata = msg.metadata
-        self.subject = msg.subject
+        self.subject = consumer.sent(msg.subject)
         self.data = msg.data
         self.headers: Mapping[str, str] = msg.headers or {}
         self.reply = msg.reply
@@ -289,6 +303,14 @@ class _Delivery:
             await self._consumer.send(self, verb)
             self._settled = True
             self._consumer.settled(self)
+
+
+def _filtering(filters: Sequence[str]) -> dict[str, Any]:
+    return {"filter_subject": filters[0]} if len(filters) == 1 else {"filter_subjects": list(filters)}
+
+
+def _named(filters: Sequence[str]) -> str:
+    return " and ".join(map(repr, filters))
 
 
 def _pull(batch: int) -> bytes:
