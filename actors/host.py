@@ -60,6 +60,11 @@ class Host:
         answer: RunResult = await ref.ask(message)
         return answer
 
+    def live(self, kind: str) -> list[Ref]:
+        """Refs to all actors of a kind that are loaded now."""
+        prefix = f"{kind}-"
+        return [self.system.ref(cell.address) for cell in self.system.directory if cell.address.startswith(prefix)]
+
     def run(self, run_id: str) -> Ref:
         return self.system.ref(run_stream(run_id))
 

@@ -298,8 +298,10 @@ class SessionActor(CoroutineActor):
     async def _run_signal(self, signal: RuntimeSignal) -> Exception | None:
         """Run the oldest signal; why not, when it cannot be run here and now: it stays, and whoever waits is told."""
         waiters = self._signal_waiters.setdefault(signal.id, [])
-        failure = await _answer(waiters, self._signal_result(signal))
-        self._signal_waiters.pop(signal.id, None)
+        try:
+            failure = await _answer(waiters, self._signal_result(signal))
+        finally:
+            del self._signal_waiters[signal.id]
         await self._until_ended()
         return failure
 

@@ -7,7 +7,8 @@ broker delivers it again, and the session, which knows the signal's id, continue
 import asyncio
 import hashlib
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 from ..actors.host import Host
 from ..actors.result import RunResult
@@ -16,6 +17,8 @@ from ..events.bus import MESSAGE_ID_HEADER, Bus, Delivery
 from ..events.errors import NotFound, Owned, TooLarge, TreadleError, Unavailable, Undecodable
 from ..events.signal import SIGNAL_LIMIT_BYTES, decode_signal
 from ..events.subjects import SignalAddress, Subjects
+from .buses.nats import NatsBus
+from .intake import Intake
 
 ACK_WAIT_S = 6.0
 """Seconds after which the broker gives a signal to somebody else, unless its holder says that it is at it."""
@@ -24,6 +27,9 @@ ATTEMPTS = 5
 """How often a signal that cannot be run is tried before it is parked; reasons that pass (an outage, a session that is
 busy elsewhere) are not counted."""
 
+LIMIT = 1024
+"""How many signals are handled at once."""
+
 _log = logging.getLogger("treadle.signals")
 
 
@@ -31,59 +37,44 @@ class Signals:
     """Takes signals for the agents of a host.
 
     Attributes:
-        running: Signals whose runs are going on.
         done, parked: How many were acknowledged and set aside since the start.
     """
 
     def __init__(self, bus: Bus, host: Host, subjects: Subjects, *, ack_wait_s: float = ACK_WAIT_S) -> None:
-        self.running = 0
         self.done = 0
         self.parked = 0
         self._bus = bus
         self._host = host
         self._subjects = subjects
-        self._ack_wait_s = ack_wait_s
-        self._stack = AsyncExitStack()
-        self._taking: asyncio.Task[None] | None = None
-        self._handling: set[asyncio.Task[None]] = set()
+        self.ack_wait_s = ack_wait_s
+        self._intakes: list[Intake] = []
+
+    @property
+    def running(self) -> int:
+        """Signals whose runs are going on."""
+        return sum(len(intake.held) for intake in self._intakes)
 
     async def start(self) -> None:
+        """Take every signal that the bus has; where they are placed, those that are in no partition."""
         everything = f"{self._subjects.namespace}.signal.>"
-        consuming = self._bus.consume("signals", everything, ack_wait_s=self._ack_wait_s, limit=1024)
-        deliveries = await self._stack.enter_async_context(consuming)
+        wait_s = self.ack_wait_s
+        if isinstance(self._bus, NatsBus):
+            consuming = self._bus.consume_stored("signals", "signals", everything, ack_wait_s=wait_s, limit=LIMIT)
+        else:
+            consuming = self._bus.consume("signals", everything, ack_wait_s=wait_s, limit=LIMIT)
+        await self.take("signals", consuming)
 
-        async def take() -> None:
-            async for delivery in deliveries:
-                task = asyncio.create_task(self._hold(delivery), name=f"signal {delivery.sequence}")
-                self._handling.add(task)
-                task.add_done_callback(self._handling.discard)
-
-        self._taking = asyncio.create_task(take(), name="signals")
+    async def take(self, name: str, consuming: AbstractAsyncContextManager[AsyncIterator[Delivery]]) -> Intake:
+        """Take what this queue delivers, until the intake is shut."""
+        self._intakes = [intake for intake in self._intakes if intake.open or intake.held]
+        intake = Intake(name, self._handle, self.ack_wait_s)
+        await intake.take(consuming)
+        self._intakes.append(intake)
+        return intake
 
     async def close(self) -> None:
         """Take no more. Signals whose runs go on are left to be delivered again."""
-        tasks = [*self._handling, *([self._taking] if self._taking is not None else [])]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        await self._stack.aclose()
-
-    async def _hold(self, delivery: Delivery) -> None:
-        """Handle a signal while telling the broker that somebody does."""
-        beat = _Beat(delivery, self._ack_wait_s / 3)
-        self.running += 1
-        try:
-            await self._handle(delivery)
-        except Unavailable as exc:
-            # The broker could not be told what became of it: it will ask again, and the session will know.
-            _log.warning("signal %d on %s: %s", delivery.sequence, delivery.subject, exc)
-        except Exception:
-            # Not settled: the broker gives it to somebody again after `ack_wait_s`.
-            _log.exception("signal %d on %s could not be settled", delivery.sequence, delivery.subject)
-        finally:
-            self.running -= 1
-            beat.stop()
+        await asyncio.gather(*(intake.close() for intake in self._intakes))
 
     async def _handle(self, delivery: Delivery) -> None:
         try:
@@ -145,34 +136,6 @@ class Signals:
         await delivery.term(reason[:200])
         self.parked += 1
         _log.warning("signal %d on %s is parked: %s", delivery.sequence, delivery.subject, reason)
-
-
-class _Beat:
-    """Tells the broker, again and again, that somebody is at a signal. Most are done before the first time."""
-
-    __slots__ = ("_delivery", "_every_s", "_telling", "_timer")
-
-    def __init__(self, delivery: Delivery, every_s: float) -> None:
-        self._delivery = delivery
-        self._every_s = every_s
-        self._telling: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(every_s, self._due)
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        if self._telling is not None:
-            self._telling.cancel()
-
-    def _due(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._every_s, self._due)
-        self._telling = asyncio.create_task(self._tell())
-
-    async def _tell(self) -> None:
-        delivery = self._delivery
-        try:
-            await delivery.in_progress()
-        except Unavailable as exc:
-            _log.warning("signal %d on %s is not kept alive: %s", delivery.sequence, delivery.subject, exc)
 
 
 def _id_of(delivery: Delivery) -> str:

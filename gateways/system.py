@@ -13,19 +13,18 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
-from ..actors.run_actor import ContinueRun
-from ..actors.session_messages import DescribeSession, ResumeSession
 from ..events.bus import Bus
-from ..events.errors import ConfigError, Fenced, TreadleError
+from ..events.errors import ConfigError
 from ..events.journal import Journal
 from ..events.signal import RuntimeSignal
-from ..events.subjects import DEFAULT_NAMESPACE, Subjects
+from ..events.subjects import DEFAULT_NAMESPACE, SignalAddress, Subjects
 from ..projections import Projections
 from . import schedules
 from .agent import Agent
 from .arguments import check_text, signal_of
 from .auditor import Auditor
 from .broker.server import EmbeddedServer
+from .broker.streams import partitions
 from .broker.tls import Tls
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
@@ -33,6 +32,8 @@ from .delegation import Delegations
 from .firings import Firings
 from .journals import open_journal
 from .node import Node
+from .open_work import OpenWork
+from .placement import Leases, Placement, SignalPartitions
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk
 from .run_event import Event
@@ -42,7 +43,6 @@ from .tenants import Tenants
 from .timers import Timer, Timers
 
 _log = logging.getLogger("treadle")
-_EVERY = 1_000_000  # rows: all of them, in practice
 
 
 class Status(Struct, frozen=True):
@@ -126,6 +126,8 @@ class System:
         self.signals: Signals | None = None
         self.services: Services | None = None
         self.firings: Firings | None = None
+        self.placement: Placement | None = None
+        self._open_work: OpenWork | None = None
 
     def __repr__(self) -> str:
         if self._node is None:
@@ -185,6 +187,7 @@ class System:
             await self._connect(self._nats, journal)
         else:
             self._stack.push_async_callback(self.bus.close)
+        self._stack.push_async_callback(self._say_left)
         # Actors stop while the bus is there: their last events are still told.
         self._stack.push_async_callback(node.stop_actors)
         # Without NATS nobody else is on the bus: a worker that is not here is nowhere.
@@ -194,6 +197,7 @@ class System:
         self._tenants = Tenants(journal, self.subjects, self.services)
         self.signals = Signals(self.bus, node.host, self.subjects)
         self._stack.push_async_callback(self.signals.close)
+        self._stack.push_async_callback(self._close_placement)
 
     async def _connect(self, nats: str, journal: Journal) -> None:
         url = nats
@@ -263,44 +267,67 @@ class System:
             await self.services.start({"status": self._status}, self._tenants.kinds)
         for spec in node.host:
             await self.services.serve_worker(spec.name)
-        if self._resume and self._projections is not None:
-            await self.resume_open_runs()
-        if not self._worker:
-            await self.signals.start()
-            if self.firings is not None:
-                await self.firings.start()
+        if self._worker:
+            await self._take_up()
+            return
+        if isinstance(self.bus, NatsBus):
+            await self._place(self.bus, self.signals)
+        await self._take_up()
+        await self.signals.start()
+        if self.firings is not None:
+            await self.firings.start()
 
     async def serve(self) -> None:
         """Host until cancelled."""
         await self.start_hosting()
         await asyncio.Event().wait()
 
-    async def resume_open_runs(self) -> int:
-        """Continue the open runs of hosted agents that no living process works on; returns how many there are."""
-        await self.projections.catch_up()
-        count = 0
-        for session in await self.projections.sessions.list(unfinished=True, limit=_EVERY):
-            if session.waiting and session.agent in self.node.host:
-                # Loading it is enough: it sees what waits, and runs it.
-                self.node.host.session(session.user_id, session.agent, session.session_id).tell(DescribeSession())
-        for row in await self.projections.runs.open_runs():
-            if row.agent not in self.node.host:
-                continue
-            count += 1
-            self._spawn(self._continue(row.run_id, row.user_id, row.agent, row.session_id))
-        return count
+    async def drain(self) -> None:
+        """Take no more signals, and hand the sessions on to other nodes; returns when that is done.
 
-    async def _continue(self, run_id: str, user_id: str, agent: str, session_id: str) -> None:
-        host = self.node.host
-        try:
-            if session_id == run_id:
-                await host.run(run_id).ask(ContinueRun(reason="its process ended"))
-            else:
-                await host.session(user_id, agent, session_id).ask(ResumeSession())
-        except Fenced as exc:
-            _log.info("run %s is somebody else's: %s", run_id, exc)
-        except TreadleError as exc:
-            _log.warning("run %s stays open: %s", run_id, exc)
+        Runs leave between two steps; a step that takes longer than `DRAIN_S` is left as it is, its outcome unknown.
+        Without NATS nobody could go on, and nothing is drained.
+        """
+        if self.placement is not None:
+            await self.placement.leave()
+
+    async def _place(self, bus: NatsBus, signals: Signals) -> None:
+        """Take part in the placement of signals on nodes."""
+        node = self.node
+        count = await partitions(bus.jetstream, self.subjects)
+        self.placement = Placement(
+            node.journal.owner,
+            bus,
+            Leases(bus.jetstream, self.subjects),
+            self.subjects,
+            count=count,
+            partitions=SignalPartitions(bus, signals, node.host, self.subjects, count),
+            agents=node.host.names,
+            monotonic=node.clock.monotonic,
+        )
+        await self.placement.start()
+
+    async def _take_up(self) -> None:
+        """Go on with what is open, and keep looking for what others leave."""
+        if self._resume and self._projections is not None:
+            self._open_work = OpenWork(self.node.host, self._projections, self._is_ours)
+            await self._open_work.take_up()
+            if self.placement is not None:
+                self._open_work.keep_looking()
+
+    def _is_ours(self, address: SignalAddress) -> bool:
+        return self.placement is None or self.placement.is_ours(address)
+
+    async def _close_placement(self) -> None:
+        """Take and move nothing any more. That this node has left is said when its actors have stopped."""
+        if self._open_work is not None:
+            await self._open_work.close()
+        if self.placement is not None:
+            await self.placement.stop()
+
+    async def _say_left(self) -> None:
+        if self.placement is not None:
+            await self.placement.say_left()
 
     # --- using ---
 

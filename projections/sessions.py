@@ -45,6 +45,7 @@ _SESSIONS = Table(
         "last_at": "TEXT NOT NULL",
     },
     key=("user_id", "agent", "session_id"),
+    indexes=(("waiting",),),
 )
 _WAITING = Table(
     "session_signals",
@@ -67,16 +68,20 @@ class Sessions(Projection):
         user_id: str | None = None,
         agent: str | None = None,
         unfinished: bool = False,
+        waiting: bool = False,
         limit: int = 100,
     ) -> list[SessionRow]:
         """Sessions, the one that spoke last first.
 
         Args:
             unfinished: Only those with an open run or a waiting signal.
+            waiting: Only those with a waiting signal.
         """
         where = Where().equal(user_id=user_id, agent=agent)
         if unfinished:
             where.add("(open_run_id <> ? OR waiting > 0)", "")
+        if waiting:
+            where.add("waiting > 0")
         sql = f"SELECT {_SESSIONS.selected} FROM sessions{where.sql} ORDER BY last_at DESC, session_id LIMIT ?"
         rows = await self.read(lambda tx: tx.query(sql, (*where.params, limit)))
         return [

@@ -5,16 +5,19 @@ operator's, and stays as it is. The streams of the default namespace have plain 
 another namespace carry it (`SIGNALS-staging`), so that several can share one server.
 """
 
+import re
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 
-from ...events.errors import ConfigError
+from ...events.errors import ConfigError, Unavailable
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from .jetstream import JetStream, JetStreamError
 
 STREAMS: Final = ("signals", "events", "parked", "timers", "nodes")
+
+_PARTITION = re.compile(r"\{\{partition\((\d+),")
 
 # What the server cannot change once the stream exists, or only in one direction.
 _FIXED = ("storage", "retention", "deny_delete", "deny_purge")
@@ -31,6 +34,23 @@ def definition(kind: str, subjects: Subjects) -> dict[str, Any]:
     text = (files("treadle") / "nats" / "streams" / f"{kind}.json").read_text("utf-8")
     config: dict[str, Any] = msgspec.json.decode(text.replace("{namespace}", subjects.namespace))
     return {**config, "name": stream_name(kind, subjects)}
+
+
+async def partitions(js: JetStream, subjects: Subjects) -> int:
+    """Into how many partitions the server places signals.
+
+    Raises:
+        Unavailable: There is no such stream yet, or the server does not answer.
+        ConfigError: It does not place them.
+    """
+    name = stream_name("signals", subjects)
+    config = await js.stream_config(name)
+    if config is None:
+        raise Unavailable(f"stream {name!r}", "there is none")
+    found = _PARTITION.search(config.get("subject_transform", {}).get("dest", ""))
+    if found is None:
+        raise ConfigError(f"stream {name!r} does not place signals in partitions; let a node lay it anew")
+    return int(found[1])
 
 
 async def lay_streams(js: JetStream, subjects: Subjects, *, replicas: int | None = None) -> None:

@@ -12,6 +12,8 @@ from waiting import until
 
 from treadle import Agent, FunctionModel, Message, ModelReply, RuntimeSignal, System, ToolCall, ToolSpec, tool
 from treadle.events.envelope import Recorded
+from treadle.events.placement import PARTITIONS
+from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import signals as signals_module
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.signals import Signals
@@ -99,7 +101,8 @@ async def test_a_run_that_takes_longer_than_the_brokers_patience_is_not_given_to
         assert (desk.signals.running, gate.prompts) == (1, ["Go"])
         gate.open()
         await until(lambda: desk.signals.done == 1, WITHIN_S)
-        info = await desk.nats.js.consumer_info(f"SIGNALS-{ns}", "signals")
+        consumer = f"signals-{Subjects(ns).partition(SignalAddress('alice', 'desk', 's'), PARTITIONS)}"
+        info = await desk.nats.js.consumer_info(f"SIGNALS-{ns}", consumer)
         assert (info.num_redelivered, info.num_ack_pending, info.num_pending) == (0, 0, 0)
 
 

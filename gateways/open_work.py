@@ -1,0 +1,107 @@
+"""Open work: runs that nobody works on any more, and signals that wait for their run. A node goes on with them."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from ..actors.host import Host
+from ..actors.run_actor import ContinueRun
+from ..actors.session_messages import DescribeSession, ResumeSession
+from ..events.errors import Fenced, Owned, TreadleError
+from ..events.run import RunState
+from ..events.subjects import SignalAddress
+from ..projections import Projections
+from ..projections.runs import RunRow
+
+LOOK_EVERY_S = 5.0
+"""How often a node looks for what another one, that died, has left."""
+
+_EVERY = 1_000_000  # rows: all of them, in practice
+_log = logging.getLogger("treadle")
+
+
+class OpenWork:
+    """What there is to go on with for one node.
+
+    Args:
+        is_ours: Whether a session, or a run without one, is this node's to go on with.
+    """
+
+    def __init__(self, host: Host, projections: Projections, is_ours: Callable[[SignalAddress], bool]) -> None:
+        self._host = host
+        self._projections = projections
+        self._is_ours = is_ours
+        self._going_on: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Look no more, and wait for nobody."""
+        tasks = [*self._going_on.values(), *([self._looking] if self._looking is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def take_up(self) -> int:
+        """Continue the open runs of hosted agents that no living process works on; returns how many are open."""
+        return await self._look(lambda row: True)
+
+    def keep_looking(self) -> None:
+        """From now on, take up what dead nodes leave, and what an outage has stopped here."""
+        self._looking = asyncio.create_task(self._look_again(), name="open work")
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self._look(await self._left())
+            except TreadleError as exc:
+                _log.warning("open work is looked for again: %s", exc)
+            except Exception:
+                _log.exception("open work is looked for again")
+
+    async def _left(self) -> Callable[[RunRow], bool]:
+        """Tells whether nobody works on a run that should go on. One that was suspended waits for who wants it."""
+        journal = self._host.services.journal
+        owners = {row.owner for row in await self._projections.runs.open_runs()}
+        alive = {owner for owner in owners if await journal.is_alive(owner)}
+
+        def is_left(row: RunRow) -> bool:
+            if row.owner == journal.owner:
+                return row.state != RunState.INTERRUPTED
+            return row.owner in owners - alive
+
+        return is_left
+
+    async def _look(self, wanted: Callable[[RunRow], bool]) -> int:
+        await self._projections.catch_up()
+        for session in await self._projections.sessions.list(waiting=True, limit=_EVERY):
+            address = SignalAddress(session.user_id, session.agent, session.session_id)
+            if session.agent in self._host and self._is_ours(address):
+                # Asking it anything is enough: it sees what waits, and runs it.
+                self._host.session(*address).tell(DescribeSession())
+        count = 0
+        for row in await self._projections.runs.open_runs():
+            address = SignalAddress(row.user_id, row.agent, row.session_id)
+            if row.agent not in self._host or not self._is_ours(address) or not wanted(row):
+                continue
+            count += 1
+            if row.run_id not in self._going_on and not self._host.run(row.run_id).is_live:
+                task = asyncio.create_task(self._go_on(row.run_id, address), name=f"going on with {row.run_id}")
+                self._going_on[row.run_id] = task
+                task.add_done_callback(lambda _, run_id=row.run_id: self._going_on.pop(run_id))
+        return count
+
+    async def _go_on(self, run_id: str, address: SignalAddress) -> None:
+        host = self._host
+        try:
+            if address.session_id == run_id:
+                await host.run(run_id).ask(ContinueRun(reason="its process ended"))
+            else:
+                await host.session(*address).ask(ResumeSession())
+        except (Fenced, Owned) as exc:
+            _log.info("run %s is somebody else's: %s", run_id, exc)
+        except TreadleError as exc:
+            _log.warning("run %s stays open: %s", run_id, exc)
+        except Exception:
+            _log.exception("run %s stays open", run_id)
