@@ -1,12 +1,16 @@
 """Intake: what one queue delivers, each handled in a task of its own, while the broker hears that somebody is at it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from ..events.bus import Delivery
 from ..events.errors import Unavailable
+
+_GIVEN_BACK_S = 0.5
+"""How long what is given back stays with the broker: its run is being suspended meanwhile."""
 
 _log = logging.getLogger("treadle.signals")
 
@@ -63,13 +67,16 @@ class Intake:
         return not self._handling
 
     async def close(self) -> None:
-        """Take no more, and leave what is being handled to be delivered again."""
+        """Take no more, and give back what is being handled, for somebody else to go on with."""
         await self.shut()
-        tasks = tuple(self._handling)
-        for task in tasks:
+        handling = dict(self._handling)
+        for task in handling:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if handling:
+            await asyncio.wait(handling)
+        for delivery in handling.values():
+            with contextlib.suppress(Unavailable):  # then it is delivered again when nobody has said a word for long
+                await delivery.nak(_GIVEN_BACK_S)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         del self._handling[task]

@@ -1,0 +1,140 @@
+"""Nodes that share the signals of a namespace: they come, go, die, and hand on what they are at."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hosting import WITHIN_S, Gate, namespace
+from waiting import until
+
+from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, tool
+from treadle.events.placement import PARTITIONS
+from treadle.events.subjects import SignalAddress
+from treadle.gateways.broker.server import EmbeddedServer
+
+LEASE_S = 6.0
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:{tmp_path}/events.db"
+
+
+@asynccontextmanager
+async def node(server: EmbeddedServer, url: str, ns: str, *agents: Agent) -> AsyncGenerator[System]:
+    async with System(journal=url, nats=server.url, namespace=ns) as system:
+        for agent in agents:
+            system.host(agent)
+        await system.start_hosting()
+        yield system
+
+
+def owned(*systems: System) -> list[int]:
+    return [len(system.placement.owned) for system in systems if system.placement is not None]
+
+
+def is_whole(*systems: System) -> bool:
+    """Whether each partition has one owner among these."""
+    each = [partition for system in systems if system.placement is not None for partition in system.placement.owned]
+    return sorted(each) == list(range(PARTITIONS))
+
+
+def desk(model: FunctionModel | str = "echo") -> Agent:
+    return Agent("You keep watch.", model=model, name="desk")
+
+
+async def test_nodes_share_the_partitions_and_take_what_one_gives_up(nats_server: EmbeddedServer, url: str) -> None:
+    ns = namespace()
+    async with node(nats_server, url, ns, desk()) as one:
+        assert owned(one) == [PARTITIONS]
+        async with node(nats_server, url, ns, desk()) as two:
+            await until(lambda: is_whole(one, two) and owned(one, two) == [16, 16], WITHIN_S)
+            async with node(nats_server, url, ns, desk()) as three:
+                await until(lambda: is_whole(one, two, three) and min(owned(one, two, three)) == 10, WITHIN_S)
+                await two.drain()
+                assert owned(two) == [0]
+                await until(lambda: is_whole(one, three), WITHIN_S)
+        await until(lambda: owned(one) == [PARTITIONS], WITHIN_S)
+
+
+async def test_each_session_has_its_signals_run_by_the_node_that_owns_it(nats_server: EmbeddedServer, url: str) -> None:
+    ns = namespace()
+    async with node(nats_server, url, ns, desk()) as one, node(nats_server, url, ns, desk()) as two:
+        await until(lambda: owned(one, two) == [16, 16], WITHIN_S)
+        for number in range(20):
+            await one.signal("desk", "look", session_id=f"conv-{number}", user_id="alice")
+        taking = [system.signals for system in (one, two) if system.signals is not None]
+        await until(lambda: sum(signals.done for signals in taking) == 20, WITHIN_S)
+        await one.projections.catch_up()
+        assert two.placement is not None
+        for run in await one.projections.runs.list(limit=100):
+            partition = two.subjects.partition(SignalAddress("alice", "desk", run.session_id), PARTITIONS)
+            owner = two if partition in two.placement.owned else one
+            assert run.owner == owner.journal.owner
+
+
+async def test_a_node_whose_lease_ran_out_loses_its_partitions(nats_server: EmbeddedServer, url: str) -> None:
+    ns = namespace()
+    async with node(nats_server, url, ns, desk()) as one, node(nats_server, url, ns, desk()) as two:
+        await until(lambda: owned(one, two) == [16, 16], WITHIN_S)
+        assert one.placement is not None
+        await one.placement.stop()  # as a node that hangs: it neither renews nor says that it leaves
+        await until(lambda: owned(two) == [PARTITIONS], 2 * LEASE_S)
+        await one.placement.start()
+        await until(lambda: is_whole(one, two) and owned(one, two) == [16, 16], WITHIN_S)
+
+
+async def test_a_run_moves_between_two_steps_and_nothing_is_done_twice(nats_server: EmbeddedServer, url: str) -> None:
+    ns, called, asked = namespace(), Counter[str](), Counter[int]()
+
+    @tool
+    async def work(number: int) -> str:
+        """Work, with an effect."""
+        called[str(number)] += 1
+        await asyncio.sleep(0.05)
+        return f"done {number}"
+
+    async def think(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        turn = sum(message.role == "tool" for message in messages)
+        asked[turn] += 1
+        await asyncio.sleep(0.01)
+        return (
+            ModelReply("all done") if turn == 20 else ModelReply(tool_calls=(ToolCall("", "work", {"number": turn}),))
+        )
+
+    def worker() -> Agent:
+        return Agent("Work.", model=FunctionModel(think), name="desk", tools=[work], max_turns=30)
+
+    async with node(nats_server, url, ns, worker()) as one:
+        await one.signal("desk", "go", session_id="long", user_id="alice")
+        await until(lambda: called["5"] == 1, WITHIN_S)
+        async with node(nats_server, url, ns, worker()) as two:
+            await one.drain()
+            assert two.signals is not None and one.signals is not None
+            assert one.signals.running == 0
+            signals = two.signals
+            await until(lambda: signals.done == 1, WITHIN_S)
+            await two.projections.catch_up()
+            [run] = await two.projections.runs.list()
+            assert (run.state, run.output, run.owner) == (RunState.COMPLETED, "all done", two.journal.owner)
+    assert called == Counter({str(number): 1 for number in range(20)})
+    assert asked == Counter(range(21))
+
+
+async def test_a_node_that_closes_without_draining_leaves_its_runs_to_another(
+    nats_server: EmbeddedServer, url: str
+) -> None:
+    ns, gate = namespace(), Gate()
+    async with node(nats_server, url, ns, desk()) as other:
+        async with node(nats_server, url, ns, desk(gate.model)) as one:
+            await until(lambda: owned(one, other) == [16, 16], WITHIN_S)
+            for number in range(10):
+                await one.signal("desk", "go", session_id=str(number), user_id="alice")
+            signals = one.signals
+            assert signals is not None and other.signals is not None
+            rest = other.signals
+            await until(lambda: gate.waiting + rest.done == 10 and gate.waiting > 0, WITHIN_S)
+        await until(lambda: rest.done == 10, WITHIN_S)
