@@ -60,6 +60,12 @@ class Client(BaseClient):
             options["user_jwt_cb"] = lambda: credentials.jwt.encode()
         return options
 
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that the server is in; empty when it is alone."""
+        info: dict[str, Any] = cast(Any, self)._server_info
+        return str(info.get("cluster", ""))
+
     def push(self) -> None:
         """Hand what was sent to the socket now; the flusher does it when it has its turn, behind everything else."""
         if self.is_connected and 0 < self._pending_data_size <= _PUSHED_BYTES:

@@ -203,10 +203,7 @@ class EmbeddedServer:
     def _launch(self, binary: Path) -> None:
         for old in self.store_dir.glob("*.ports"):
             old.unlink()
-        # A copy, for ours may be inside an archive, and whoever looks at the directory sees what runs.
-        config = self.store_dir / "nats-server.conf"
-        source = self._config or importlib.resources.files("treadle") / "nats" / "server.conf"
-        config.write_text(source.read_text("utf-8"), "utf-8")
+        config = self._config or self._own_config()
         # fmt: off
         command = [
             str(binary), "-c", str(config), "-js", "-sd", str(self.store_dir),
@@ -220,6 +217,13 @@ class EmbeddedServer:
             # In a group of its own, so that Ctrl-C in a terminal reaches us first and the server last. From this
             # thread: Linux takes the end of the starting thread for the end of the parent.
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err, stderr=err, process_group=0)
+
+    def _own_config(self) -> Path:
+        """A copy, for ours may be inside an archive. One that was given is used where it is: it may include others."""
+        config = self.store_dir / "nats-server.conf"
+        source = importlib.resources.files("treadle") / "nats" / "server.conf"
+        config.write_text(source.read_text("utf-8"), "utf-8")
+        return config
 
     async def _wait_until_ready(self) -> None:
         assert self._process is not None

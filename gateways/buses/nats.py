@@ -42,12 +42,20 @@ class NatsBus:
     """`Bus` over one NATS connection; made by `connect`, which see."""
 
     def __init__(
-        self, client: Client, url: str, namespace: str, *, listener_limit: int, serving_limit: int, timeout_s: float
+        self,
+        client: Client,
+        url: str,
+        namespace: str,
+        *,
+        listener_limit: int,
+        serving_limit: int,
+        timeout_s: float,
+        replicas: int,
     ) -> None:
         self.subjects = Subjects(namespace)
         self.client = client
         """The connection itself, for what the port does not say: micro services, key-value, object store."""
-        self.jetstream = JetStream(client, timeout_s)
+        self.jetstream = JetStream(client, timeout_s, replicas)
         self._url = url
         self._listener_limit = listener_limit
         self._serving_limit = serving_limit
@@ -61,7 +69,7 @@ class NatsBus:
     @classmethod
     async def connect(
         cls,
-        url: str | Sequence[str],
+        url: str,
         *,
         namespace: str = DEFAULT_NAMESPACE,
         name: str = "treadle",
@@ -71,11 +79,13 @@ class NatsBus:
         timeout_s: float = 5.0,
         listener_limit: int = 65_536,
         serving_limit: int = 1_024,
+        replicas: int = 0,
     ) -> "NatsBus":
         """Connect to a server, or to one of several of a cluster.
 
         Args:
-            url: `nats://host:port`, with user and password or a token if the server wants them.
+            url: `nats://host:port`, with user and password or a token if the server wants them. Those of several
+                servers of a cluster are separated by commas; whichever is there is taken, now and after an outage.
             name: What the server's monitoring calls this connection.
             credentials: A seed file of `treadle nats auth`, or a `.creds` file; of mode 0600.
             tls: Whom to trust; None for a plain connection, or for `tls://` and a server that the system trusts.
@@ -83,11 +93,12 @@ class NatsBus:
             timeout_s: How long the server may take to confirm what it stored.
             listener_limit: How many messages may wait for one listener.
             serving_limit: How many requests one service handles at once.
+            replicas: How many servers shall keep each stream at least; 0: three, if there are so many.
         Raises:
             Unavailable: No server within `connect_timeout_s`.
             ConfigError: The server does not let us in, we do not trust it, or a file of ours is not what it should be.
         """
-        urls = [url] if isinstance(url, str) else list(url)
+        urls = [each.strip() for each in url.split(",") if each.strip()]
         shown = ", ".join(_without_secrets(each) for each in urls)
         client = Client()
         bus = cls(
@@ -97,6 +108,7 @@ class NatsBus:
             listener_limit=listener_limit,
             serving_limit=serving_limit,
             timeout_s=timeout_s,
+            replicas=replicas,
         )
         identity = client.identify(Credentials.read(credentials)) if credentials is not None else {}
         await bus._connect(urls, name, identity, tls, connect_timeout_s)

@@ -19,7 +19,7 @@ async def client(nats_server: EmbeddedServer) -> AsyncIterator[Client]:
     async def ignore(error: Exception) -> None: ...
 
     client = Client()
-    await client.connect(nats_server.url, error_cb=ignore, reconnect_to_server_handler=back_off)
+    await client.connect(nats_server.url.split(","), error_cb=ignore, reconnect_to_server_handler=back_off)
     yield client
     await client.close()
 

@@ -41,12 +41,15 @@ class TestNatsBus(BusContract):
 
 
 async def test_what_another_connection_sends_once_we_listen_or_serve_is_not_missed(
-    bus: NatsBus, nats_server: EmbeddedServer, subjects: Subjects
+    bus: NatsBus, subjects: Subjects
 ) -> None:
     async def echo(message: BusMessage) -> bytes:
         return message.data
 
-    async with await NatsBus.connect(nats_server.url, namespace=subjects.namespace) as other:
+    # The same server: the others of a cluster learn who listens a moment later.
+    server = bus.client.connected_url
+    assert server is not None
+    async with await NatsBus.connect(server.geturl(), namespace=subjects.namespace) as other:
         for number in range(100):
             subject = subjects.live("alice", f"run-{number}")
             async with bus.subscribe(subject) as messages, bus.serve(subjects.ask(f"run-{number}"), echo):
