@@ -26,6 +26,7 @@ from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
 from ..broker.credentials import Credentials
 from ..broker.errors import translated
 from ..broker.jetstream import JetStream, Outgoing, Stored
+from ..broker.server import check_number
 from ..broker.tls import Tls
 from .listener import Listener
 from .pull import PullConsumer
@@ -64,6 +65,7 @@ class NatsBus:
         self._outages = 0
         self._consumers: set[PullConsumer] = set()
         self._denied: list[str] = []
+        self._not_let_in: Exception | None = None
         self._closed = False
 
     @classmethod
@@ -96,7 +98,8 @@ class NatsBus:
             replicas: How many servers shall keep each stream at least; 0: three, if there are so many.
         Raises:
             Unavailable: No server within `connect_timeout_s`.
-            ConfigError: The server does not let us in, we do not trust it, or a file of ours is not what it should be.
+            ConfigError: The server does not let us in, is too old, we do not trust it, or a file of ours is not what it
+                should be.
         """
         urls = [each.strip() for each in url.split(",") if each.strip()]
         shown = ", ".join(_without_secrets(each) for each in urls)
@@ -262,14 +265,16 @@ class NatsBus:
                         max_outstanding_pings=1,
                         flush_timeout=FLUSH_TIMEOUT_S,
                     )
+                check_number(what, self.client.version)
         except BaseException as error:
             self._closed = True
             await self.client.close()
-            reason = self.client.last_error
+            # Of several servers the last one that was tried may just not be there.
+            reason = self._not_let_in or self.client.last_error
             if isinstance(error, Unavailable) and reason is not None:
                 if isinstance(reason, ssl.SSLError):
                     raise ConfigError(f"{what} cannot be spoken to in TLS: {reason}") from error
-                if "authorization" in str(reason).lower():
+                if self._not_let_in is not None:
                     raise ConfigError(f"{what} does not let us in: {reason}") from error
                 raise Unavailable(what, f"no connection within {timeout_s:g} s: {reason}") from error
             raise
@@ -322,6 +327,11 @@ class NatsBus:
 
     async def _on_reconnect(self) -> None:
         logger.warning("connected to NATS at %s again", self._url)
+        self._not_let_in = None
+        try:
+            check_number(f"NATS at {self._url}", self.client.version)
+        except ConfigError as error:
+            logger.error("%s", error)  # one of several servers, say, that was replaced; better than none
         for consumer in self._consumers:
             consumer.reconnected()
 
@@ -333,6 +343,8 @@ class NatsBus:
                     "messages came faster than they could be listened to; listen again",
                 )
             )
+        if "authorization" in str(error).lower():
+            self._not_let_in = error
         if "permissions violation" in str(error).lower():
             self._denied = [*self._denied[-31:], str(error).lower()]
         if self.connected:
