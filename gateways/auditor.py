@@ -65,7 +65,6 @@ class Auditor:
         self._stream = stream_name("events", subjects)
         self._seen: _Seen | None = None
         self._read_at = 0.0
-        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -73,7 +72,6 @@ class Auditor:
 
     async def close(self) -> None:
         if self._task is not None:
-            self._closing = True
             self._task.cancel()
             await asyncio.wait((self._task,))
 
@@ -118,14 +116,12 @@ class Auditor:
         return count
 
     async def _watch(self) -> None:
-        # A request of nats-py that is cancelled may say that its time was up: the cancellation alone does not end this.
-        while not self._closing:
+        while True:
             try:
                 await self.look()
             except TreadleError as exc:
                 _log.warning("the audit of EVENTS waits: %s", exc)
-            if not self._closing:
-                await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(self._look_every_s)
 
     async def _state(self) -> "_Seen":
         outages = self._bus.outages

@@ -77,11 +77,13 @@ class System:
 
     Args:
         journal: `"memory"`, `"sqlite:PATH"`, `"postgresql://…"`, or an open journal, which stays yours to close.
-        nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it.
+        nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it; those
+            of the servers of a cluster are separated by commas.
         namespace: The first token of all subjects.
         directory: Where the embedded server keeps its streams.
         nats_credentials: Who we are to that server: a seed file of `treadle nats auth`, or a `.creds` file.
         nats_tls: Whom we trust to be that server, and our own certificate if it asks for one.
+        nats_replicas: How many servers of a cluster keep each stream at least. None: three, or as many as there are.
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
@@ -97,6 +99,7 @@ class System:
         directory: str | Path = ".treadle",
         nats_credentials: str | Path | None = None,
         nats_tls: Tls | None = None,
+        nats_replicas: int | None = None,
         nats_port: int = 0,
         monitor_port: int = 0,
         projections: bool = True,
@@ -109,6 +112,7 @@ class System:
         self._directory = Path(directory)
         self._credentials = Path(nats_credentials) if nats_credentials is not None else None
         self._tls = nats_tls
+        self._replicas = nats_replicas or 0
         self._ports = nats_port, monitor_port
         self._with_projections = projections
         self._resume = resume
@@ -208,7 +212,11 @@ class System:
             self._stack.push_async_callback(self.server.stop)
             url = self.server.url
         bus = await NatsBus.connect(
-            url, namespace=self.subjects.namespace, credentials=self._credentials, tls=self._tls
+            url,
+            namespace=self.subjects.namespace,
+            credentials=self._credentials,
+            tls=self._tls,
+            replicas=self._replicas,
         )
         self._stack.push_async_callback(bus.close)
         await self.bus.close()

@@ -6,14 +6,35 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from nats_cluster import NatsCluster
 from postgres import PostgresServer
 
 from treadle.gateways.broker.server import EmbeddedServer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nats-cluster", action="store_true", help="run what needs a NATS server on a cluster of three")
+
+
 @pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def nats_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsCluster]:
+    """Three real servers for all tests that harm none; whoever uses them takes a namespace of their own."""
+    cluster = NatsCluster(Path(tmp_path_factory.mktemp("cluster")))
+    try:
+        asyncio.run(cluster.start())
+        yield cluster
+    finally:
+        asyncio.run(cluster.stop())
+
+
+@pytest.fixture(scope="session")
+def nats_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer | NatsCluster]:
     """One real server for all tests; whoever uses it takes a namespace of their own."""
+    if request.config.getoption("--nats-cluster"):
+        yield request.getfixturevalue("nats_cluster")
+        return
     server = EmbeddedServer(Path(tmp_path_factory.mktemp("nats")))
     asyncio.run(server.start())
     yield server

@@ -137,7 +137,7 @@ class Heard:
 async def outsider(url: str, namespace: str) -> AsyncGenerator[Outsider]:
     # nats-py says that its wait is an int, and takes parts of a second.
     options: dict[str, Any] = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.05}
-    client = await nats.connect(url, **options)  # pyright: ignore[reportUnknownMemberType]
+    client = await nats.connect(url.split(","), **options)  # pyright: ignore[reportUnknownMemberType]
     try:
         yield Outsider(client, namespace)
     finally:

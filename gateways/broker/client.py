@@ -7,6 +7,9 @@ Each override closes a hole of nats-py 2.16 that a test in `tests/gateways/broke
 * so does an answer to a ping whose waiter was cancelled (`_process_pong`);
 * a ping overtakes what was written before it, so that `flush` proves nothing (`_send_ping`);
 * a request under way waits for its whole timeout when the connection is lost (`fail_requests`);
+* a task that is cancelled while it sends or asks goes on, and hangs in what it does next (`_heeded`);
+* a connection to a server that has stopped reading is closed only when it has read the rest: never, perhaps,
+  with other servers there to go to (`_process_op_err`);
 * keys need a package that signs with a library of its own (`identify`).
 
 Above that, short pings find a connection that is dead without knowing it: nobody answers them, or nobody
@@ -16,7 +19,8 @@ reads the answers.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from nats import errors
@@ -24,6 +28,7 @@ from nats.aio.client import Client as BaseClient
 from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
 
 from .credentials import Credentials
 
@@ -60,6 +65,16 @@ class Client(BaseClient):
             options["user_jwt_cb"] = lambda: credentials.jwt.encode()
         return options
 
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that the server is in; empty when it is alone."""
+        return self._told("cluster")
+
+    @property
+    def version(self) -> str:
+        """The version of the server, as it says it."""
+        return self._told("version")
+
     def push(self) -> None:
         """Hand what was sent to the socket now; the flusher does it when it has its turn, behind everything else."""
         if self.is_connected and 0 < self._pending_data_size <= _PUSHED_BYTES:
@@ -72,6 +87,7 @@ class Client(BaseClient):
         for future in list(waiting.values()):
             if not future.done():
                 future.set_exception(error)
+                future.exception()  # whoever waited for it may have been cancelled: then nobody is to be told
         # Their answers would be taken for those of the pings on the next connection.
         self._pending_data_size -= len(_PING) * self._pending.count(_PING)
         self._pending = [command for command in self._pending if command != _PING]
@@ -79,6 +95,30 @@ class Client(BaseClient):
     async def drain_subscription(self, subscription: Subscription) -> None:
         """Take no more, and wait until what was sent by then has been received."""
         await cast(Any, subscription).drain()
+
+    def _told(self, name: str) -> str:
+        """What the server said of itself when we connected."""
+        info: dict[str, Any] = cast(Any, self)._server_info
+        return str(info.get(name, ""))
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        with _heeded():
+            return await super().request(subject, payload, timeout, old_style, headers)
+
+    async def flush(self, timeout: int = 10) -> None:
+        with _heeded():
+            await super().flush(timeout)
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        with _heeded():
+            return await super()._flush_pending(force_flush)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         if not self.is_connected:
@@ -93,6 +133,14 @@ class Client(BaseClient):
         error = errors.Error(f"nats: {err_msg}")
         await self._error_cb(error)
         await self._process_op_err(error)
+
+    async def _process_op_err(self, e: Exception) -> None:
+        if self.is_connected:
+            if isinstance(self._transport, TcpTransport):
+                cast(Any, self._transport)._io_writer.transport.abort()
+            if self._current_server is not None:
+                self._current_server.reconnects += 1  # `back_off` tries the others first
+        await super()._process_op_err(e)
 
     async def _send_ping(self, future: "asyncio.Future[bool] | None" = None) -> None:
         waiting: list[asyncio.Future[bool]] = cast(Any, self)._pongs
@@ -114,6 +162,18 @@ class Client(BaseClient):
         # A loop that ends while the client counts as connected has died: neither a reconnect nor a close ended it.
         if self._status == BaseClient.CONNECTED and self._transport is transport:
             await self._process_op_err(errors.StaleConnectionError())
+
+
+@contextmanager
+def _heeded() -> Generator[None]:
+    """Raise the cancellation of the task that nats-py, or `asyncio.wait_for` of Python 3.11, has swallowed within."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def back_off(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

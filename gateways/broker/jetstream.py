@@ -26,6 +26,7 @@ _BATCH_MESSAGES = 1_000  # the server's limit
 # Subscribers see a batch when it is stored, and single messages when they arrive: for a few, that is sooner.
 _FEW = 16
 _NOT_FOR_THIS_ACCOUNT = 10039
+_NOT_IN_A_CLUSTER = 10074  # replicas of a server that is alone: a 500, and no outage
 _BATCH_BYTES = 8 * 1024 * 1024
 
 
@@ -86,14 +87,21 @@ class JetStream:
 
     Args:
         timeout_s: How long each request may take. A shorter one is `Unavailable`, as is a missing JetStream.
+        replicas: How many servers shall keep each stream at least, see `replicas.py`; 0 leaves it to us.
     """
 
-    def __init__(self, client: Client, timeout_s: float = 5.0) -> None:
+    def __init__(self, client: Client, timeout_s: float = 5.0, replicas: int = 0) -> None:
         self._client = client
         self.timeout_s = timeout_s
+        self.replicas = replicas
         self._pipelines: dict[str, _Pipeline] = {}
         self._inbox = ""
         self._numbers = count(1)
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that our server is in; empty when it is alone."""
+        return self._client.cluster
 
     async def call(self, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """One request of the API.
@@ -378,6 +386,6 @@ def _refusal(what: str, failure: _Failure) -> Unavailable | JetStreamError | Con
             f"JetStream for {what}: {failure.description}; a node needs the credentials of the nodes, not a tenant's "
             "(`treadle nats auth show`)"
         )
-    if failure.code == 503 or failure.code == 500:
+    if failure.code in (500, 503) and failure.err_code != _NOT_IN_A_CLUSTER:
         return Unavailable(f"JetStream for {what}", failure.description)
     return JetStreamError(what, failure.code, failure.err_code, failure.description)

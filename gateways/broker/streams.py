@@ -1,11 +1,12 @@
 """Lays the JetStream streams that Treadle needs, from the files in `nats/streams/`.
 
-What the files say is what the stream gets; what they leave out (replicas, placement, size limits) is the
-operator's, and stays as it is. The streams of the default namespace have plain names (`SIGNALS`), those of
-another namespace carry it (`SIGNALS-staging`), so that several can share one server.
+What the files say is what the stream gets; what they leave out (placement, size limits) is the operator's, and stays as
+it is. How many servers keep a stream is said in `replicas.py`. The streams of the default namespace have plain names
+(`SIGNALS`), those of another namespace carry it (`SIGNALS-staging`), so that several can share one server.
 """
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import msgspec
 from ...events.errors import ConfigError, Unavailable
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from .jetstream import JetStream, JetStreamError
+from .replicas import with_replicas
 
 STREAMS: Final = ("signals", "events", "parked", "timers", "nodes")
 
@@ -53,28 +55,29 @@ async def partitions(js: JetStream, subjects: Subjects) -> int:
     return int(found[1])
 
 
-async def lay_streams(js: JetStream, subjects: Subjects, *, replicas: int | None = None) -> None:
+async def lay_streams(js: JetStream, subjects: Subjects) -> None:
     """Create the streams that are missing, and change those that differ; doing it again does nothing.
 
-    Args:
-        replicas: How many servers keep each stream; None leaves it as it is, one for a new stream.
     Raises:
-        ConfigError: A stream exists and cannot become what it has to be, or another stream has its subjects.
+        ConfigError: A stream exists and cannot become what it has to be, another stream has its subjects, or there are
+            not as many servers as replicas were asked for.
         Unavailable: The server does not answer, or has no JetStream.
     """
     for kind in STREAMS:
-        wanted = definition(kind, subjects)
-        if replicas is not None:
-            wanted["num_replicas"] = replicas
-        await _lay(js, wanted)
+        await lay_stream(js, definition(kind, subjects))
 
 
-async def _lay(js: JetStream, wanted: dict[str, Any]) -> None:
+async def lay_stream(js: JetStream, wanted: Mapping[str, Any]) -> None:
+    """Create one stream, or change what differs. It gets the replicas that `replicas.py` says, and keeps those it has.
+
+    Raises:
+        ConfigError, Unavailable: As `lay_streams`.
+    """
     name = wanted["name"]
     found = await js.stream_config(name)
     try:
         if found is None:
-            await js.call(f"STREAM.CREATE.{name}", wanted)
+            await with_replicas(js, name, 0, lambda n: js.call(f"STREAM.CREATE.{name}", {**wanted, "num_replicas": n}))
             return
         changed = {key for key, value in wanted.items() if found.get(key, False) != value}
         for key in _FIXED:
@@ -85,5 +88,11 @@ async def _lay(js: JetStream, wanted: dict[str, Any]) -> None:
                 )
         if changed:
             await js.call(f"STREAM.UPDATE.{name}", {**found, **wanted})
+        await with_replicas(
+            js,
+            name,
+            found["num_replicas"],
+            lambda n: js.call(f"STREAM.UPDATE.{name}", {**found, **wanted, "num_replicas": n}),
+        )
     except JetStreamError as error:
         raise ConfigError(f"stream {name!r} cannot be laid: {error.description} (error {error.err_code})") from error

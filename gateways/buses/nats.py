@@ -26,6 +26,7 @@ from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
 from ..broker.credentials import Credentials
 from ..broker.errors import translated
 from ..broker.jetstream import JetStream, Outgoing, Stored
+from ..broker.server import check_number
 from ..broker.streams import stream_name
 from ..broker.tls import Tls
 from .listener import Listener
@@ -43,12 +44,20 @@ class NatsBus:
     """`Bus` over one NATS connection; made by `connect`, which see."""
 
     def __init__(
-        self, client: Client, url: str, namespace: str, *, listener_limit: int, serving_limit: int, timeout_s: float
+        self,
+        client: Client,
+        url: str,
+        namespace: str,
+        *,
+        listener_limit: int,
+        serving_limit: int,
+        timeout_s: float,
+        replicas: int,
     ) -> None:
         self.subjects = Subjects(namespace)
         self.client = client
         """The connection itself, for what the port does not say: micro services, key-value, object store."""
-        self.jetstream = JetStream(client, timeout_s)
+        self.jetstream = JetStream(client, timeout_s, replicas)
         self._url = url
         self._listener_limit = listener_limit
         self._serving_limit = serving_limit
@@ -57,12 +66,13 @@ class NatsBus:
         self._outages = 0
         self._consumers: set[PullConsumer] = set()
         self._denied: list[str] = []
+        self._not_let_in: Exception | None = None
         self._closed = False
 
     @classmethod
     async def connect(
         cls,
-        url: str | Sequence[str],
+        url: str,
         *,
         namespace: str = DEFAULT_NAMESPACE,
         name: str = "treadle",
@@ -72,11 +82,13 @@ class NatsBus:
         timeout_s: float = 5.0,
         listener_limit: int = 65_536,
         serving_limit: int = 1_024,
+        replicas: int = 0,
     ) -> "NatsBus":
         """Connect to a server, or to one of several of a cluster.
 
         Args:
-            url: `nats://host:port`, with user and password or a token if the server wants them.
+            url: `nats://host:port`, with user and password or a token if the server wants them. Those of several
+                servers of a cluster are separated by commas; whichever is there is taken, now and after an outage.
             name: What the server's monitoring calls this connection.
             credentials: A seed file of `treadle nats auth`, or a `.creds` file; of mode 0600.
             tls: Whom to trust; None for a plain connection, or for `tls://` and a server that the system trusts.
@@ -84,11 +96,13 @@ class NatsBus:
             timeout_s: How long the server may take to confirm what it stored.
             listener_limit: How many messages may wait for one listener.
             serving_limit: How many requests one service handles at once.
+            replicas: How many servers shall keep each stream at least; 0: three, if there are so many.
         Raises:
             Unavailable: No server within `connect_timeout_s`.
-            ConfigError: The server does not let us in, we do not trust it, or a file of ours is not what it should be.
+            ConfigError: The server does not let us in, is too old, we do not trust it, or a file of ours is not what it
+                should be.
         """
-        urls = [url] if isinstance(url, str) else list(url)
+        urls = [each.strip() for each in url.split(",") if each.strip()]
         shown = ", ".join(_without_secrets(each) for each in urls)
         client = Client()
         bus = cls(
@@ -98,6 +112,7 @@ class NatsBus:
             listener_limit=listener_limit,
             serving_limit=serving_limit,
             timeout_s=timeout_s,
+            replicas=replicas,
         )
         identity = client.identify(Credentials.read(credentials)) if credentials is not None else {}
         await bus._connect(urls, name, identity, tls, connect_timeout_s)
@@ -279,14 +294,16 @@ class NatsBus:
                         max_outstanding_pings=1,
                         flush_timeout=FLUSH_TIMEOUT_S,
                     )
+                check_number(what, self.client.version)
         except BaseException as error:
             self._closed = True
             await self.client.close()
-            reason = self.client.last_error
+            # Of several servers the last one that was tried may just not be there.
+            reason = self._not_let_in or self.client.last_error
             if isinstance(error, Unavailable) and reason is not None:
                 if isinstance(reason, ssl.SSLError):
                     raise ConfigError(f"{what} cannot be spoken to in TLS: {reason}") from error
-                if "authorization" in str(reason).lower():
+                if self._not_let_in is not None:
                     raise ConfigError(f"{what} does not let us in: {reason}") from error
                 raise Unavailable(what, f"no connection within {timeout_s:g} s: {reason}") from error
             raise
@@ -339,6 +356,11 @@ class NatsBus:
 
     async def _on_reconnect(self) -> None:
         logger.warning("connected to NATS at %s again", self._url)
+        self._not_let_in = None
+        try:
+            check_number(f"NATS at {self._url}", self.client.version)
+        except ConfigError as error:
+            logger.error("%s", error)  # one of several servers, say, that was replaced; better than none
         for consumer in self._consumers:
             consumer.reconnected()
 
@@ -350,6 +372,8 @@ class NatsBus:
                     "messages came faster than they could be listened to; listen again",
                 )
             )
+        if "authorization" in str(error).lower():
+            self._not_let_in = error
         if "permissions violation" in str(error).lower():
             self._denied = [*self._denied[-31:], str(error).lower()]
         if self.connected:

@@ -42,7 +42,18 @@ Level = Literal["debug", "info", "warning", "error"]
 async def up(
     call: Call,
     agents: Annotated[list[str] | None, Argument(help="TOML files or module:object. Default: agents.toml.")] = None,
-    nats: Annotated[str, Option(envvar="TREADLE_NATS", help="embedded, or the URL of a server that runs.")] = EMBEDDED,
+    nats: Annotated[
+        str, Option(envvar="TREADLE_NATS", help="embedded, or the URL of a server that runs; of several: a,b,c.")
+    ] = EMBEDDED,
+    replicas: Annotated[
+        int | None,
+        Option(
+            envvar="TREADLE_REPLICAS",
+            min=1,
+            max=5,
+            help="How many servers of a cluster keep each stream. Default: 3, or as many as there are.",
+        ),
+    ] = None,
     nats_port: Annotated[int, Option(help="Port of the embedded server; 0 takes a free one.")] = NATS_PORT,
     monitor_port: Annotated[int, Option(help="Its HTTP monitoring; 0 takes a free one.")] = 0,
     worker: Annotated[bool, Option("--worker", help="Take delegated prompts only: no signals, no services.")] = False,
@@ -50,7 +61,7 @@ async def up(
 ) -> None:
     """Host agents: NATS and a journal, until SIGTERM or Ctrl-C."""
     _log_to_stderr(log_level)
-    hosting = asyncio.create_task(_host(call, agents or [], nats_port, monitor_port, worker))
+    hosting = asyncio.create_task(_host(call, agents or [], nats_port, monitor_port, worker, replicas))
     _stop_on_signals(hosting)
     try:
         await hosting
@@ -58,7 +69,9 @@ async def up(
         call.out.note("stopped")
 
 
-async def _host(call: Call, references: list[str], nats_port: int, monitor_port: int, worker: bool) -> None:
+async def _host(
+    call: Call, references: list[str], nats_port: int, monitor_port: int, worker: bool, replicas: int | None
+) -> None:
     place = call.place
     with system_file.claim(place.directory):
         agents = find_agents(references)
@@ -73,6 +86,7 @@ async def _host(call: Call, references: list[str], nats_port: int, monitor_port:
             worker=worker,
             nats_credentials=place.credentials,
             nats_tls=place.tls,
+            nats_replicas=replicas,
         )
         async with system:
             for name, agent in agents.items():

@@ -517,7 +517,7 @@ async def test_a_tenant_that_is_added_later_is_let_in_after_two_reloads_and_one_
 
 async def reload(place: Place) -> None:
     """As `nats-server --signal reload`; the server says in its log when it has."""
-    (place.server.store_dir / "nats-server.conf").write_text(POLICY + place.files.config_path.read_text())
+    (place.server.store_dir.parent / "server.conf").write_text(POLICY + place.files.config_path.read_text())
     before = place.server.log_file.read_text().count("Reloaded server configuration")
     assert place.server.pid is not None
     os.kill(place.server.pid, 1)

@@ -178,7 +178,7 @@ async def test_a_server_that_cannot_start_tells_its_last_words(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("says", "message"),
     [
-        ("nats-server: v2.14.5", r"is nats-server v2\.14\.5, wanted 2\.15 or newer"),
+        ("nats-server: v2.14.5", r"is nats-server 2\.14\.5, wanted 2\.15 or newer"),
         ("hello", r"is no nats-server.*wanted 2\.15 or newer"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -41,12 +42,15 @@ class TestNatsBus(BusContract):
 
 
 async def test_what_another_connection_sends_once_we_listen_or_serve_is_not_missed(
-    bus: NatsBus, nats_server: EmbeddedServer, subjects: Subjects
+    bus: NatsBus, subjects: Subjects
 ) -> None:
     async def echo(message: BusMessage) -> bytes:
         return message.data
 
-    async with await NatsBus.connect(nats_server.url, namespace=subjects.namespace) as other:
+    # The same server: the others of a cluster learn who listens a moment later.
+    server = bus.client.connected_url
+    assert server is not None
+    async with await NatsBus.connect(server.geturl(), namespace=subjects.namespace) as other:
         for number in range(100):
             subject = subjects.live("alice", f"run-{number}")
             async with bus.subscribe(subject) as messages, bus.serve(subjects.ask(f"run-{number}"), echo):
@@ -291,6 +295,36 @@ async def guarded_server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
 async def test_a_server_that_does_not_let_us_in_is_a_matter_of_configuration(guarded_server: EmbeddedServer) -> None:
     with pytest.raises(ConfigError, match="does not let us in"):
         await NatsBus.connect(guarded_server.url, connect_timeout_s=1)
+
+
+async def test_not_being_let_in_is_told_though_another_of_the_servers_is_not_there(
+    guarded_server: EmbeddedServer,
+) -> None:
+    for urls in (f"{guarded_server.url},nats://127.0.0.1:9", f"nats://127.0.0.1:9,{guarded_server.url}"):
+        with pytest.raises(ConfigError, match="does not let us in"):
+            await NatsBus.connect(urls, connect_timeout_s=0.5)
+
+
+async def test_whichever_of_several_servers_is_there_is_taken(nats_server: EmbeddedServer) -> None:
+    for urls in (f"{nats_server.url}, nats://127.0.0.1:9", f"nats://127.0.0.1:9,{nats_server.url}"):
+        async with await NatsBus.connect(urls) as bus:
+            assert bus.connected
+
+
+async def test_a_server_that_is_too_old_is_refused_with_both_versions() -> None:
+    info = {"server_id": "old", "version": "2.10.29", "max_payload": 1_048_576, "headers": True}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigError, match=r"is nats-server 2\.10\.29, wanted 2\.15 or newer"):
+            await NatsBus.connect(f"nats://127.0.0.1:{port}")
 
 
 async def test_listening_to_what_is_somebody_elses_is_refused_and_not_silent(guarded_server: EmbeddedServer) -> None:

@@ -1,0 +1,32 @@
+"""The bus keeps its contract over three NATS servers that keep every stream three times."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from contracts.bus import BusContract
+from nats_cluster import NatsCluster
+
+from treadle.events.subjects import Subjects
+from treadle.gateways.broker.streams import definition, lay_stream
+from treadle.gateways.buses.nats import NatsBus
+
+
+@pytest.fixture
+def subjects() -> Subjects:
+    return Subjects(f"test-{uuid4().hex[:12]}")
+
+
+@pytest.fixture
+async def bus(nats_cluster: NatsCluster, subjects: Subjects) -> AsyncIterator[NatsBus]:
+    async with await NatsBus.connect(nats_cluster.url, namespace=subjects.namespace) as bus:
+        for kind in ("signals", "parked"):  # those that the contract is about: each costs an election
+            await lay_stream(bus.jetstream, definition(kind, subjects))
+        yield bus
+
+
+class TestNatsBusOnACluster(BusContract):
+    @pytest.fixture
+    async def small_bus(self, nats_cluster: NatsCluster, subjects: Subjects) -> AsyncIterator[NatsBus]:
+        async with await NatsBus.connect(nats_cluster.url, namespace=subjects.namespace, listener_limit=8) as bus:
+            yield bus
