@@ -79,7 +79,8 @@ class System:
         journal: `"memory"`, `"sqlite:PATH"`, `"postgresql://…"`, or an open journal, which stays yours to close.
         nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it.
         namespace: The first token of all subjects.
-        directory: Where the embedded server keeps its streams.
+        directory: Where the embedded server keeps its streams, and a system whose journal is in PostgreSQL its key and
+            its seals of the audit.
         nats_credentials: Who we are to that server: a seed file of `treadle nats auth`, or a `.creds` file.
         nats_tls: Whom we trust to be that server, and our own certificate if it asks for one.
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
@@ -177,7 +178,7 @@ class System:
         await node.start()
         self._node = node
         if self._with_projections:
-            views, kept = open_read_models(spec if isinstance(spec, str) else "memory")
+            views, kept = open_read_models(spec if isinstance(spec, str) else "memory", self._directory)
             self._stack.push_async_callback(views.close)
             self._projections = Projections(journal, views, kept)
             await self._stack.enter_async_context(self._projections)
