@@ -9,7 +9,7 @@ from contracts.views import RUNS, ViewsContract, count_turn, count_turns, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.events.errors import ConfigError, ReadOnly, Unavailable
+from treadle.events.errors import ConfigError, Unavailable
 from treadle.gateways.views import PostgresViews
 from treadle.gateways.views.postgres_dialect import SCAN_ROWS, escaped, in_postgres, unescaped
 from treadle.projections import Transaction
@@ -138,18 +138,42 @@ class TestPostgresViews(ViewsContract):
 
     # --- statements --------------------------------------------------------------------------------------------------
 
-    async def test_a_write_to_a_database_that_is_read_only_is_refused(self) -> None:
+    async def test_a_write_to_a_database_that_takes_none_now_is_unavailable(self) -> None:
         async with self.open_views() as setup:
             await setup.transact(RUNS.create)
         async with self.open_views(default_transaction_read_only="on") as views:
             assert await views.read(rows) == []
-            with pytest.raises(ReadOnly):
+            with pytest.raises(Unavailable, match="standby, or was made read-only"):
                 await views.transact(lambda tx: count_turn(tx, "r1"))
 
     async def test_a_wrong_statement_is_a_bug_and_not_an_outage(self) -> None:
         async with self.open_views() as views:
             with pytest.raises(ConfigError, match='relation "budgets" does not exist'):
                 await views.read(lambda tx: tx.query("SELECT * FROM budgets"))
+
+    async def test_a_statement_that_failed_while_nobody_waited_for_it_stores_nothing(self) -> None:
+        def work(tx: Transaction) -> None:
+            for run_id in ("r1", "r2", "r1", "r3"):
+                tx.execute(RUNS.insert, (run_id, 1))
+
+        async with self.open_views() as views:
+            await views.transact(RUNS.create)
+            with pytest.raises(ConfigError, match="duplicate key"):
+                await views.transact(work)
+            assert await views.read(rows) == []
+            await count_turns(views, "r1")
+            assert await views.read(rows) == [("r1", 1)]
+
+    async def test_what_was_sent_without_waiting_is_seen_by_who_asks_next(self) -> None:
+        def work(tx: Transaction) -> list[tuple[object, ...]]:
+            for number in range(500):
+                tx.execute(RUNS.insert, (f"r{number:03}", number))
+            tx.execute("DELETE FROM runs WHERE turns > ?", (0,))
+            return [*rows(tx), *tx.scan(f"SELECT {RUNS.selected} FROM runs")]
+
+        async with self.open_views() as views:
+            await views.transact(RUNS.create)
+            assert await views.transact(work) == [("r000", 0)] * 2
 
     async def test_work_that_passes_over_a_failed_statement_is_not_taken_for_stored(self) -> None:
         def work(tx: Transaction) -> None:
