@@ -208,6 +208,11 @@ class Entity(Generic[S]):
         if self.told is not None:
             self.told(pending, events)
 
+    def ask(self) -> None:
+        """Have the next `flush` ask the journal whether the stream still ends with what was recorded here."""
+        self.hand_over()
+        self.staged(self._journal.submit(self._append(())), 0)
+
     @property
     def version(self) -> int:
         """The stream's version with everything recorded."""

@@ -60,6 +60,8 @@ class ModelCalls:
             # Whoever watches is told of the call before its answer, and of nothing that is not on disk.
             await self._run.barrier()
             await asyncio.sleep(0)  # and before it: the journal may have stored this without letting anybody else go on
+        if not self._run.is_ours:
+            await self._run.make_sure()
         self._run.parking.begin_work()
         try:
             reply = await self._ask_model(messages, self._run.started.tools if tools else (), watched)

@@ -13,6 +13,7 @@ when a run begins, `run_actor.py` takes messages for it.
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, Never, Protocol
 
@@ -71,6 +72,7 @@ from .tool_calls import ToolCalls
 FOLD: Fold[Run] = Fold(Run, evolve)
 _log = logging.getLogger("treadle.actors")
 
+_LOOK_S = 0.05
 _LEFT = "whoever waited for this run went away"
 _STOPPED = "the system that ran it stopped"
 _MOVES = "another node goes on with it"
@@ -124,6 +126,7 @@ class RunActivation:
         self._stopped = False
         self._ends = False  # what it comes to is settled, and is being recorded
         self._abandoned = ""  # why it was left, if it was
+        self._ours_at = -math.inf  # the run was still ours at this time, by the clock's `monotonic`
         self.moving = False
         self.step = _Step(self)
         self._deadline = Deadline(spec.timeout_s)
@@ -197,7 +200,9 @@ class RunActivation:
             Unavailable, ReadOnly: The journal does not store; the run stays open and can be resumed.
         """
         try:
+            begun = self.services.clock.monotonic()
             await self._entity.flush()
+            self._ours_at = begun
         except VersionConflict as exc:
             if exc.stream != self._entity.stream:
                 raise
@@ -208,11 +213,30 @@ class RunActivation:
             found = history[-1].epoch if history else 0
             raise Fenced(self.stream, self._entity.meta.epoch, found, fold.owner) from exc
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody can have taken the run over since the last barrier."""
+        return self.services.journal.holds(self._ours_at)
+
+    async def make_sure(self) -> None:
+        """Wait until the run is certainly ours: this process may have been paused, and taken for dead.
+
+        Raises:
+            Fenced: Somebody took the run over.
+            Unavailable, ReadOnly: The journal does not say.
+        """
+        while not self.is_ours:
+            self._entity.ask()
+            await self.barrier()
+            if not self.is_ours:
+                await asyncio.sleep(_LOOK_S)  # until others can see again that we live
+
     # --- beginning and ending ---
 
     def begin(self, session: SessionSide | None = None) -> None:
         """Record that the run has started, in one append with its session's part."""
         spec, request = self.spec, self.request
+        self._ours_at = self.services.clock.monotonic()  # nobody has heard of it
         started = RunStarted(
             agent=spec.name,
             prompt=request.prompt,

@@ -119,9 +119,20 @@ class ToolCalls:
             known = self._run.state.tools.get(plan.call_id)
             self._run.record([refused] if known is not None and known.requested is not None else [*intent, refused])
             return refused
-        outcome = await self._execute(plan)
-        self._run.record([outcome])
-        return outcome
+        while True:
+            try:
+                outcome = await self._execute(plan)
+            except _NotOurs:
+                await self._run.make_sure()
+            else:
+                self._run.record([outcome])
+                return outcome
+
+    def _start(self, plan: "_Plan", tool: Tool) -> Any:
+        """Call the tool, unless the run may have been taken over on the way to it. The last thing before it is this."""
+        if plan.effects and not self._run.is_ours:
+            raise _NotOurs
+        return tool.run(**plan.bound)
 
     async def _refusal(self, plan: "_Plan") -> Outcome | None:
         """None when the call may start now: its intent is on disk, and whoever must be asked said yes."""
@@ -221,10 +232,10 @@ class ToolCalls:
         self._run.parking.begin_work()
         try:
             if tool.is_async:
-                output = await contained(called(tool.run, **plan.bound), deadline)
+                output = await contained(called(self._start, plan, tool), deadline)
             else:
                 with deadline:
-                    output = await self._run.services.threads.run(partial(tool.run, **plan.bound))
+                    output = await self._run.services.threads.run(partial(self._start, plan, tool))
                     if inspect.isawaitable(output):
                         output = await contained(called(lambda: output))
             return ToolCompleted(call_id=call_id, output=recordable(output), duration_ms=_ms(clock.monotonic() - begun))
@@ -234,6 +245,8 @@ class ToolCalls:
                 reason = f"no result within {limit_s:g} s (timeout_s of tool {tool.name!r}); {ends}"
                 return ToolOutcomeUnknown(call_id=call_id, reason=reason)
             return _failed(call_id, exc, clock.monotonic() - begun)
+        except _NotOurs:
+            raise  # nothing was called
         except asyncio.CancelledError:
             raise  # the run is cancelled, suspended or out of time; its end says that the outcome is unknown
         except Unrecordable as exc:
@@ -248,6 +261,10 @@ class ToolCalls:
         finally:
             leave_call(token)
             self._run.parking.end_work()
+
+
+class _NotOurs(Exception):
+    """The run may have been taken over while the call waited for its thread."""
 
 
 class _Plan:

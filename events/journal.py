@@ -177,6 +177,14 @@ class Journal(Protocol):
         """
         ...
 
+    def holds(self, since: float) -> bool:
+        """Whether nobody can have found this process dead between `since`, by the clock's `monotonic`, and now.
+
+        A process that was paused for long may have been taken for dead, and what it owned taken over. What was stored
+        after `since` is then not enough to go on: an append asks whether this is so.
+        """
+        ...
+
     async def close(self) -> None:
         """Store what was submitted, then let go of files and threads."""
         ...

@@ -40,7 +40,7 @@ class PostgresJournal(QueuedJournal):
     def __init__(self, url: str, owner: str, clock: Clock, queue_bytes: int, refusal: TreadleError | None) -> None:
         name = redacted(url)
         self._reader = PostgresReader(url, name)
-        self._tail = PostgresTail(url, name, owner, self._reader.last_position)
+        self._tail = PostgresTail(url, name, owner, self._reader.last_position, clock.monotonic)
         commits = GroupCommit(PostgresStore(url, name), name, self._tail.reached, queue_bytes)
         super().__init__(name, owner, clock, commits, refusal)
 
@@ -86,6 +86,9 @@ class PostgresJournal(QueuedJournal):
         if owner == self._owner:
             return not self._tail.closed
         return await self._reader.is_locked(lock_key(owner))
+
+    def holds(self, since: float) -> bool:
+        return self._tail.holds(since)
 
     async def close(self) -> None:
         self._refusal = Unavailable(self._name, "it was closed")

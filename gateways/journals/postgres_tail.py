@@ -14,6 +14,7 @@ when it is back it finds out at its next append whether somebody took its runs o
 import asyncio
 import hashlib
 import logging
+import math
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -29,8 +30,14 @@ from .submission import wake
 LOOK_S = 1.0
 """How often who waits looks while the connection is away."""
 
-HEARTBEAT_S = 5.0
-"""How often the server is asked whether it is there while it has nothing to tell."""
+HEARTBEAT_S = 3.0
+"""How often the server is asked whether it is there, and hears that we are."""
+
+LIFE_S = 10.0
+"""How long the server believes that an owner lives from which it hears nothing: then it ends the connection."""
+
+_MARGIN_S = 1.0  # for what the two clocks and the way between them may differ in `LIFE_S`
+_IDLE_SESSIONS = 140_000  # the first version of PostgreSQL that ends connections from which it hears nothing
 
 _RETRY_S = 0.2
 _log = logging.getLogger("treadle.journal")
@@ -43,11 +50,15 @@ class PostgresTail:
         look: Reads the newest position.
     """
 
-    def __init__(self, url: str, name: str, owner: str, look: Callable[[], Awaitable[Position]]) -> None:
+    def __init__(
+        self, url: str, name: str, owner: str, look: Callable[[], Awaitable[Position]], monotonic: Callable[[], float]
+    ) -> None:
         self._conninfo = conninfo(url)
         self._name = name
         self._key = lock_key(owner)
         self._look = look
+        self._monotonic = monotonic
+        self._alive_since = self._alive_until = 0.0
         self._waiting: list[tuple[int, Future[None]]] = []
         self._newest = 0
         self._listening = asyncio.Event()
@@ -57,6 +68,10 @@ class PostgresTail:
     @property
     def closed(self) -> bool:
         return self._closed
+
+    def holds(self, since: float) -> bool:
+        """As `Journal.holds`."""
+        return since >= self._alive_since and self._monotonic() < self._alive_until
 
     async def start(self) -> None:
         """Listen, and show that the owner lives."""
@@ -107,14 +122,19 @@ class PostgresTail:
         while True:
             try:
                 async with await AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                    life_s = await _limit_silence(connection)
+                    begun = self._monotonic()
                     await connection.execute("SELECT pg_advisory_lock(%s)", (self._key,))
+                    self._alive_until, self._alive_since = begun + life_s, self._monotonic()
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
                     self._listening.set()
                     self._wake_all()
                     while True:
                         async for _ in connection.notifies(timeout=HEARTBEAT_S):
                             self._wake_all()
+                        begun = self._monotonic()
                         await connection.execute(b"SELECT 1")
+                        self._alive_until = begun + life_s
             except psycopg.Error as exc:
                 self._listening.clear()
                 self._wake_all()  # whoever waits looks for itself from now on
@@ -123,6 +143,14 @@ class PostgresTail:
 
     def _wake_all(self) -> None:
         wake([waiter for _, waiter in self._waiting])
+
+
+async def _limit_silence(connection: AsyncConnection) -> float:
+    """Have the server end the connection when it hears nothing; for how long it is certain not to."""
+    if connection.info.server_version < _IDLE_SESSIONS:
+        return math.inf
+    await connection.execute(f"SET idle_session_timeout = {LIFE_S * 1000:.0f}".encode())
+    return LIFE_S - _MARGIN_S
 
 
 def lock_key(owner: str) -> int:

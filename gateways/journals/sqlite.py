@@ -104,6 +104,9 @@ class SqliteJournal(QueuedJournal):
         """As `Journal.load_snapshot`. One that does not fit the stream's events counts as none."""
         return self._reader.snapshot(stream, schema)
 
+    def holds(self, since: float) -> bool:
+        return True
+
     async def is_alive(self, owner: str) -> bool:
         return self._file.owners.is_alive(owner)
 
