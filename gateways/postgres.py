@@ -22,6 +22,9 @@ CONNECT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 10.0
 """How long a statement waits for the locks of other connections."""
 
+STATEMENT_TIMEOUT_S = 20.0
+"""How long a statement may take before the server ends it."""
+
 IDLE_TIMEOUT_S = 30.0
 """How long a transaction may stand still, with its locks, before the server ends it: its process may be paused."""
 
@@ -39,6 +42,7 @@ _DEFAULTS: dict[str, str | int] = {
     "tcp_user_timeout": 10_000,
     "options": (
         f"-c lock_timeout={LOCK_TIMEOUT_S * 1000:.0f} "
+        f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000:.0f} "
         f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_S * 1000:.0f}"
     ),
 }
@@ -52,12 +56,13 @@ _WAIT: dict[str, tuple[str, float]] = {
     "57": ("the server ended the session", 1.0),
     "58": ("the server's disk does not serve", 5.0),
     "XX": ("the server failed", 5.0),
+    "25006": ("the server takes no writes now: it is a standby, or was made read-only", 1.0),
     "25P03": ("a transaction stood still for too long, and the server ended it", 0.1),
     "25P04": ("a transaction took too long, and the server ended it", 1.0),
 }
 """By SQLSTATE or its class: why nothing was served, and when to try again."""
 
-_READ_ONLY = frozenset({"25006", "42501"})
+_READ_ONLY = frozenset({"42501"})
 
 _MISCONFIGURED = re.compile(
     r"authentication failed|no password supplied|pg_hba\.conf|(role|database) \".*\" (does not exist|is not permitted)"
@@ -66,6 +71,9 @@ _MISCONFIGURED = re.compile(
     re.IGNORECASE,
 )
 """Refusals of a connection that waiting does not change. libpq gives no SQLSTATE for them, only words."""
+
+
+_DIRECT = "use the URL of the server itself: Treadle listens, holds locks in its sessions, and pools by itself"
 
 
 def require() -> None:
@@ -96,10 +104,26 @@ def connect(url: str, *, autocommit: bool = True) -> "psycopg.Connection":
     given = conninfo(url)
     import psycopg
 
+    from .postgres_calls import Connection
+
     try:
-        return psycopg.connect(given, autocommit=autocommit)
+        return Connection.connect(given, autocommit=autocommit)
     except psycopg.Error as exc:
         raise translate(exc, redacted(url)) from exc
+
+
+def check_direct(connection: "psycopg.Connection", name: str) -> None:
+    """A session belongs to us alone: who listens, and whose locks say that they are alive, must not share it.
+
+    A pooler gives each client a process id of its own making. One that hands a session from transaction to transaction
+    cannot be told from one that does not, and in neither is there anything to gain: nodes pool by themselves.
+
+    Raises:
+        ConfigError: There is a pooler in between.
+    """
+    row = connection.execute(b"SELECT pg_backend_pid()").fetchone()
+    if row is not None and row[0] != connection.info.backend_pid:
+        raise ConfigError(f"{name} is reached through a pooler (PgBouncer?); {_DIRECT}")
 
 
 def conninfo(url: str) -> str:
@@ -139,6 +163,8 @@ def translate(exc: "psycopg.Error", name: str) -> TreadleError:
 
     why = " ".join(str(exc).split()) or type(exc).__name__
     state = exc.sqlstate or ""
+    if "unsupported startup parameter" in why:  # PgBouncer's words
+        return ConfigError(f"{name}: {why}; {_DIRECT}")
     if state in _READ_ONLY:
         return ReadOnly(name, why)
     if wait := _WAIT.get(state) or _WAIT.get(state[:2]):

@@ -7,9 +7,11 @@ from uuid import uuid4
 
 import pytest
 from nats_cluster import NatsCluster
-from postgres import PostgresServer
+from postgres import PostgresServer, as_role, run_sql
 
 from treadle.gateways.broker.server import EmbeddedServer
+from treadle.gateways.journals.postgres_roles import roles_sql
+from treadle.gateways.views.postgres import SCHEMA
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,3 +59,16 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     postgres_server.execute(f"CREATE DATABASE {name}")
     yield postgres_server.url(name)
     postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def roles_url(postgres_url: str) -> str:
+    """A database with the roles and tables of a journal."""
+    run_sql(postgres_url, *roles_sql("treadle", SCHEMA))
+    return postgres_url
+
+
+@pytest.fixture
+def app_url(roles_url: str) -> str:
+    """The same, as the application."""
+    return as_role(roles_url, "app")

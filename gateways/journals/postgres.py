@@ -18,13 +18,13 @@ from typing import Self
 
 from ...actors.clock import SYSTEM_CLOCK, Clock
 from ...events.envelope import Head, Position, Recorded
-from ...events.errors import JournalTooNew, TreadleError, Unavailable
+from ...events.errors import JournalTooNew, ReadOnly, TreadleError, Unavailable
 from ...events.journal import FORMAT, Snapshot
-from ..postgres import connect, redacted, translated
+from ..postgres import check_direct, connect, redacted, translated
 from .group_commit import LIMIT_BYTES, GroupCommit
 from .owner_name import new_owner
 from .postgres_reader import PostgresReader
-from .postgres_schema import make_tables
+from .postgres_schema import make_tables, may_append
 from .postgres_store import PostgresStore
 from .postgres_tail import PostgresTail, lock_key
 from .queued import QueuedJournal
@@ -49,11 +49,11 @@ class PostgresJournal(QueuedJournal):
         """Open the journal in the database at `url`, and make its tables if there are none.
 
         Raises:
-            ConfigError: The database does not let us in, or `url` is none.
+            ConfigError: The database does not let us in or is reached through a pooler, its tables are for the owner
+                to make, or `url` is none.
             Unavailable: It cannot be reached now.
         """
-        found = await asyncio.to_thread(_made, url)
-        refusal = JournalTooNew(redacted(url), found, FORMAT) if found > FORMAT else None
+        refusal = await asyncio.to_thread(_make, url)
         journal = cls(url, new_owner(), clock, queue_bytes, refusal)
         await journal._reader.open()
         await journal._tail.start()
@@ -94,6 +94,14 @@ class PostgresJournal(QueuedJournal):
         await self._reader.close()
 
 
-def _made(url: str) -> int:
-    with translated(redacted(url)), connect(url) as connection:
-        return make_tables(connection, url)
+def _make(url: str) -> TreadleError | None:
+    """Make what is missing in the database; returns why nothing can be written, if so."""
+    name = redacted(url)
+    with translated(name), connect(url) as connection:
+        check_direct(connection, name)
+        found = make_tables(connection, name)
+        if found > FORMAT:
+            return JournalTooNew(name, found, FORMAT)
+        if not may_append(connection):
+            return ReadOnly(name, f"role {connection.info.user!r} may not append")
+    return None

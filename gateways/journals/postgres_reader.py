@@ -11,6 +11,7 @@ from ...events.envelope import EMPTY, Head, Position, Recorded, blob_of, read_st
 from ...events.errors import CorruptEvent, Unavailable
 from ...events.journal import Snapshot
 from ..postgres import CONNECT_TIMEOUT_S, conninfo, translate
+from ..postgres_calls import AsyncConnection
 from .postgres_store import HEAD, head_in
 
 PAGE = 500
@@ -33,7 +34,13 @@ class PostgresReader:
     def __init__(self, url: str, name: str) -> None:
         self._name = name
         self._pool = AsyncConnectionPool(
-            conninfo(url), kwargs={"autocommit": True}, min_size=1, max_size=8, open=False, timeout=CONNECT_TIMEOUT_S
+            conninfo(url),
+            connection_class=AsyncConnection,
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=8,
+            open=False,
+            timeout=CONNECT_TIMEOUT_S,
         )
 
     async def open(self) -> None:
@@ -119,13 +126,13 @@ class PostgresReader:
             return rows
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+    async def _connection(self) -> AsyncGenerator[AsyncConnection]:
         if self._pool.closed:
             raise Unavailable(self._name, "it was closed")
         try:
             async with self._pool.connection() as connection:
                 yield connection
         except PoolTimeout as exc:
-            raise Unavailable(self._name, "no connection within 5 s", 1.0) from exc
+            raise Unavailable(self._name, f"no connection within {CONNECT_TIMEOUT_S} s", 1.0) from exc
         except psycopg.Error as exc:
             raise translate(exc, self._name) from exc

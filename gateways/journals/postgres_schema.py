@@ -2,36 +2,41 @@
 
 `stored_events (originator_id, originator_version, topic, state, notification_id)` is the library's, and its recorders
 read it and write it. Positions come from its sequence, under its table lock, so they are in the order of the commits
-and never used again. Ours are `treadle_journal` (the format), `treadle_blobs` and `treadle_snapshots`.
+and never used again. Ours are `treadle_journal` (the format, and how many of the steps below were taken),
+`treadle_blobs` and `treadle_snapshots`.
 
-Made once, by whoever comes first: an advisory lock holds back the others.
+Each step is taken once, by whoever comes first and may: an advisory lock holds back the others. A step adds; what an
+older Treadle does on the tables of a newer one still works, or the journal's format has changed and it only reads.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
+from ...events.errors import ConfigError
 from ...events.journal import FORMAT
 
 LOCK = 0x7452444C
-"""The advisory lock under which tables are made."""
+"""The advisory lock under which steps are taken."""
 
-_OURS = (
-    "CREATE TABLE IF NOT EXISTS treadle_journal (key text PRIMARY KEY, value bigint NOT NULL)",
-    f"INSERT INTO treadle_journal VALUES ('format', {FORMAT}) ON CONFLICT (key) DO NOTHING",
-    "CREATE TABLE IF NOT EXISTS treadle_blobs (digest text PRIMARY KEY, data bytea NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS treadle_snapshots (stream text PRIMARY KEY, version bigint NOT NULL, "
-    "hash text NOT NULL, schema text NOT NULL, state bytea NOT NULL)",
-)
+EVENTS = "stored_events"
 
 
 class JournalRecorder(PostgresApplicationRecorder):
     """The library's recorder on a journal's tables."""
 
     def __init__(self, datastore: PostgresDatastore) -> None:
-        super().__init__(datastore, events_table_name="stored_events")
+        super().__init__(datastore, events_table_name=EVENTS)
+
+
+class _NoDatabase(PostgresDatastore):
+    """For a recorder that is only asked for its statements."""
+
+    def register_type_adapters(self) -> None:
+        """Nothing is adapted: nothing is connected."""
 
 
 def datastore(url: str) -> PostgresDatastore:
@@ -47,27 +52,80 @@ def datastore(url: str) -> PostgresDatastore:
     )
 
 
-def format_of(connection: psycopg.Connection[Any]) -> int | None:
-    """The journal's format; None when there is no journal yet."""
-    (table,) = connection.execute("SELECT to_regclass('treadle_journal')").fetchone() or (None,)
-    if table is None:
-        return None
-    row = connection.execute("SELECT value FROM treadle_journal WHERE key = 'format'").fetchone()
-    return None if row is None else int(row[0])
+def _theirs() -> Sequence[str]:
+    """The library's statements, each of which may be repeated."""
+    recorder = JournalRecorder(_NoDatabase("", "", "", "", "", originator_id_type="text"))
+    statements = [statement.as_string().rstrip("; ") for statement in recorder.sql_create_statements]
+    return [_once(statement) if "CREATE TYPE" in statement else statement for statement in statements]
 
 
-def make_tables(connection: psycopg.Connection[Any], url: str) -> int:
-    """Make what is missing; returns the journal's format, which may be a newer one than ours."""
+def _once(statement: str) -> str:
+    return f"DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+
+
+STEPS: tuple[Sequence[str], ...] = (
+    (
+        *_theirs(),
+        "CREATE TABLE IF NOT EXISTS treadle_journal (key text PRIMARY KEY, value bigint NOT NULL)",
+        f"INSERT INTO treadle_journal VALUES ('format', {FORMAT}) ON CONFLICT (key) DO NOTHING",
+        "CREATE TABLE IF NOT EXISTS treadle_blobs (digest text PRIMARY KEY, data bytea NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS treadle_snapshots (stream text PRIMARY KEY, version bigint NOT NULL, "
+        "hash text NOT NULL, schema text NOT NULL, state bytea NOT NULL)",
+    ),
+)
+"""What makes an empty database a journal. Steps are added at the end and never changed."""
+
+
+def taken(number: int) -> str:
+    """The statement that notes that so many steps were taken."""
+    return (
+        f"INSERT INTO treadle_journal VALUES ('steps', {number}) "
+        "ON CONFLICT (key) DO UPDATE SET value = greatest(treadle_journal.value, excluded.value)"
+    )
+
+
+def make_tables(connection: psycopg.Connection[Any], name: str) -> int:
+    """Take the steps that are missing; returns the journal's format, which may be a newer one than ours.
+
+    Raises:
+        ConfigError: Some are missing, and this role may not take them.
+    """
+    format, done = _look(connection)
+    if done >= len(STEPS):
+        return format
     connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
     try:
-        found = format_of(connection)
-        if found is not None:
-            return found
-        with datastore(url) as store:
-            JournalRecorder(store).create_table()
-        with connection.transaction():
-            for statement in _OURS:
-                connection.execute(statement.encode())
-        return FORMAT
+        format, done = _look(connection)
+        for number, step in enumerate(STEPS[done:], done + 1):
+            with connection.transaction():
+                for statement in (*step, taken(number)):
+                    connection.execute(statement.encode(), prepare=False)
+        return format
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise _for_the_owner(connection, name, done) from exc
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+
+def may_append(connection: psycopg.Connection[Any]) -> bool:
+    """Whether this role may write events; a look at the journal is anybody's who may read it."""
+    row = connection.execute(f"SELECT has_table_privilege('{EVENTS}', 'INSERT')".encode()).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _look(connection: psycopg.Connection[Any]) -> tuple[int, int]:
+    """The journal's format, and how many steps were taken; ours and none where there is no journal yet."""
+    (table,) = connection.execute("SELECT to_regclass('treadle_journal')").fetchone() or (None,)
+    if table is None:
+        return FORMAT, 0
+    found = dict(connection.execute("SELECT key, value FROM treadle_journal").fetchall())
+    return int(found.get("format", FORMAT)), int(found.get("steps", 1))  # the first step did not count at first
+
+
+def _for_the_owner(connection: psycopg.Connection[Any], name: str, done: int) -> ConfigError:
+    role = connection.info.user
+    there = f"the tables of {name} are older than this Treadle" if done else f"there is no journal in {name}"
+    return ConfigError(
+        f"{there}, and role {role!r} may not change that; "
+        "let the owner run `treadle postgres migrate --journal postgresql://OWNER@…`"
+    )

@@ -3,6 +3,9 @@
 Commits of this journal object wake its waiters at once (`reached`). Those of others are notified by the server. While
 the connection is away nobody is woken by others; when it is back, everybody looks.
 
+A server that says nothing may be one that vanished, and somebody else have taken over: it is asked whether it is there
+every `HEARTBEAT_S`.
+
 The same connection holds an advisory lock in the owner's name. The server lets go of it when the connection ends, by
 `kill -9` as well, so "nobody holds it" means "the owner is gone, or cut off". Who is cut off cannot append either, and
 when it is back it finds out at its next append whether somebody took its runs over.
@@ -19,11 +22,15 @@ import psycopg
 from ...events.envelope import Position
 from ...events.errors import Unavailable
 from ..postgres import conninfo
+from ..postgres_calls import AsyncConnection
 from .postgres_store import CHANNEL
 from .submission import wake
 
 LOOK_S = 1.0
 """How often who waits looks while the connection is away."""
+
+HEARTBEAT_S = 5.0
+"""How often the server is asked whether it is there while it has nothing to tell."""
 
 _RETRY_S = 0.2
 _log = logging.getLogger("treadle.journal")
@@ -99,13 +106,15 @@ class PostgresTail:
     async def _listen(self) -> None:
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                async with await AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await connection.execute("SELECT pg_advisory_lock(%s)", (self._key,))
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
                     self._listening.set()
                     self._wake_all()
-                    async for _ in connection.notifies():
-                        self._wake_all()
+                    while True:
+                        async for _ in connection.notifies(timeout=HEARTBEAT_S):
+                            self._wake_all()
+                        await connection.execute(b"SELECT 1")
             except psycopg.Error as exc:
                 self._listening.clear()
                 self._wake_all()  # whoever waits looks for itself from now on

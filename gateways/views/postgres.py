@@ -114,8 +114,8 @@ class _Lane:
                 result = work(PostgresTransaction(connection))
                 if connection.execute(b"COMMIT").statusmessage != "COMMIT":
                     raise Unavailable(self._what, "a statement had failed, and the transaction was rolled back")
-            except BaseException:
-                self._roll_back(connection)
+            except BaseException as exc:
+                self._roll_back(connection, exc)
                 raise
             return result
 
@@ -152,13 +152,16 @@ class _Lane:
             raise
         return connection
 
-    def _roll_back(self, connection: "psycopg.Connection") -> None:
+    def _roll_back(self, connection: "psycopg.Connection", cause: BaseException) -> None:
         from psycopg import Error
+        from psycopg.errors import ReadOnlySqlTransaction
 
         try:
             connection.execute(b"ROLLBACK")
         except Error:
             self._disconnect()  # which the server takes for a rollback
+        if isinstance(cause, ReadOnlySqlTransaction):
+            self._disconnect()  # by now it may be another host of the URL that takes writes
 
     def _disconnect(self) -> None:
         if self._connection is not None:

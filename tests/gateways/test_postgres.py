@@ -15,11 +15,12 @@ from treadle.gateways.postgres import connect, redacted, require, translate, tra
 SECRET = "geheim"
 
 
-def test_a_connection_has_a_name_and_waits_for_no_lock_for_ever(postgres_url: str) -> None:
+def test_a_connection_has_a_name_and_waits_for_nothing_for_ever(postgres_url: str) -> None:
     with connect(postgres_url) as connection:
         assert connection.autocommit
         assert connection.info.get_parameters()["application_name"] == "treadle"
         assert connection.execute("SELECT current_setting('lock_timeout')").fetchone() == ("10s",)
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",)
         assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("30s",)
 
 
@@ -104,7 +105,7 @@ def test_a_url_that_does_not_parse_is_told_how_to_write_it() -> None:
         (psycopg.InterfaceError("the connection is closed"), Unavailable),
         (psycopg.OperationalError('FATAL: password authentication failed for user "alice"'), ConfigError),
         (psycopg.OperationalError("FATAL: no pg_hba.conf entry for host"), ConfigError),
-        (errors.ReadOnlySqlTransaction("cannot execute INSERT"), ReadOnly),
+        (errors.ReadOnlySqlTransaction("cannot execute INSERT"), Unavailable),
         (errors.InsufficientPrivilege("permission denied for table"), ReadOnly),
         (errors.UndefinedTable("relation does not exist"), ConfigError),
         (errors.SyntaxError("syntax error"), ConfigError),

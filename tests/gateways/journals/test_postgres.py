@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from contracts.journal import JournalContract, append, call_ids, calls
 from eventsourcing.persistence import StoredEvent
-from postgres import PostgresServer
+from postgres import PostgresServer, damage_row
 
 from treadle.events.envelope import EMPTY, verify_chain
 from treadle.events.errors import (
@@ -45,16 +45,7 @@ class TestPostgresJournal(JournalContract):
     async def damage(
         self, journal: Journal, stream: str, version: int, change: Callable[[bytes], bytes] | None
     ) -> None:
-        where = b"WHERE originator_id = %s AND originator_version = %s"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            if change is None:
-                connection.execute(b"DELETE FROM stored_events " + where, (stream, version))
-                return
-            row = connection.execute(b"SELECT state FROM stored_events " + where, (stream, version)).fetchone()
-            assert row is not None
-            connection.execute(
-                b"UPDATE stored_events SET state = %s " + where, (change(bytes(row[0])), stream, version)
-            )
+        damage_row(self.url, stream, version, change)
 
 
 @pytest.fixture

@@ -1,0 +1,116 @@
+"""A node with the rights of an application works whole, and what it has appended it cannot change."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import psycopg
+import pytest
+from contracts.journal import JournalContract, append, call_ids, calls
+from postgres import as_role, damage_row, run_sql
+
+from treadle import Agent
+from treadle.events.envelope import EMPTY
+from treadle.events.errors import ConfigError, ReadOnly
+from treadle.events.journal import Journal
+from treadle.gateways.journals import postgres_schema
+from treadle.gateways.journals.postgres import PostgresJournal
+from treadle.gateways.system import System
+
+
+class TestPostgresJournalOfTheApplication(JournalContract):
+    @pytest.fixture
+    async def journal(self, app_url: str, postgres_url: str) -> AsyncIterator[Journal]:
+        self.url = postgres_url  # to damage it, which the application cannot
+        journal = await PostgresJournal.open(app_url)
+        yield journal
+        await journal.close()
+
+    async def damage(
+        self, journal: Journal, stream: str, version: int, change: Callable[[bytes], bytes] | None
+    ) -> None:
+        damage_row(self.url, stream, version, change)
+
+
+async def test_a_system_with_the_rights_of_an_application_runs_and_rebuilds_its_views(app_url: str) -> None:
+    async with System(journal=app_url) as system:
+        agent = system.host(Agent("support", model="echo"))
+        result = await agent.run("Where is my parcel?", user_id="alice", session_id="conv-1")
+        await system.projections.catch_up()
+        row = await system.projections.runs.get(result.run_id)
+        before = await system.projections.state_hash("runs")
+        await system.projections.rebuild("runs")
+        assert (row.user_id, await system.projections.state_hash("runs")) == ("alice", before)
+
+
+CHANGES = (
+    "UPDATE {table} SET {column} = {column}",
+    "DELETE FROM {table}",
+    "TRUNCATE {table}",
+    "DROP TABLE {table}",
+    "ALTER TABLE {table} ADD COLUMN more text",
+    "ALTER TABLE {table} DISABLE TRIGGER ALL",
+    "ALTER TABLE {table} OWNER TO treadle_app",
+    "CREATE TRIGGER hidden BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE RULE hidden AS ON INSERT TO {table} DO INSTEAD NOTHING",
+)
+COLUMNS = {"stored_events": "state", "treadle_blobs": "data", "treadle_journal": "value"}
+
+
+@pytest.mark.parametrize("role", ["app", "reader"])
+def test_what_was_appended_cannot_be_changed(roles_url: str, role: str) -> None:
+    with psycopg.connect(as_role(roles_url, role), autocommit=True) as connection:
+        for table, column in COLUMNS.items():
+            for change in CHANGES:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(change.format(table=table, column=column).encode())
+
+
+def test_a_reader_cannot_append_past_us_either(roles_url: str) -> None:
+    insert = "INSERT INTO {} SELECT * FROM {}"
+    with psycopg.connect(as_role(roles_url, "reader"), autocommit=True) as connection:
+        for table in (*COLUMNS, "treadle_snapshots"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(insert.format(table, table).encode())
+
+
+def test_the_application_cannot_make_tables_or_become_another(app_url: str) -> None:
+    for statement in ("CREATE TABLE more (a text)", "SET ROLE treadle_owner", "CREATE ROLE more"):
+        with psycopg.connect(app_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode())
+
+
+async def test_a_reader_reads_and_is_told_that_it_may_not_append(roles_url: str, app_url: str) -> None:
+    journal = await PostgresJournal.open(app_url)
+    await journal.append(append("run-1", EMPTY, *calls("a")))
+    await journal.close()
+    reader = await PostgresJournal.open(as_role(roles_url, "reader"))
+    assert await call_ids(reader, "run-1") == ["a"]
+    with pytest.raises(ReadOnly, match="role 'treadle_reader' may not append"):
+        reader.submit(append("run-2", EMPTY, *calls("b")))
+    await reader.close()
+
+
+async def test_the_owner_deletes_which_is_how_streams_are_archived(roles_url: str, app_url: str) -> None:
+    journal = await PostgresJournal.open(app_url)
+    await journal.append(append("run-1", EMPTY, *calls("a")))
+    run_sql(as_role(roles_url, "owner"), "DELETE FROM stored_events")
+    assert await call_ids(journal, "run-1") == []
+    await journal.close()
+
+
+# --- tables that are missing, or older -------------------------------------------------------------------------------
+
+
+async def test_an_application_without_tables_is_told_what_the_owner_has_to_run(roles_url: str, app_url: str) -> None:
+    run_sql(roles_url, "DROP TABLE stored_events, treadle_journal, treadle_blobs, treadle_snapshots")
+    with pytest.raises(ConfigError, match=r"no journal in .*'treadle_app' may not.*`treadle postgres migrate"):
+        await PostgresJournal.open(app_url)
+
+
+async def test_nodes_that_open_older_tables_at_once_bring_them_up_to_date_once(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await PostgresJournal.open(postgres_url)).close()
+    monkeypatch.setattr(postgres_schema, "STEPS", (*postgres_schema.STEPS, ("CREATE TABLE treadle_more (a text)",)))
+    for journal in await asyncio.gather(*[PostgresJournal.open(postgres_url) for _ in range(4)]):
+        await journal.close()
