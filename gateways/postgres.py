@@ -6,6 +6,7 @@ that it cannot parse, which quote it, are left out.
 psycopg is an extra. It is loaded by whoever connects and not by whoever imports this module.
 """
 
+import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -92,6 +93,15 @@ def redacted(url: str) -> str:
     database, _, more = path.partition("?")
     shown = urlencode([(name, value) for name, value in parse_qsl(query or more) if name in _SHOWN], safe="/:,")
     return f"{scheme}://{host}/{database}{'?' if shown else ''}{shown}"
+
+
+def database_name(url: str) -> str:
+    """The database that `url` names, or the one that libpq would take."""
+    require()
+    from psycopg.conninfo import conninfo_to_dict
+
+    given = conninfo_to_dict(conninfo(url))
+    return str(given.get("dbname") or os.environ.get("PGDATABASE") or given.get("user") or "postgres")
 
 
 def connect(url: str, *, autocommit: bool = True) -> "psycopg.Connection":

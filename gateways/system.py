@@ -80,7 +80,8 @@ class System:
         nats: None: everything stays in this process. `"embedded"`: start a `nats-server`. A URL: connect to it; those
             of the servers of a cluster are separated by commas.
         namespace: The first token of all subjects.
-        directory: Where the embedded server keeps its streams.
+        directory: Where the embedded server keeps its streams, and a system whose journal is in PostgreSQL its key and
+            its seals of the audit.
         nats_credentials: Who we are to that server: a seed file of `treadle nats auth`, or a `.creds` file.
         nats_tls: Whom we trust to be that server, and our own certificate if it asks for one.
         nats_replicas: How many servers of a cluster keep each stream at least. None: three, or as many as there are.
@@ -183,7 +184,7 @@ class System:
         await node.start()
         self._node = node
         if self._with_projections:
-            views, kept = open_read_models(spec if isinstance(spec, str) else "memory")
+            views, kept = open_read_models(spec if isinstance(spec, str) else "memory", self._directory)
             self._stack.push_async_callback(views.close)
             self._projections = Projections(journal, views, kept)
             await self._stack.enter_async_context(self._projections)

@@ -1,7 +1,6 @@
 """`treadle audit`: who did what, whether anybody changed it since, and a copy to hand out."""
 
 import contextlib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -12,13 +11,11 @@ from typer import Argument, Option
 from ...events.errors import ConfigError
 from ...projections import Audit, AuditEntry, AuditReport, Finding, ProjectionStopped, verify_audit, verify_export
 from ...projections.seal import CheckSignature
-from ..journals import is_postgres, journal_path
-from ..seal_file import SealFile, seals_path
-from ..signing import Ed25519Signer, check_signature, key_path
+from ..signing import check_signature
 from .command import Call, command
 from .output import Columns
 from .place import Place
-from .reading import audit_of, journal_file, read_journal, read_projections
+from .reading import audit_home, read_journal, read_projections
 from .writing import open_output
 
 app = typer.Typer(help="Verify, list and export the audit.", no_args_is_help=True)
@@ -35,17 +32,22 @@ async def verify(
     export: Annotated[Path | None, Option(help="Verify this exported file, instead of journal and audit.")] = None,
     public_key: Annotated[
         str,
-        Option(help="Key of the seals, hex, from where nobody could change it. Default: the file beside the journal."),
+        Option(help="Key of the seals, hex, from where nobody could change it. Default: the file beside the seals."),
     ] = "",
+    seals: Annotated[
+        Path | None,
+        Option(help="Seals that were copied elsewhere, or another node's. Default: those that are kept here."),
+    ] = None,
 ) -> None:
     """Find what was edited, deleted, added, reordered or cut off in journal and audit; exit code 1 if something was."""
-    key = public_key or _key(call.place)
+    home = audit_home(call.place)
+    key = public_key or ("" if seals is not None else home.public_key())
     if export is not None:
         if not key:
             raise ConfigError("an export is verified with its public key; give --public-key")
         report = verify_export(_lines(export), key, check_signature)
     else:
-        report = await _verify(call.place, key)
+        report = await _verify(call.place, home.looking(seals), key)
     if not report.signed and not report.findings:
         call.out.note("there is no seal to check: a cut that took journal and audit alike would not be seen")
     if call.out.json:
@@ -65,16 +67,12 @@ async def export(
     call: Call, file: Annotated[Path, Argument(help="A new file; `-` is standard output.", allow_dash=True)]
 ) -> None:
     """Write the audit with a signed seal, to be verified anywhere."""
-    signer, kept = None, audit_of(call.place)
-    if not is_postgres(call.place.journal):
-        path = journal_file(call.place)
-        signer = Ed25519Signer.open(key_path(path)) if _can_sign() and key_path(path).exists() else None
-        kept = Audit(signer, SealFile(seals_path(path)))
+    kept = audit_home(call.place).exporting()
     async with read_projections(call.place, kept):
         with open_output(file) as out:
             seal = await kept.export(out)
-    if signer is None:
-        call.out.note("the export is not signed: this journal has no key")
+    if kept.signer is None:
+        call.out.note("the export is not signed: this journal has no key here")
     if str(file) != "-":
         if call.out.json:
             call.out.object({"entries": seal.entries, "output": str(file), "public_key": seal.public_key})
@@ -94,7 +92,7 @@ async def list_(
     limit: Annotated[int, Option(min=1, help="How many.")] = 100,
 ) -> None:
     """List who did what, the oldest first."""
-    kept = audit_of(call.place)
+    kept = audit_home(call.place).looking()
     async with read_projections(call.place, kept):
         entries = await kept.list(
             user_id=user, session_id=session, run_id=run, actor=actor, action=action, after=after, limit=limit
@@ -102,30 +100,12 @@ async def list_(
     call.out.rows(entries, COLUMNS, empty="no entries")
 
 
-async def _verify(place: Place, key: str) -> AuditReport:
-    kept = audit_of(place)
+async def _verify(place: Place, kept: Audit, key: str) -> AuditReport:
     check: CheckSignature | None = check_signature if key else None
     async with read_journal(place) as journal, read_projections(place, kept, catch_up=False) as projections:
         with contextlib.suppress(ProjectionStopped):  # the verification finds out why
             await projections.catch_up()
         return await verify_audit(journal, kept, key, check)
-
-
-def _key(place: Place) -> str:
-    """The public key beside the journal; empty when there is none, or nothing that it could have signed so far.
-
-    A key that is given is another matter: then a missing seal is a finding. Who can remove the seals here could
-    replace this key too.
-    """
-    path = journal_path(place.journal)
-    if path is None or not _can_sign() or not seals_path(path).exists():
-        return ""
-    file = key_path(path).with_name(f"{key_path(path).name}.pub")
-    return file.read_text("utf-8").strip() if file.exists() else ""
-
-
-def _can_sign() -> bool:
-    return find_spec("cryptography") is not None
 
 
 def _lines(file: Path) -> list[bytes]:

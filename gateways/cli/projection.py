@@ -21,7 +21,7 @@ from ...projections import (
 from .command import Call, command
 from .output import Columns
 from .place import Place
-from .reading import audit_of, read_projections
+from .reading import audit_home, read_projections
 
 app = typer.Typer(help="List and rebuild projections.", no_args_is_help=True)
 
@@ -78,7 +78,7 @@ async def rebuild(
 
 def _all(place: Place) -> list[Projection]:
     # Without a key: the system that keeps the audit seals it.
-    return [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit_of(place)]
+    return [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit_home(place).looking()]
 
 
 async def _row(projections: Projections, name: str, lag: Lag) -> ProjectionRow:

@@ -11,34 +11,18 @@ from pathlib import Path
 
 from ...events.errors import ConfigError, JournalTooNew, ReadOnly, Unavailable
 from ...events.journal import Journal
-from ...projections import Audit, Projection, Projections
+from ...projections import Projection, Projections
+from ..audit_home import AuditHome
 from ..journals import is_postgres, journal_path, open_journal
 from ..journals.sqlite import SqliteJournal
 from ..read_models import open_views
-from ..seal_file import SealFile, seals_path
 from ..views.sqlite import SqliteViews
 from .place import Place
 
 
-def journal_file(place: Place) -> str:
-    """The journal's file.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    path = journal_path(place.journal)
-    if is_postgres(place.journal):
-        raise ConfigError("this needs the file of a journal, and the journal is in PostgreSQL")
-    if path is None:
-        raise ConfigError(f"journal {place.journal!r} is in the memory of its process; only that process can read it")
-    if not Path(path).exists():
-        raise ConfigError(f"there is no journal {path!r}; `treadle up` makes one, --journal sqlite:PATH names another")
-    return path
-
-
-def audit_of(place: Place) -> Audit:
-    """The audit, to look at: whoever looks seals nothing."""
-    return Audit() if is_postgres(place.journal) else Audit(None, SealFile(seals_path(journal_file(place))))
+def audit_home(place: Place) -> AuditHome:
+    """Where the key and the seals of this journal's audit are."""
+    return AuditHome.of(place.journal, place.directory)
 
 
 @asynccontextmanager
@@ -52,7 +36,7 @@ async def read_journal(place: Place) -> AsyncGenerator[Journal]:
     if is_postgres(place.journal):
         journal = await open_journal(place.journal)
     else:
-        journal = await SqliteJournal.open(journal_file(place), read_only=True)
+        journal = await SqliteJournal.open(_file(place), read_only=True)
     if isinstance(journal.refusal, JournalTooNew):
         place.note(str(journal.refusal))
     try:
@@ -90,3 +74,12 @@ async def read_projections(place: Place, *wanted: Projection, catch_up: bool = T
                 await projections.close()
         finally:
             await views.close()
+
+
+def _file(place: Place) -> str:
+    path = journal_path(place.journal)
+    if path is None:
+        raise ConfigError(f"journal {place.journal!r} is in the memory of its process; only that process can read it")
+    if not Path(path).exists():
+        raise ConfigError(f"there is no journal {path!r}; `treadle up` makes one, --journal sqlite:PATH names another")
+    return path

@@ -17,7 +17,7 @@ Damage = Callable[[sqlite3.Connection], object]
 
 async def verified(path: Path) -> AuditReport:
     journal = await SqliteJournal.open(path)
-    views, kept = open_read_models(f"sqlite:{path}")
+    views, kept = open_read_models(f"sqlite:{path}", path.parent)
     try:
         async with Projections(journal, views, kept) as projections:
             await projections.catch_up(20)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from postgres import PostgresServer
@@ -36,8 +37,9 @@ async def test_an_agent_keeps_its_conversation_in_postgresql(postgres_url: str) 
         assert [message.content for message in history] == ["How full is db-1?", "It says: db-1 is 91 % full"]
 
 
-async def test_two_nodes_read_the_same_views(postgres_url: str) -> None:
-    async with System(journal=postgres_url) as first, System(journal=postgres_url) as second:
+async def test_two_nodes_read_the_same_views(postgres_url: str, tmp_path: Path) -> None:
+    nodes = [System(journal=postgres_url, directory=tmp_path / name) for name in ("first", "second")]
+    async with nodes[0] as first, nodes[1] as second:
         agent = Agent("You keep watch.", model="echo")
         first.host(agent, name="desk")
         result = await agent.run("Is db-1 healthy?", user_id="alice", session_id="night")

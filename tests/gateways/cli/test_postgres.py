@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -28,15 +29,17 @@ def test_the_sql_is_printed_for_whoever_may_run_it_and_may_be_run_twice(postgres
     assert found == (False,)
 
 
-async def test_roles_are_applied_to_a_journal_and_views_that_are_there(postgres_url: str, invoke: Invoke) -> None:
-    async with System(journal=postgres_url) as system:
+async def test_roles_are_applied_to_a_journal_and_views_that_are_there(
+    postgres_url: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    async with System(journal=postgres_url, directory=tmp_path) as system:
         agent = system.host(Agent("support", model="echo"))
         first = await agent.run("Where is my parcel?", session_id="conv-1")
     for _ in range(2):
         answer = await asyncio.to_thread(invoke, "postgres", "roles", "--apply", "--journal", postgres_url)
         assert answer.exit_code == 0, answer.stderr
         assert "treadle_app" in answer.stdout
-    async with System(journal=as_role(postgres_url, "app")) as system:
+    async with System(journal=as_role(postgres_url, "app"), directory=tmp_path) as system:
         await system.projections.rebuild("runs")
         assert (await system.projections.runs.get(first.run_id)).state == "completed"
         listed = await asyncio.to_thread(invoke, "runs", "--json", "--journal", as_role(postgres_url, "reader"))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -31,8 +32,10 @@ class TestPostgresJournalOfTheApplication(JournalContract):
         damage_row(self.url, stream, version, change)
 
 
-async def test_a_system_with_the_rights_of_an_application_runs_and_rebuilds_its_views(app_url: str) -> None:
-    async with System(journal=app_url) as system:
+async def test_a_system_with_the_rights_of_an_application_runs_and_rebuilds_its_views(
+    app_url: str, tmp_path: Path
+) -> None:
+    async with System(journal=app_url, directory=tmp_path) as system:
         agent = system.host(Agent("support", model="echo"))
         result = await agent.run("Where is my parcel?", user_id="alice", session_id="conv-1")
         await system.projections.catch_up()
