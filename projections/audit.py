@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from typing import Any, BinaryIO, ClassVar
 
@@ -134,6 +135,7 @@ class Audit(Projection):
         self._sealing = asyncio.Lock()
         self._sealed: AuditHead | None = None
         self._sealed_at = -inf
+        self._agents: dict[str, str] = {}
         self._position = self._events = self._entries = 0
         self._journal_hash = self._entry_hash = GENESIS
 
@@ -207,6 +209,7 @@ class Audit(Projection):
         head = _read_head(tx)
         self._position, self._events, self._journal_hash = head.position, head.events, head.journal_hash
         self._entries, self._entry_hash = head.entries, head.entry_hash
+        self._agents.clear()
 
     def finish(self, tx: Transaction) -> None:
         tx.execute(
@@ -224,7 +227,7 @@ class Audit(Projection):
         event = recorded.event
         if isinstance(event, RunStarted):
             tx.execute(f"{_AGENTS.insert} ON CONFLICT (run_id) DO NOTHING", (_entity_id(recorded), event.agent))
-        actor, entity, detail = _described(event, recorded, tx)
+        actor, entity, detail = _described(event, recorded, partial(self._agent, tx))
         entry = AuditEntry(
             sequence=self._entries + 1,
             position=recorded.position,
@@ -254,6 +257,13 @@ class Audit(Projection):
             ),
         )  # fmt: skip
         self._entries, self._entry_hash = entry.sequence, digest
+
+    def _agent(self, tx: Transaction, run_id: str, otherwise: str) -> str:
+        """The agent of a run, asked for once in a batch: what is there does not change."""
+        if run_id and run_id not in self._agents:
+            for (agent,) in tx.query("SELECT agent FROM audit_agents WHERE run_id = ?", (run_id,)):
+                self._agents[run_id] = f"agent:{agent}"
+        return self._agents.get(run_id, otherwise)
 
     # Last in the class: after it `list` is not the type any more.
     async def list(
@@ -303,15 +313,19 @@ AUDITED: frozenset[str] = frozenset(
 """Tags of the events that make an entry."""
 
 
-def _described(event: Event, recorded: Recorded, tx: Transaction) -> tuple[str, str, dict[str, Any]]:
-    """Actor, entity and detail. A detail is a name, a kind or a number: never a text that somebody wrote."""
+def _described(event: Event, recorded: Recorded, agent: Callable[[str, str], str]) -> tuple[str, str, dict[str, Any]]:
+    """Actor, entity and detail. A detail is a name, a kind or a number: never a text that somebody wrote.
+
+    Args:
+        agent: Names the agent of a run, and otherwise whom it is given.
+    """
     user = f"user:{recorded.user_id}" if recorded.user_id else "anonymous"
     run = f"run:{_entity_id(recorded)}"
     match event:
         case RunStarted():
             detail: dict[str, Any] = {"agent": event.agent, "model": event.model}
             if event.parent_run_id:
-                return _agent(tx, event.parent_run_id, user), run, {**detail, "parent_run_id": event.parent_run_id}
+                return agent(event.parent_run_id, user), run, {**detail, "parent_run_id": event.parent_run_id}
             return user, run, detail
         case RunTakenOver():
             return f"process:{event.owner}", run, {"epoch": recorded.epoch}
@@ -319,29 +333,29 @@ def _described(event: Event, recorded: Recorded, tx: Transaction) -> tuple[str, 
             return "system", run, {}
         case ToolRequested():
             return (
-                _agent(tx, recorded.run_id, user),
+                agent(recorded.run_id, user),
                 f"call:{event.call_id}",
                 {"tool": event.tool, "attempt": event.attempt},
             )
         case ToolFailed():
-            return _agent(tx, recorded.run_id, user), f"call:{event.call_id}", {"kind": event.kind}
+            return agent(recorded.run_id, user), f"call:{event.call_id}", {"kind": event.kind}
         case ToolCompleted() | ToolOutcomeUnknown():
-            return _agent(tx, recorded.run_id, user), f"call:{event.call_id}", {}
+            return agent(recorded.run_id, user), f"call:{event.call_id}", {}
         case ApprovalRequested():
             detail = {"tool": event.tool, "reason": event.reason}
-            return _agent(tx, recorded.run_id, user), f"call:{event.call_id}", detail
+            return agent(recorded.run_id, user), f"call:{event.call_id}", detail
         case ApprovalDecided():
             return event.by or "unnamed", f"call:{event.call_id}", {"allowed": event.allowed}
         case RunCancelled():
             return event.by or "unnamed", run, {}
         case RunFailed():
-            return _agent(tx, recorded.run_id, user), run, {"kind": event.kind}
+            return agent(recorded.run_id, user), run, {"kind": event.kind}
         case RunCompleted() | RunInterrupted():
-            return _agent(tx, recorded.run_id, user), run, {"turns": event.turns}
+            return agent(recorded.run_id, user), run, {"turns": event.turns}
         case BlockUpdated():
-            return _agent(tx, recorded.run_id, user), f"block:{event.name}", {"removed": not event.content}
+            return agent(recorded.run_id, user), f"block:{event.name}", {"removed": not event.content}
         case FactAsserted() | FactRetracted():
-            return _agent(tx, recorded.run_id, user), f"fact:{event.fact_id}", {}
+            return agent(recorded.run_id, user), f"fact:{event.fact_id}", {}
         case SignalParked():
             return "system", f"signal:{event.signal_id}", {"size_bytes": event.size_bytes}
         case Opened():
@@ -351,11 +365,6 @@ def _described(event: Event, recorded: Recorded, tx: Transaction) -> tuple[str, 
             return "system", f"budget:{_entity_id(recorded)}", detail
         case _:  # a schema that this Treadle does not know: it happened, and the event's hash says what
             return "unknown", recorded.stream.replace("-", ":", 1), {"schema": recorded.schema}
-
-
-def _agent(tx: Transaction, run_id: str, otherwise: str) -> str:
-    known = tx.query("SELECT agent FROM audit_agents WHERE run_id = ?", (run_id,)) if run_id else []
-    return f"agent:{known[0][0]}" if known else otherwise
 
 
 def _entity_id(recorded: Recorded) -> str:

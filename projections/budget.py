@@ -116,6 +116,10 @@ class BudgetView(Projection):
         | {event.event_tag for event in (Opened, Reserved, Settled, Released, Warned, TimeSpent)}
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[str, tuple[str, str]] = {}
+
     # --- queries -----------------------------------------------------------------------------------------------------
 
     async def usage(
@@ -156,6 +160,9 @@ class BudgetView(Projection):
 
     # --- fold --------------------------------------------------------------------------------------------------------
 
+    def begin(self, tx: Transaction) -> None:
+        self._known.clear()
+
     def apply(self, tx: Transaction, recorded: Recorded) -> None:
         if recorded.category == RUN:
             self._run(tx, recorded)
@@ -168,8 +175,7 @@ class BudgetView(Projection):
             case RunStarted():
                 tx.execute(f"{_RUNS.insert} ON CONFLICT (run_id) DO NOTHING", (run_id, event.agent, event.model))
             case ModelCompleted():
-                known = tx.query("SELECT agent, model FROM budget_runs WHERE run_id = ?", (run_id,))
-                agent, model = known[0] if known else ("", "")
+                agent, model = self._agent_and_model(tx, run_id)
                 usage = event.reply.usage
                 more = ", ".join(f"{name} = budget_usage.{name} + excluded.{name}" for name in _COUNTED)
                 tx.execute(
@@ -188,7 +194,15 @@ class BudgetView(Projection):
                     ),
                 )
             case _:  # the run has ended: no model answers in it any more
+                self._known.pop(run_id, None)
                 tx.execute("DELETE FROM budget_runs WHERE run_id = ?", (run_id,))
+
+    def _agent_and_model(self, tx: Transaction, run_id: str) -> tuple[str, str]:
+        """Of a run, asked for once in a batch."""
+        if run_id not in self._known:
+            for agent, model in tx.query("SELECT agent, model FROM budget_runs WHERE run_id = ?", (run_id,)):
+                self._known[run_id] = agent, model
+        return self._known.get(run_id, ("", ""))
 
     def _budget(self, tx: Transaction, recorded: Recorded) -> None:
         event, scope = recorded.event, recorded.stream.partition("-")[2]

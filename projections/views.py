@@ -25,8 +25,15 @@ T = TypeVar("T")
 class Transaction(Protocol):
     """Statements that are stored together or not at all. Valid only inside the function that was given it."""
 
-    def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
-        """Run one statement. Returns how many rows it changed."""
+    def execute(self, sql: str, params: Sequence[Value] = ()) -> None:
+        """Run one statement, before the next that is asked for an answer.
+
+        It may wait until then, or until the end, and share a round trip with others. Only then does it raise.
+        """
+        ...
+
+    def change(self, sql: str, params: Sequence[Value] = ()) -> int:
+        """Run one statement, and return how many rows it changed."""
         ...
 
     def query(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:

@@ -4,6 +4,9 @@ Whoever writes first takes the one advisory lock of these views, for the length 
 the same moment make the tables one after the other, and what a node has compared (a schema, a checkpoint) still holds
 when it writes. A node that is paused inside a transaction is cut off by the server after a while, and the lock is free.
 
+Who writes does not wait for the answer to a statement before the next is sent (libpq's pipeline mode): on a network, a
+round trip for each would be all that folding does.
+
 Two connections, each used by one thread: reading does not wait for a transaction that waits for another node's. A
 connection that is lost is opened anew when it is next needed. What was under way is `Unavailable`; if that was the
 commit itself it may be stored all the same, which is why the checkpoint lies beside the rows and is compared.
@@ -16,6 +19,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -111,7 +115,8 @@ class _Lane:
             try:
                 if alone:
                     connection.execute(f"SELECT pg_advisory_xact_lock({self._lock})".encode())
-                result = work(PostgresTransaction(connection))
+                with connection.pipeline() if alone else nullcontext() as pipeline:
+                    result = work(PostgresTransaction(connection, pipeline))
                 if connection.execute(b"COMMIT").statusmessage != "COMMIT":
                     raise Unavailable(self._what, "a statement had failed, and the transaction was rolled back")
             except BaseException as exc:

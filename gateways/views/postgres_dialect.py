@@ -61,14 +61,27 @@ def adapt(connection: "psycopg.Connection") -> None:
 
 
 class PostgresTransaction:
-    """Statements in the transaction that `connection` is in."""
+    """Statements in the transaction that `connection` is in.
 
-    def __init__(self, connection: "psycopg.Connection") -> None:
+    Args:
+        pipeline: The connection's, when it is in pipeline mode: what need not be answered is sent without waiting for
+            the answer to what was sent before. Its failure comes out of a later call.
+    """
+
+    def __init__(self, connection: "psycopg.Connection", pipeline: "psycopg.Pipeline | None" = None) -> None:
         self._connection = connection
+        self._pipeline = pipeline
+        self._unanswered = connection.cursor()
         self._scans = count(1)
 
-    def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
-        return self._run(sql, params).rowcount
+    def execute(self, sql: str, params: Sequence[Value] = ()) -> None:
+        self._unanswered.execute(in_postgres(sql).encode(), params)
+
+    def change(self, sql: str, params: Sequence[Value] = ()) -> int:
+        changed = self._run(sql, params)
+        if self._pipeline is not None:
+            self._pipeline.sync()
+        return changed.rowcount
 
     def query(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         return self._run(sql, params).fetchall()

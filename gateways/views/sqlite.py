@@ -119,7 +119,10 @@ class _SqliteTransaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
 
-    def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
+    def execute(self, sql: str, params: Sequence[Value] = ()) -> None:
+        self._execute(sql, params)
+
+    def change(self, sql: str, params: Sequence[Value] = ()) -> int:
         return self._execute(sql, params).rowcount
 
     def query(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:

@@ -13,7 +13,7 @@ RUNS = Table("runs", {"run_id": "TEXT NOT NULL", "turns": "BIGINT NOT NULL"}, ke
 
 
 def count_turn(tx: Transaction, run_id: str) -> int:
-    return tx.execute(
+    return tx.change(
         f"{RUNS.insert} ON CONFLICT (run_id) DO UPDATE SET turns = runs.turns + excluded.turns", (run_id, 1)
     )
 

@@ -151,6 +151,30 @@ class TestPostgresViews(ViewsContract):
             with pytest.raises(ConfigError, match='relation "budgets" does not exist'):
                 await views.read(lambda tx: tx.query("SELECT * FROM budgets"))
 
+    async def test_a_statement_that_failed_while_nobody_waited_for_it_stores_nothing(self) -> None:
+        def work(tx: Transaction) -> None:
+            for run_id in ("r1", "r2", "r1", "r3"):
+                tx.execute(RUNS.insert, (run_id, 1))
+
+        async with self.open_views() as views:
+            await views.transact(RUNS.create)
+            with pytest.raises(ConfigError, match="duplicate key"):
+                await views.transact(work)
+            assert await views.read(rows) == []
+            await count_turns(views, "r1")
+            assert await views.read(rows) == [("r1", 1)]
+
+    async def test_what_was_sent_without_waiting_is_seen_by_who_asks_next(self) -> None:
+        def work(tx: Transaction) -> list[tuple[object, ...]]:
+            for number in range(500):
+                tx.execute(RUNS.insert, (f"r{number:03}", number))
+            tx.execute("DELETE FROM runs WHERE turns > ?", (0,))
+            return [*rows(tx), *tx.scan(f"SELECT {RUNS.selected} FROM runs")]
+
+        async with self.open_views() as views:
+            await views.transact(RUNS.create)
+            assert await views.transact(work) == [("r000", 0)] * 2
+
     async def test_work_that_passes_over_a_failed_statement_is_not_taken_for_stored(self) -> None:
         def work(tx: Transaction) -> None:
             count_turn(tx, "r1")
