@@ -23,7 +23,7 @@ def group() -> None:
 async def roles(
     call: Call,
     prefix: Annotated[str, Option(help="Roles are PREFIX_owner, PREFIX_app and PREFIX_reader.")] = "treadle",
-    apply: Annotated[bool, Option("--apply", help="Run it in the journal's database, as a superuser.")] = False,
+    apply: Annotated[bool, Option("--apply", help="Run it there, as a superuser or as the database's owner.")] = False,
 ) -> None:
     """Print the SQL for an owner that migrates, an application that appends and reads, and a reader; or run it."""
     from ..journals.postgres_roles import NEEDS_VERSION, roles_sql

@@ -25,7 +25,9 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
 def roles_sql(prefix: str, views: str) -> Sequence[str]:
-    """The statements, for a superuser. They may be repeated, and make the tables where there are none.
+    """The statements, for a superuser, or for the owner of the database who may make roles (`CREATEROLE`).
+
+    They may be repeated, and make the tables where there are none.
 
     Args:
         prefix: The roles are `<prefix>_owner`, `<prefix>_app` and `<prefix>_reader`. They have no password.
@@ -39,6 +41,9 @@ def roles_sql(prefix: str, views: str) -> Sequence[str]:
     tables = ", ".join(_TABLES)
     return (
         *(_role(name) for name in (owner, app, reader)),
+        # Only a member may give things to a role. Who is no superuser stays one, as they could make themselves anyway.
+        "DO $$ BEGIN IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) "
+        f"THEN GRANT {owner}, {app} TO CURRENT_USER; END IF; END $$",
         *(statement for step in STEPS for statement in step),
         taken(len(STEPS)),
         # What is made is the owner's. It migrates, so it may make more.

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 from contracts.journal import JournalContract, append, call_ids, calls
-from postgres import as_role, damage_row, run_sql
+from postgres import PostgresServer, as_role, damage_row, run_sql
 
 from treadle import Agent
 from treadle.events.envelope import EMPTY
@@ -15,7 +16,9 @@ from treadle.events.errors import ConfigError, ReadOnly
 from treadle.events.journal import Journal
 from treadle.gateways.journals import postgres_schema
 from treadle.gateways.journals.postgres import PostgresJournal
+from treadle.gateways.journals.postgres_roles import roles_sql
 from treadle.gateways.system import System
+from treadle.gateways.views.postgres import SCHEMA
 
 
 class TestPostgresJournalOfTheApplication(JournalContract):
@@ -98,6 +101,19 @@ async def test_the_owner_deletes_which_is_how_streams_are_archived(roles_url: st
     await journal.append(append("run-1", EMPTY, *calls("a")))
     run_sql(as_role(roles_url, "owner"), "DELETE FROM stored_events")
     assert await call_ids(journal, "run-1") == []
+    await journal.close()
+
+
+async def test_who_owns_the_database_and_may_make_roles_needs_no_superuser(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    admin, database = f"admin_{uuid4().hex}", postgres_url.partition("@/")[2].partition("?")[0]
+    postgres_server.execute(f"CREATE ROLE {admin} LOGIN CREATEROLE")
+    postgres_server.execute(f"ALTER DATABASE {database} OWNER TO {admin}")
+    for _ in range(2):
+        run_sql(postgres_url.replace("postgres@", f"{admin}@"), *roles_sql(f"r{admin}", SCHEMA))
+    journal = await PostgresJournal.open(postgres_url.replace("postgres@", f"r{admin}_app@"))
+    await journal.append(append("run-1", EMPTY, *calls("a")))
     await journal.close()
 
 
