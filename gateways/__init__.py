@@ -7,11 +7,12 @@ node.py             the running system under both             (embedded.py: one 
 delegation.py blackboard.py memory.py
                     what agents and programs share, as tools
 
-journals/           the journal in memory and on SQLite
-views/              databases of the read models              (read_models.py, signing.py, seal_file.py)
+journals/           the journal in memory, on SQLite, on PostgreSQL
+views/              databases of the read models              (read_models.py)
+audit_home.py       where an audit's key and seals are        (signing.py, seal_file.py)
 buses/              telling and asking: in process, NATS
 broker/             NATS itself: a server of our own, its streams, its wire
-postgres.py         PostgreSQL itself: connections, and what their errors mean
+postgres.py         PostgreSQL itself: connections, what their errors mean   (postgres_calls.py: no call waits for ever)
 signals.py relay.py services.py
                     signals in, events out, questions answered  (auditor.py: lost events)
 timers.py firings.py

@@ -8,6 +8,7 @@
     postgres_reader.py  reading, on the event loop, by a pool of connections
     postgres_tail.py    who waits for events, and who is alive
     postgres_schema.py  the tables, on the recorder of `eventsourcing`
+    postgres_roles.py   who may do what with them
 
 The stored form is in `docs/journal.md`: a row is the same bytes in every database.
 """

@@ -85,6 +85,15 @@ def test_the_application_cannot_make_tables_or_become_another(app_url: str) -> N
             connection.execute(statement.encode())
 
 
+def test_every_table_of_a_journal_is_its_owners(roles_url: str) -> None:
+    with psycopg.connect(roles_url) as connection:
+        owners = connection.execute(
+            "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'public'"
+        ).fetchall()
+    assert {owner for _, owner in owners} == {"treadle_owner"}
+    assert {table for table, _ in owners} >= {*COLUMNS, "treadle_snapshots"}
+
+
 async def test_a_reader_reads_and_is_told_that_it_may_not_append(roles_url: str, app_url: str) -> None:
     journal = await PostgresJournal.open(app_url)
     await journal.append(append("run-1", EMPTY, *calls("a")))
