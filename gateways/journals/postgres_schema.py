@@ -73,15 +73,11 @@ STEPS: tuple[Sequence[str], ...] = (
         "hash text NOT NULL, schema text NOT NULL, state bytea NOT NULL)",
     ),
 )
-<<<<<<< HEAD
-"""What makes an empty database a journal. Steps are added at the end and never changed."""
-=======
 """What makes an empty database a journal. Steps are added at the end and never changed.
 
 Each is a transaction, within the limits of any other (`statement_timeout`): one that has to rewrite a large table needs
 limits of its own. A table that is added here is added in `postgres_roles.py`, too.
 """
->>>>>>> h-pg
 
 
 def taken(number: int) -> str:

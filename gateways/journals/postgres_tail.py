@@ -30,7 +30,6 @@ from .submission import wake
 LOOK_S = 1.0
 """How often who waits looks while the connection is away."""
 
-<<<<<<< HEAD
 HEARTBEAT_S = 3.0
 """How often the server is asked whether it is there, and hears that we are."""
 
@@ -39,10 +38,6 @@ LIFE_S = 10.0
 
 _MARGIN_S = 1.0  # for what the two clocks and the way between them may differ in `LIFE_S`
 _IDLE_SESSIONS = 140_000  # the first version of PostgreSQL that ends connections from which it hears nothing
-=======
-HEARTBEAT_S = 5.0
-"""How often the server is asked whether it is there while it has nothing to tell."""
->>>>>>> h-pg
 
 _RETRY_S = 0.2
 _log = logging.getLogger("treadle.journal")
@@ -127,11 +122,8 @@ class PostgresTail:
         while True:
             try:
                 async with await AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
-<<<<<<< HEAD
                     life_s = await _limit_silence(connection)
                     begun = self._monotonic()
-=======
->>>>>>> h-pg
                     await connection.execute("SELECT pg_advisory_lock(%s)", (self._key,))
                     self._alive_until, self._alive_since = begun + life_s, self._monotonic()
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
@@ -140,13 +132,9 @@ class PostgresTail:
                     while True:
                         async for _ in connection.notifies(timeout=HEARTBEAT_S):
                             self._wake_all()
-<<<<<<< HEAD
                         begun = self._monotonic()
                         await connection.execute(b"SELECT 1")
                         self._alive_until = begun + life_s
-=======
-                        await connection.execute(b"SELECT 1")
->>>>>>> h-pg
             except psycopg.Error as exc:
                 self._listening.clear()
                 self._wake_all()  # whoever waits looks for itself from now on
