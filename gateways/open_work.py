@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from ..actors.host import Host
 from ..actors.run_actor import ContinueRun
@@ -89,8 +90,11 @@ class OpenWork:
             if row.run_id not in self._going_on and not self._host.run(row.run_id).is_live:
                 task = asyncio.create_task(self._go_on(row.run_id, address), name=f"going on with {row.run_id}")
                 self._going_on[row.run_id] = task
-                task.add_done_callback(lambda _, run_id=row.run_id: self._going_on.pop(run_id))
+                task.add_done_callback(partial(self._gone_on, row.run_id))
         return count
+
+    def _gone_on(self, run_id: str, _: asyncio.Task[None]) -> None:
+        del self._going_on[run_id]
 
     async def _go_on(self, run_id: str, address: SignalAddress) -> None:
         host = self._host

@@ -26,8 +26,11 @@ LOCK_TIMEOUT_S = 10.0
 STATEMENT_TIMEOUT_S = 20.0
 """How long a statement may take before the server ends it."""
 
-IDLE_TIMEOUT_S = 30.0
-"""How long a transaction may stand still, with its locks, before the server ends it: its process may be paused."""
+IDLE_TIMEOUT_S = 3.0
+"""How long a transaction may stand still, with its locks, before the server ends it: its process may be paused.
+
+Less than others wait for the lock of the journal's writers, so that they lose nothing by it.
+"""
 
 _SHOWN = frozenset({"host", "port", "dbname"})
 

@@ -58,6 +58,7 @@ class Signals:
         """Take every signal that the bus has; where they are placed, those that are in no partition."""
         everything = f"{self._subjects.namespace}.signal.>"
         wait_s = self.ack_wait_s
+        consuming: AbstractAsyncContextManager[AsyncIterator[Delivery]]
         if isinstance(self._bus, NatsBus):
             consuming = self._bus.consume_stored("signals", "signals", everything, ack_wait_s=wait_s, limit=LIMIT)
         else:

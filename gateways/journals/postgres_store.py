@@ -29,10 +29,13 @@ log = logging.getLogger(__name__)
 CHANNEL = "stored_events"
 """Where commits are notified; the library's recorders use it, too."""
 
-_BEGIN = (
-    b"BEGIN; SET LOCAL lock_timeout = '5s'; LOCK TABLE stored_events IN EXCLUSIVE MODE; "
-    b"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM stored_events_notification_id_seq"
-)
+COMMIT_S = 10.0
+"""How long one commit may hold the lock of all writers, from which on the server ends it: its process may be paused."""
+
+_LOCK_S = COMMIT_S + 5.0  # others wait longer than that, and lose nothing by it
+_TRANSACTION_TIMEOUT = 170_000  # the first version of PostgreSQL that has one
+
+_NEWEST = b"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM stored_events_notification_id_seq"
 _INSERT = (
     b"INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id) "
     b"SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])"
@@ -61,6 +64,7 @@ class PostgresStore:
         self._name = name
         self._connection: psycopg.Connection[Any] | None = None
         self._heads = Heads()
+        self._begin_sql = b""
         self._last = -1
 
     def commit(self, batch: Sequence[Submission]) -> int:
@@ -105,6 +109,7 @@ class PostgresStore:
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None:
             self._connection = connect(self._url)
+            self._begin_sql = _beginning(self._connection.info.server_version)
             self._last = -1
         return self._connection
 
@@ -114,7 +119,7 @@ class PostgresStore:
     def _begin(self) -> psycopg.Connection[Any]:
         """A connection in a transaction that holds the table's lock, with the caches fit for it."""
         connection = self._open()
-        cursor = connection.execute(_BEGIN)
+        cursor = connection.execute(self._begin_sql)
         while cursor.nextset():
             pass
         (last,) = cursor.fetchone() or (0,)
@@ -166,6 +171,20 @@ class PostgresStore:
             plan.settle()
         else:
             plan.fail(translate(cause, self._name))
+
+
+def _beginning(server_version: int) -> bytes:
+    """How a commit begins: it waits for the lock of all writers, holds it for so long at most, and asks for the newest
+    position.
+
+    A client that stops between two messages of a pipeline is in no statement, and its transaction is not idle: only a
+    limit of the transaction as a whole ends it.
+    """
+    limit = f"SET LOCAL transaction_timeout = {COMMIT_S * 1000:.0f}; "
+    return (
+        f"BEGIN; SET LOCAL lock_timeout = {_LOCK_S * 1000:.0f}; LOCK TABLE stored_events IN EXCLUSIVE MODE; "
+        f"{limit if server_version >= _TRANSACTION_TIMEOUT else ''}"
+    ).encode() + _NEWEST
 
 
 def read_head(connection: psycopg.Connection[Any], stream: str) -> Head:

@@ -36,7 +36,9 @@ HEARTBEAT_S = 3.0
 LIFE_S = 10.0
 """How long the server believes that an owner lives from which it hears nothing: then it ends the connection."""
 
-_MARGIN_S = 1.0  # for what the two clocks and the way between them may differ in `LIFE_S`
+MARGIN_S = 1.0
+"""For what two clocks, and the way between them, may differ in `LIFE_S`."""
+
 _IDLE_SESSIONS = 140_000  # the first version of PostgreSQL that ends connections from which it hears nothing
 
 _RETRY_S = 0.2
@@ -150,7 +152,7 @@ async def _limit_silence(connection: AsyncConnection) -> float:
     if connection.info.server_version < _IDLE_SESSIONS:
         return math.inf
     await connection.execute(f"SET idle_session_timeout = {LIFE_S * 1000:.0f}".encode())
-    return LIFE_S - _MARGIN_S
+    return LIFE_S - MARGIN_S
 
 
 def lock_key(owner: str) -> int:

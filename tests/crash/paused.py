@@ -1,16 +1,17 @@
-"""A process with many runs at once, each calling tools that write what they do into a file; paused by whoever started it.
+"""A process with many runs at once, whose tools write what they do into a file; whoever started it pauses it.
 
-    python -m crash.paused <journal> <effects> run|resume <names, with commas>
+python -m crash.paused <journal> <effects> run|resume <names, with commas>
 """
 
 import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from treadle import Agent, FunctionModel, Message, ModelReply, ToolCall, ToolSpec, TreadleError, current_call, tool
-from treadle.gateways.journals import postgres_tail
+from treadle.gateways.journals import postgres_store, postgres_tail
 
 CALLS = 400
 """How many calls a run makes when nobody disturbs it: more than it gets to."""
@@ -18,23 +19,24 @@ CALLS = 400
 
 def desk(journal: str, effects: str) -> Agent:
     # A tenth of the usual patience, or five hundred tries would take an hour.
-    postgres_tail.LIFE_S, postgres_tail.HEARTBEAT_S, postgres_tail._MARGIN_S = 1.0, 0.2, 0.2
+    postgres_tail.LIFE_S, postgres_tail.HEARTBEAT_S, postgres_tail.MARGIN_S = 1.0, 0.2, 0.2
+    postgres_store.COMMIT_S = 1.0
     file = os.open(effects, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def note() -> str:
+    def note(begun: float) -> str:
         call = current_call()
-        os.write(file, f"{os.getpid()} {call.call_id} {call.attempt}\n".encode())
+        os.write(file, f"{os.getpid()} {call.call_id} {call.attempt} {begun}\n".encode())
         return "noted"
 
     @tool
     async def on_the_loop() -> str:
         """Note it."""
-        return note()
+        return note(time.monotonic())
 
     @tool
     def in_a_thread() -> str:
         """Note it."""
-        return note()
+        return note(time.monotonic())
 
     async def think(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
         await asyncio.sleep(0.002)
@@ -43,7 +45,9 @@ def desk(journal: str, effects: str) -> Agent:
             return ModelReply("done")
         return ModelReply(tool_calls=(ToolCall("", ("on_the_loop", "in_a_thread")[called % 2], {}),))
 
-    return Agent("Work.", model=FunctionModel(think), tools=[on_the_loop, in_a_thread], max_turns=CALLS + 1, runtime=journal)
+    return Agent(
+        "Work.", model=FunctionModel(think), tools=[on_the_loop, in_a_thread], max_turns=CALLS + 1, runtime=journal
+    )
 
 
 async def main(journal: str, effects: str, how: str, names: Sequence[str]) -> None:
@@ -55,7 +59,7 @@ async def main(journal: str, effects: str, how: str, names: Sequence[str]) -> No
                 await (agent.run("go", session_id=name) if how == "run" else agent.resume(name))
                 said = "ended"
             except TreadleError as exc:
-                said = type(exc).__name__
+                said = f"{type(exc).__name__}: {exc}"
             async with say:
                 print(f"{name} {said}", flush=True)
 

@@ -21,7 +21,7 @@ def test_a_connection_has_a_name_and_waits_for_nothing_for_ever(postgres_url: st
         assert connection.info.get_parameters()["application_name"] == "treadle"
         assert connection.execute("SELECT current_setting('lock_timeout')").fetchone() == ("10s",)
         assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",)
-        assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("30s",)
+        assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("3s",)
 
 
 def test_what_the_url_says_stands(postgres_url: str) -> None:
