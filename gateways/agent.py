@@ -90,6 +90,7 @@ class Agent:
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
         self._runtime = runtime or "memory"
+        self.has_name = name is not None
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
             name = "agent" if self._runtime != "memory" else f"agent-{next(_unnamed)}"

@@ -24,6 +24,7 @@ from ...events.message import ToolSpec
 from ...events.run import Run, ToolFailed, ToolOutcomeUnknown, evolve, run_stream
 from ...events.subjects import Subjects
 from .wire import (
+    ANSWER_S,
     GONE_S,
     LEASE_S,
     LOOK_EVERY_S,
@@ -170,7 +171,7 @@ class RemoteTools:
             heard = self._clock.monotonic()
 
     async def _told(self, subject: str, order: Go | Look) -> Standing:
-        reply = await self._bus.request(subject, msgspec.json.encode(order), SILENCE_S)
+        reply = await self._bus.request(subject, msgspec.json.encode(order), ANSWER_S)
         return msgspec.json.decode(answer(reply), type=Standing)
 
     async def _cancel(self, subject: str, call: CallContext) -> None:

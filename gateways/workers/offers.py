@@ -29,7 +29,7 @@ from ..buses.nats import NatsBus
 from ..buses.wire import MAX_PAYLOAD_BYTES
 from .record import CallRecord
 from .taken import TakenCall
-from .wire import LEASE_S, QUEUE, Asked, Cancel, Go, Look, Order, Standing, Taken
+from .wire import FIRST_POLL_S, LEASE_S, POLL_S, QUEUE, Asked, Cancel, Go, Look, Order, Standing, Taken
 
 VERSION = "1.0.0"
 
@@ -229,7 +229,7 @@ class Offers:
                 pass
         if call is None:
             return msgspec.json.encode(Standing("gone"))
-        standing = await call.standing()
+        standing = await call.standing(FIRST_POLL_S if isinstance(order, Go) else POLL_S)
         if standing.state != "running":
             call.told.set()
         return self._fitting(standing, call)

@@ -18,7 +18,7 @@ from ...events.call import CallEnded, Superseded
 from ...events.errors import TreadleError
 from ...events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .record import CallRecord
-from .wire import LEASE_S, POLL_S, Asked, Standing
+from .wire import LEASE_S, Asked, Standing
 
 _log = logging.getLogger("treadle.workers")
 
@@ -27,7 +27,7 @@ class TakenCall:
     """A call that this worker has taken.
 
     taken    it waits for the word to begin, for `LEASE_S`
-    running  in a task of its own; who asks is told so every `POLL_S`
+    running  in a task of its own; who asks is told so after a while
     ended    who asks gets the outcome
 
     Attributes:
@@ -76,8 +76,8 @@ class TakenCall:
         if self._task is not None:
             self._task.cancel()
 
-    async def standing(self) -> Standing:
-        """How it stands, as soon as it has ended or after `POLL_S`; or that it will not begin, when that is certain."""
+    async def standing(self, wait_s: float) -> Standing:
+        """How it stands, as soon as it has ended or after `wait_s`; or that it will not begin, when that is certain."""
         if self._task is None:
             # Whoever looks has told us to begin, and that may still come.
             with contextlib.suppress(TimeoutError):
@@ -85,7 +85,7 @@ class TakenCall:
                     await self._begun.wait()
         if self._task is None:
             return Standing("not_begun", why="the word to begin did not come")
-        await asyncio.wait((self._task,), timeout=POLL_S)
+        await asyncio.wait((self._task,), timeout=wait_s)
         if not self._task.done():
             return Standing("running")
         if self._task.cancelled():

@@ -4,9 +4,9 @@
     tool.<tool>.call.<user>   Asked     ──▶       one of those who offer it
                                         ◀──       Taken        it has it, and has not begun
     tool.<tool>.on.<worker>   Go        ──▶       begins, unless LEASE_S have passed since
-                                        ◀──       Standing     the end, or `running` every POLL_S
+                                        ◀──       Standing     the end, or `running` after FIRST_POLL_S
     tool.<tool>.on.<worker>   Look      ──▶
-                                        ◀──       Standing     … until the end
+                                        ◀──       Standing     the end, or `running` every POLL_S
     tool.<tool>.at.<call>.<attempt>               the same, for a caller that comes after a crash
 
 Two steps, so that the caller knows whether a call has begun. A worker that was given up while it slept finds its
@@ -22,17 +22,24 @@ from ...actors.context import CallContext
 from ...events.call import CallEnded
 from ...events.envelope import Meta
 
-LEASE_S = 5.0
+LEASE_S = 3.0
 """How long a worker holds a call that it has taken and may not begin yet."""
 
+GONE_S = 6.0
+"""A worker that has begun a call and is not on the bus for so long is given up: its process has died. Longer than
+LEASE_S, and than the longest pause in which a client that has lost its connection looks for a server."""
+
 SILENCE_S = 10.0
-"""A worker that has begun a call and says nothing for so long is given up. Longer than LEASE_S."""
+"""… or that is there and says nothing for so long: it sleeps, or the network is cut."""
 
-GONE_S = 2.0
-"""… or that is not on the bus for so long: its process has died, or its connection is being sought."""
-
-POLL_S = 3.0
+POLL_S = 1.0
 """How long a worker lets its caller wait before it says that the call still goes on."""
+
+FIRST_POLL_S = 0.25
+"""… and how long the first time."""
+
+ANSWER_S = 2.0
+"""How long one question about a call may take; what was asked of a process that has died since is never answered."""
 
 TAKE_S = 2.0
 """How long a worker may take to say that it has a call. One that sleeps costs so much, then another is asked."""

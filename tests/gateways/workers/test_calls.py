@@ -23,7 +23,7 @@ from treadle import (
 from treadle.events.journal import Journal
 from treadle.events.run import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 from treadle.gateways.broker.server import EmbeddedServer
-from treadle.gateways.workers import calls, taken
+from treadle.gateways.workers import calls, offers
 
 
 class Place:
@@ -199,7 +199,8 @@ async def test_workers_of_one_tool_share_the_calls(place: Place) -> None:
 
 
 async def test_a_long_call_is_told_of_and_not_begun_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taken, "POLL_S", 0.01)
+    monkeypatch.setattr(offers, "FIRST_POLL_S", 0.01)
+    monkeypatch.setattr(offers, "POLL_S", 0.01)
     gate, begun = asyncio.Event(), list[str]()
 
     @tool
