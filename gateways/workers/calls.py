@@ -215,7 +215,9 @@ class RemoteTools:
                 if self._clock.monotonic() - since > PATIENCE_S:
                     why = "no worker offers it" if isinstance(exc, Unserved) else f"no worker takes calls ({exc.why})"
                     raise Unavailable(f"tool {tool!r}", f"{why}, for {PATIENCE_S:g} s now") from exc
-                if tool not in self._missing:
+                # One that has enough to do is not missing.
+                absent = isinstance(exc, Unserved) or self._clock.monotonic() - since > TAKE_S
+                if absent and tool not in self._missing:
                     self._missing.add(tool)
                     _log.warning("no worker answers for tool %r, and one is looked for: %s", tool, exc)
                 await asyncio.sleep(LOOK_EVERY_S)
