@@ -28,7 +28,7 @@ def read_python(path: Path) -> Declared:
     Raises:
         ConfigError: There is no such file, it raised, or it has neither.
     """
-    namespace = vars(_imported(path))
+    namespace: dict[str, Any] = vars(_imported(path))
     public: Iterable[str] = namespace.get("__all__") or [name for name in namespace if not name.startswith("_")]
     tools: dict[str, Tool] = {}
     agents: dict[str, Agent] = {}

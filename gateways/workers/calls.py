@@ -23,21 +23,8 @@ from ...events.journal import Journal
 from ...events.message import ToolSpec
 from ...events.run import Run, ToolFailed, ToolOutcomeUnknown, evolve, run_stream
 from ...events.subjects import Subjects
-from .wire import (
-    ANSWER_S,
-    GONE_S,
-    LEASE_S,
-    LOOK_EVERY_S,
-    PATIENCE_S,
-    SILENCE_S,
-    TAKE_S,
-    Asked,
-    Cancel,
-    Go,
-    Look,
-    Standing,
-    Taken,
-)
+from . import wire
+from .wire import Asked, Cancel, Go, Look, Standing, Taken
 
 _log = logging.getLogger("treadle.workers")
 
@@ -130,10 +117,10 @@ class RemoteTools:
                 return standing.ended
             if standing.state == "gone":
                 raise OutcomeLost(f"{doing.what}: the worker knows nothing of it any more; {standing.why}")
-            if self._clock.monotonic() - doing.since > PATIENCE_S:
+            if self._clock.monotonic() - doing.since > wire.PATIENCE_S:
                 raise _given_up(doing, Unavailable(f"tool {tool.name!r}", standing.why))
             _log.info("%s was not begun: %s; another worker is asked", doing.what, standing.why)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(wire.LOOK_EVERY_S)
 
     async def _begun(self, doing: "_Doing", subject: str) -> Standing:
         call = doing.call
@@ -162,16 +149,16 @@ class RemoteTools:
                 if not self._bus.connected:
                     heard = self._clock.monotonic()  # it is we who do not hear
                 silent = self._clock.monotonic() - heard
-                if silent >= (GONE_S if isinstance(exc, Unserved) else SILENCE_S):
+                if silent >= (wire.GONE_S if isinstance(exc, Unserved) else wire.SILENCE_S):
                     raise OutcomeLost(f"{doing.what}: the worker that had begun it is gone ({exc.why})") from exc
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(wire.LOOK_EVERY_S)
                 continue
             if standing.state != "running":
                 return standing
             heard = self._clock.monotonic()
 
     async def _told(self, subject: str, order: Go | Look) -> Standing:
-        reply = await self._bus.request(subject, msgspec.json.encode(order), ANSWER_S)
+        reply = await self._bus.request(subject, msgspec.json.encode(order), wire.ANSWER_S)
         return msgspec.json.decode(answer(reply), type=Standing)
 
     async def _cancel(self, subject: str, call: CallContext) -> None:
@@ -190,7 +177,7 @@ class RemoteTools:
         Raises:
             Fenced: It has another owner now.
         """
-        if self._clock.monotonic() - doing.since < LEASE_S / 2:
+        if self._clock.monotonic() - doing.since < wire.LEASE_S / 2:
             return
         state, stream = Run(), run_stream(doing.call.run_id)
         history = await self._journal.read(stream)
@@ -210,17 +197,17 @@ class RemoteTools:
         """
         while True:
             try:
-                data = answer(await self._bus.request(subject, message, TAKE_S))
+                data = answer(await self._bus.request(subject, message, wire.TAKE_S))
             except Unavailable as exc:
-                if self._clock.monotonic() - since > PATIENCE_S:
+                if self._clock.monotonic() - since > wire.PATIENCE_S:
                     why = "no worker offers it" if isinstance(exc, Unserved) else f"no worker takes calls ({exc.why})"
-                    raise Unavailable(f"tool {tool!r}", f"{why}, for {PATIENCE_S:g} s now") from exc
+                    raise Unavailable(f"tool {tool!r}", f"{why}, for {wire.PATIENCE_S:g} s now") from exc
                 # One that has enough to do is not missing.
-                absent = isinstance(exc, Unserved) or self._clock.monotonic() - since > TAKE_S
+                absent = isinstance(exc, Unserved) or self._clock.monotonic() - since > wire.TAKE_S
                 if absent and tool not in self._missing:
                     self._missing.add(tool)
                     _log.warning("no worker answers for tool %r, and one is looked for: %s", tool, exc)
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(wire.LOOK_EVERY_S)
                 continue
             if tool in self._missing:
                 self._missing.discard(tool)

@@ -5,6 +5,7 @@ for a caller that comes back after a crash; with a journal it is kept for good (
 """
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Sequence
@@ -25,11 +26,13 @@ from ...events.call import CallEnded
 from ...events.errors import ConfigError, Unavailable, Undecodable
 from ...events.journal import Journal
 from ...events.subjects import Subjects
+from ..broker.errors import translated
 from ..buses.nats import NatsBus
 from ..buses.wire import MAX_PAYLOAD_BYTES
+from . import wire
 from .record import CallRecord
 from .taken import TakenCall
-from .wire import FIRST_POLL_S, LEASE_S, POLL_S, QUEUE, Asked, Cancel, Go, Look, Order, Standing, Taken
+from .wire import Asked, Cancel, Go, Look, Order, Standing, Taken
 
 VERSION = "1.0.0"
 
@@ -149,7 +152,7 @@ class Offers:
         name, subjects = tool.name, self._subjects
         await self._telling.enter_async_context(self._bus.serve(subjects.tool_on(name, self.worker_id), self._order))
         await self._describe(tool)
-        await self._taking.enter_async_context(self._bus.serve(subjects.tool_calls(name), self._take, queue=QUEUE))
+        await self._taking.enter_async_context(self._bus.serve(subjects.tool_calls(name), self._take, queue=wire.QUEUE))
 
     async def _describe(self, tool: Tool) -> None:
         """Tell what the tool takes; on NATS as an endpoint of a micro service, so that any client finds it."""
@@ -159,7 +162,7 @@ class Offers:
             async def tell(_: BusMessage) -> bytes:
                 return spec
 
-            await self._taking.enter_async_context(self._bus.serve(subject, tell, queue=QUEUE))
+            await self._taking.enter_async_context(self._bus.serve(subject, tell, queue=wire.QUEUE))
             return
 
         async def respond(request: Request) -> None:
@@ -171,16 +174,22 @@ class Offers:
                 version=VERSION,
                 description="Tools for runs elsewhere",
                 metadata={"namespace": self._subjects.namespace, "worker": self.worker_id},
-                queue_group=QUEUE,
+                queue_group=wire.QUEUE,
             )
             self._service = await add_service(self._bus.client, config)
-            self._taking.push_async_callback(self._service.stop)
+            self._taking.push_async_callback(self._stop_service, self._service)
         endpoint = re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)
         parameters = bytes(tool.spec.parameters).decode()
         about = {"tool": tool.name, "description": tool.spec.description, "parameters": parameters}
         await self._service.add_endpoint(
             EndpointConfig(name=endpoint, subject=subject, handler=respond, metadata=about)
         )
+
+    async def _stop_service(self, service: Service) -> None:
+        if not self._bus.connected:
+            return  # there is nobody to unsubscribe from, and it would be waited for
+        with contextlib.suppress(Unavailable), translated("the micro service of this worker"):
+            await service.stop()
 
     # --- one call ---
 
@@ -216,7 +225,11 @@ class Offers:
             case Go(limit_s=limit_s):
                 if call is None or call.stale:
                     self._calls.pop(key, None)
-                    why = "it is ending" if self._draining else f"it may begin a call within {LEASE_S:g} s of taking it"
+                    why = (
+                        "it is ending"
+                        if self._draining
+                        else f"it may begin a call within {wire.LEASE_S:g} s of taking it"
+                    )
                     return msgspec.json.encode(Standing("not_begun", why=why))
                 if call.task is None:
                     self._begin(key, call, limit_s)
@@ -229,7 +242,7 @@ class Offers:
                 pass
         if call is None:
             return msgspec.json.encode(Standing("gone"))
-        standing = await call.standing(FIRST_POLL_S if isinstance(order, Go) else POLL_S)
+        standing = await call.standing(wire.FIRST_POLL_S if isinstance(order, Go) else wire.POLL_S)
         if standing.state != "running":
             call.told.set()
         return self._fitting(standing, call)

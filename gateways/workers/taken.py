@@ -17,8 +17,9 @@ from ...actors.tool_execution import OutcomeLost, execute
 from ...events.call import CallEnded, Superseded
 from ...events.errors import TreadleError
 from ...events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
+from . import wire
 from .record import CallRecord
-from .wire import LEASE_S, Asked, Standing
+from .wire import Asked, Standing
 
 _log = logging.getLogger("treadle.workers")
 
@@ -40,7 +41,7 @@ class TakenCall:
         self.told = asyncio.Event()
         self._bound = bound
         self._clock = clock
-        self._lease_until = clock.monotonic() + LEASE_S
+        self._lease_until = clock.monotonic() + wire.LEASE_S
         self._task: asyncio.Task[Standing] | None = None
         self._begun = asyncio.Event()
 

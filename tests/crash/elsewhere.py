@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from treadle import Agent, System, Worker, remote
-from treadle.gateways.workers import calls as caller_side
-from treadle.gateways.workers import offers, taken
+from treadle.gateways.workers import offers, wire
 
 from .programs import Program, World, calls, clerk, tools_of
 
@@ -17,8 +16,6 @@ CALLER = "caller"
 WORKER = "worker"
 KEEPING = "worker with a journal"
 KEPT = "worker.db"
-
-LEASE_S = 0.2
 
 
 def caller() -> Program:
@@ -65,7 +62,6 @@ def ready(directory: Path, pid: int) -> Path:
 
 def _hasten() -> None:
     """Wait a tenth as long for those who have died: every life here waits for one."""
-    caller_side.ANSWER_S = caller_side.TAKE_S = 0.25
-    caller_side.GONE_S, caller_side.SILENCE_S, caller_side.LOOK_EVERY_S = 0.25, 0.6, 0.02
-    taken.LEASE_S = LEASE_S
-    offers.FIRST_POLL_S, offers.POLL_S, offers.LINGER_S = 0.05, 0.1, 0.5
+    wire.ANSWER_S = wire.TAKE_S = 0.25
+    wire.GONE_S, wire.SILENCE_S, wire.LOOK_EVERY_S, wire.LEASE_S = 0.25, 0.6, 0.02, 0.2
+    wire.FIRST_POLL_S, wire.POLL_S, offers.LINGER_S = 0.05, 0.1, 0.5

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +21,11 @@ from treadle import (
     remote,
     tool,
 )
+from treadle.actors.tool_calls import LOST_LIMIT
 from treadle.events.journal import Journal
 from treadle.events.run import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 from treadle.gateways.broker.server import EmbeddedServer
-from treadle.gateways.workers import calls, offers
+from treadle.gateways.workers import offers, wire
 
 
 class Place:
@@ -108,14 +110,14 @@ async def test_a_tool_known_by_name_is_described_by_its_worker(place: Place) -> 
 async def test_a_tool_that_no_worker_offers_is_waited_for_and_named(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(calls, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(wire, "PATIENCE_S", 0.1)
     async with place.system() as system:
         desk = system.host(Agent(model=calling("fetch", url="/a"), tools=[remote(fetch)]), name="desk")
         result = await desk.run("Go")
         assert result.output.startswith(
             "ERROR: Unavailable: tool 'fetch' is unavailable: no worker offers it, for 0.1 s"
         )
-        monkeypatch.setattr(calls, "PATIENCE_S", 60.0)
+        monkeypatch.setattr(wire, "PATIENCE_S", 60.0)
         running = asyncio.create_task(desk.run("Go"))
         await until(lambda: "no worker answers for tool 'fetch'" in caplog.text)
         async with place.worker(fetch):
@@ -199,8 +201,8 @@ async def test_workers_of_one_tool_share_the_calls(place: Place) -> None:
 
 
 async def test_a_long_call_is_told_of_and_not_begun_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offers, "FIRST_POLL_S", 0.01)
-    monkeypatch.setattr(offers, "POLL_S", 0.01)
+    monkeypatch.setattr(wire, "FIRST_POLL_S", 0.01)
+    monkeypatch.setattr(wire, "POLL_S", 0.01)
     gate, begun = asyncio.Event(), list[str]()
 
     @tool
@@ -320,3 +322,82 @@ async def test_nodes_offer_tools_to_each_other_and_a_system_to_itself(place: Pla
 async def test_an_agent_on_no_system_is_told_what_a_remote_tool_needs() -> None:
     async with Agent(model=calling("fetch", url="/a"), tools=[remote(fetch)]) as agent:
         assert "tool 'fetch' is done by workers" in (await agent.run("Go")).output
+
+
+async def test_a_call_outlives_an_outage_of_the_server_and_is_not_begun_again(tmp_path: Path) -> None:
+    gate, begun = asyncio.Event(), list[int]()
+
+    @tool
+    async def work() -> str:
+        begun.append(current_call().attempt)
+        await gate.wait()
+        return "done"
+
+    async with EmbeddedServer(tmp_path / "nats") as server:
+        place = Place(server.url)
+        async with place.worker(work), place.system() as system:
+            desk = system.host(Agent(model=calling("work"), tools=[remote(work)]), name="desk")
+            running = asyncio.create_task(desk.run("Go"))
+            await until(lambda: begun == [1], WITHIN_S)
+            await server.stop()
+            await until(lambda: not system.bus.connected, WITHIN_S)
+            gate.set()
+            await server.start()
+            async with asyncio.timeout(WITHIN_S):
+                assert (await running).output == "done"
+    assert begun == [1]
+
+
+async def test_a_worker_ends_in_good_order_while_its_server_is_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with EmbeddedServer(tmp_path / "nats") as server:
+        worker = Place(server.url).worker(fetch)
+        await worker.__aenter__()
+        await server.stop()
+        await until(lambda: "lost" in caplog.text, WITHIN_S)
+        async with asyncio.timeout(WITHIN_S):
+            await worker.close()
+
+
+async def lose(worker: Worker) -> None:
+    """Let it go as if it had died: it says nothing any more, and ends nothing."""
+    assert worker.offers is not None
+    made: Any = worker.offers
+    await made._bus.close()
+    for call in tuple(made._calls.values()):
+        call.cancel()
+    await worker.close()
+
+
+async def test_a_call_is_given_to_no_more_than_three_workers_that_are_lost_with_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "GONE_S", 0.05)
+    monkeypatch.setattr(wire, "ANSWER_S", 0.1)
+    monkeypatch.setattr(wire, "FIRST_POLL_S", 0.01)
+    monkeypatch.setattr(wire, "POLL_S", 0.01)
+    monkeypatch.setattr(offers, "LINGER_S", 0.01)
+    attempts: list[int] = []
+    begun = asyncio.Event()
+
+    @tool(idempotent=True)
+    async def deadly() -> str:
+        attempts.append(current_call().attempt)
+        begun.set()
+        await asyncio.Event().wait()
+        return "never"
+
+    async with place.system() as system:
+        desk = system.host(Agent(model=calling("deadly"), tools=[remote(deadly)]), name="desk")
+        running = asyncio.create_task(desk.run("Go"))
+        for _ in range(LOST_LIMIT):
+            worker = place.worker(deadly)
+            await worker.__aenter__()
+            await begun.wait()
+            begun.clear()
+            await lose(worker)
+        await running
+        [unknown] = [event for event in await outcomes(system.journal) if isinstance(event, ToolOutcomeUnknown)]
+        assert "that was the last of 3 attempts in a row" in unknown.reason
+        assert attempts == [1, 2, 3]

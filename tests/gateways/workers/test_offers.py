@@ -22,6 +22,7 @@ from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.buses.inprocess import InProcessBus
 from treadle.gateways.journals import open_journal
 from treadle.gateways.workers import offers as offering
+from treadle.gateways.workers import wire
 from treadle.gateways.workers.offers import Offers
 from treadle.gateways.workers.wire import LEASE_S, Asked, Cancel, Go, Look, Order, Standing, Taken
 
@@ -92,8 +93,8 @@ class Bench:
 
 @pytest.fixture
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    for name in ("FIRST_POLL_S", "POLL_S", "LINGER_S"):
-        monkeypatch.setattr(offering, name, 0.01)
+    for module, name in ((wire, "FIRST_POLL_S"), (wire, "POLL_S"), (offering, "LINGER_S")):
+        monkeypatch.setattr(module, name, 0.01)
     made = Bench()
     yield made
     await made.close()
@@ -159,8 +160,8 @@ async def test_what_is_kept_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyP
         taken = await bench.take(f"c_{number}_0")
         assert (await bench.say(taken.worker, Go(f"c_{number}_0", 1))).state == "ended"
     await until(lambda: repr(offers) == "<Offers charge: 0 running, 3 kept>")
-    assert (await bench.say(taken.worker, Look("c_0_0", 1))).state == "gone"
-    assert (await bench.say(taken.worker, Look("c_9_0", 1))).state == "ended"
+    assert (await bench.say(offers.worker_id, Look("c_0_0", 1))).state == "gone"
+    assert (await bench.say(offers.worker_id, Look("c_9_0", 1))).state == "ended"
 
 
 async def test_a_call_that_was_cancelled_is_forgotten(bench: Bench) -> None:
