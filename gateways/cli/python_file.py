@@ -2,9 +2,10 @@
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -29,7 +30,7 @@ def read_python(path: Path) -> Declared:
         ConfigError: There is no such file, it raised, or it has neither.
     """
     namespace: dict[str, Any] = vars(_imported(path))
-    public: Iterable[str] = namespace.get("__all__") or [name for name in namespace if not name.startswith("_")]
+    public = cast("Sequence[str]", namespace.get("__all__") or [name for name in namespace if name[:1] != "_"])
     tools: dict[str, Tool] = {}
     agents: dict[str, Agent] = {}
     for name in public:
@@ -46,7 +47,7 @@ def read_python(path: Path) -> Declared:
     return Declared(tuple(tools.values()), agents)
 
 
-def _imported(path: Path) -> Any:
+def _imported(path: Path) -> ModuleType:
     """The file as a module of its own name, so that its classes are found where they say they are."""
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")

@@ -77,6 +77,9 @@ class RemoteTools:
                 except OutcomeLost as exc:
                     _log.warning("%s", exc)
                     continue
+                except asyncio.CancelledError:
+                    await self._cancel(subject, look)
+                    raise
             if standing.ended is not None:
                 return standing.ended
         return None
@@ -111,7 +114,7 @@ class RemoteTools:
             try:
                 standing = await self._begun(doing, subject)
             except asyncio.CancelledError:
-                await self._cancel(subject, call)
+                await self._cancel(subject, Look(call.call_id, call.attempt))
                 raise
             if standing.ended is not None:
                 return standing.ended
@@ -161,7 +164,7 @@ class RemoteTools:
         reply = await self._bus.request(subject, msgspec.json.encode(order), wire.ANSWER_S)
         return msgspec.json.decode(answer(reply), type=Standing)
 
-    async def _cancel(self, subject: str, call: CallContext) -> None:
+    async def _cancel(self, subject: str, call: Look) -> None:
         try:
             await self._bus.publish(subject, msgspec.json.encode(Cancel(call.call_id, call.attempt)))
         except TreadleError as exc:
@@ -177,7 +180,7 @@ class RemoteTools:
         Raises:
             Fenced: It has another owner now.
         """
-        if self._clock.monotonic() - doing.since < wire.LEASE_S / 2:
+        if self._clock.monotonic() - doing.since < wire.OURS_S:
             return
         state, stream = Run(), run_stream(doing.call.run_id)
         history = await self._journal.read(stream)

@@ -49,6 +49,9 @@ PATIENCE_S = 60.0
 
 LOOK_EVERY_S = 0.25
 
+OURS_S = 1.0
+"""How old the intent of a run may be before it is looked whether the run is still ours."""
+
 QUEUE = "workers"
 """The queue group of all who offer a tool."""
 

@@ -1,7 +1,7 @@
 """Tools of workers: the same intents and outcomes as if they were here, whatever becomes of the worker."""
 
 import asyncio
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from waiting import until
 from treadle import (
     Agent,
     CallContext,
+    Fenced,
     RunContext,
     System,
     Tool,
@@ -22,8 +23,16 @@ from treadle import (
     tool,
 )
 from treadle.actors.tool_calls import LOST_LIMIT
-from treadle.events.journal import Journal
-from treadle.events.run import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
+from treadle.events.envelope import Meta
+from treadle.events.journal import Append, Journal
+from treadle.events.run import (
+    RunTakenOver,
+    ToolCompleted,
+    ToolFailed,
+    ToolOutcomeUnknown,
+    ToolRequested,
+    run_stream,
+)
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.workers import offers, wire
 
@@ -322,6 +331,31 @@ async def test_nodes_offer_tools_to_each_other_and_a_system_to_itself(place: Pla
 async def test_an_agent_on_no_system_is_told_what_a_remote_tool_needs() -> None:
     async with Agent(model=calling("fetch", url="/a"), tools=[remote(fetch)]) as agent:
         assert "tool 'fetch' is done by workers" in (await agent.run("Go")).output
+
+
+async def test_a_run_that_was_taken_over_while_a_worker_was_looked_for_begins_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun: list[str] = []
+
+    @tool
+    async def work() -> str:
+        begun.append(current_call().call_id)
+        return "done"
+
+    async with place.system() as system:
+        desk = system.host(Agent(model=calling("work"), tools=[remote(work)]), name="desk")
+        running = asyncio.create_task(desk.run("Go", RunContext(run_id="r1")))
+        await until(lambda: "no worker answers" in caplog.text, WITHIN_S)
+        journal = system.journal
+        head = await journal.head("run-r1")
+        taken_over = [RunTakenOver(owner="somebody else")]
+        await journal.append(Append(run_stream("r1"), head, taken_over, Meta(run_id="r1", epoch=2), datetime.now(UTC)))
+        monkeypatch.setattr(wire, "OURS_S", 0.0)
+        async with place.worker(work):
+            with pytest.raises(Fenced, match="was taken over by somebody else"):
+                await running
+    assert begun == []
 
 
 async def test_a_call_outlives_an_outage_of_the_server_and_is_not_begun_again(tmp_path: Path) -> None:
