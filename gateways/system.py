@@ -269,9 +269,10 @@ class System:
         """Do these tools for runs elsewhere that have them by `remote`; from `start_hosting` on.
 
         Raises:
-            ConfigError: One of that name is offered here already, or it is no tool.
+            ConfigError: One of that name is offered here already, it is no tool, or the system is not open.
         """
-        assert self.offers is not None, self.node
+        if self.offers is None:
+            raise ConfigError("the system is not open; use it inside `async with System(…) as system:`")
         for tool in tools:
             await self.offers.add(as_tool(tool))
 
