@@ -6,6 +6,7 @@ strategies/       how agents think, as code over recorded steps
 entity.py         one stream in one activation: fold, record, flush, decide again
 run.py            a run: begins, is taken over, driven, closed     (run_actor.py, run_history.py, result.py)
 steps.py          what a strategy may do to the world: model_calls.py, tool_calls.py
+tool_execution.py one call of a tool, with an outcome whatever it does
 parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)
 session.py        a conversation: one run at a time                (session_messages.py)
 worker.py         delegated prompts                                (partition.py: the common part of these four)

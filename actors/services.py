@@ -4,9 +4,9 @@ Whatever changes something takes its `cause`, which is recorded with the events 
 call of whoever asks (`current_cause` of `context.py` in a tool, `RunActivation.cause` in a run).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -15,9 +15,10 @@ from ..events.budget import Limits
 from ..events.envelope import Meta
 from ..events.journal import Journal
 from ..events.memory import EpisodeRemembered, FactAsserted, Memory
-from ..events.message import Usage
+from ..events.message import ToolSpec, Usage
 from ..events.worker import TaskAccepted, TaskEnded
 from .clock import Clock
+from .context import CallContext, RunContext
 from .model import ModelChunk
 from .threads import ToolThreads
 
@@ -78,6 +79,29 @@ class WorkPort(Protocol):
         ...
 
 
+class RemoteToolPort(Protocol):
+    """Tools of workers elsewhere."""
+
+    async def find(self, name: str) -> ToolSpec:
+        """The tool as the workers that offer it describe it.
+
+        Raises:
+            Unavailable: No worker offers it, and none came while it was waited for.
+        """
+        ...
+
+    async def call(self, tool: ToolSpec, args: Mapping[str, Any], call: CallContext, run: RunContext) -> Any:
+        """Have a worker do the call; what it returned.
+
+        Raises:
+            Unavailable: No worker took the call; it was not begun.
+            SettledElsewhere: The tool failed there, or nobody knows; that is the outcome.
+            OutcomeLost: The worker that had begun it is gone.
+            Fenced: The run was taken over while a worker was looked for; nothing was begun.
+        """
+        ...
+
+
 class BlackboardPort(Protocol):
     """Blackboards, as tools use them."""
 
@@ -121,5 +145,6 @@ class Services(Struct, kw_only=True):
     memory: MemoryPort | None = None
     budget: BudgetPort | None = None
     work: WorkPort | None = None
+    remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
     live: Live | None = None

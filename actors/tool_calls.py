@@ -5,19 +5,17 @@ says that the call may have happened, and only that.
 """
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..events.errors import AppendUncertain, Fenced, ReadOnly, ReplayDivergence, Unavailable
+from ..events.errors import ReplayDivergence
 from ..events.event import Event
 from ..events.message import ToolCall
 from ..events.run import (
     ApprovalRequested,
     Outcome,
-    ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,
     ToolStep,
@@ -25,15 +23,17 @@ from ..events.run import (
     decide_approval,
     request_tool,
 )
-from .context import CallContext, enter_call, leave_call
-from .deadline import Deadline
+from .context import CallContext
 from .foreign import called, contained
-from .json_form import Unrecordable, recordable
 from .spec import ApprovalQuestion
 from .tool import BadArguments, Tool, say
+from .tool_execution import NotStarted, OutcomeLost, execute
 
 if TYPE_CHECKING:
     from .run import RunActivation
+
+LOST_LIMIT = 3
+"""How often a call is given to another worker when the one that had it is gone: it may be the call that kills them."""
 
 _log = logging.getLogger("treadle.actors")
 
@@ -111,28 +111,41 @@ class ToolCalls:
         """What came of the call: known from the history, or found out now."""
         if plan.outcome is not None:
             return plan.outcome
-        refused = await self._refusal(plan)
-        if refused is not None:
-            # Intent and refusal in one append: an intent alone would say that the call may have happened.
-            call = plan.call
-            intent = request_tool(plan.step, plan.call_id, call.tool, call.args, call.id, self._run.state)
-            known = self._run.state.tools.get(plan.call_id)
-            self._run.record([refused] if known is not None and known.requested is not None else [*intent, refused])
-            return refused
+        outcome: Outcome | None = None
+        lost = 0
+        while outcome is None:
+            refused = await self._refusal(plan)
+            if refused is not None:
+                # Intent and refusal in one append: an intent alone would say that the call may have happened.
+                call = plan.call
+                intent = request_tool(plan.step, plan.call_id, call.tool, call.args, call.id, self._run.state)
+                known = self._run.state.tools.get(plan.call_id)
+                self._run.record([refused] if known is not None and known.requested is not None else [*intent, refused])
+                return refused
+            try:
+                outcome = await self._execute_when_ours(plan)
+            except OutcomeLost as exc:
+                _log.warning("run %s: %s", self._run.run_id, exc)
+                lost += 1
+                # As after a crash of this process: what may be repeated is, with an intent of its own.
+                plan.ready = False
+                if lost == LOST_LIMIT:
+                    reason = f"{exc}; that was the last of {LOST_LIMIT} attempts in a row"
+                    outcome = ToolOutcomeUnknown(call_id=plan.call_id, reason=reason)
+        self._run.record([outcome])
+        return outcome
+
+    async def _execute_when_ours(self, plan: "_Plan") -> Outcome:
         while True:
             try:
-                outcome = await self._execute(plan)
-            except _NotOurs:
+                return await self._execute(plan)
+            except NotStarted:
                 await self._run.make_sure()
-            else:
-                self._run.record([outcome])
-                return outcome
 
-    def _start(self, plan: "_Plan", tool: Tool) -> Any:
-        """Call the tool, unless the run may have been taken over on the way to it. The last thing before it is this."""
+    def _check_ours(self, plan: "_Plan") -> None:
+        """The last thing before the tool: the run may have been taken over on the way to it."""
         if plan.effects and not self._run.is_ours:
-            raise _NotOurs
-        return tool.run(**plan.bound)
+            raise NotStarted
 
     async def _refusal(self, plan: "_Plan") -> Outcome | None:
         """None when the call may start now: its intent is on disk, and whoever must be asked said yes."""
@@ -219,52 +232,21 @@ class ToolCalls:
         """Call the tool. Whatever it does, there is an outcome."""
         tool, call_id = plan.tool, plan.call_id
         assert tool is not None
-        requested = self._run.state.tools[call_id].requested
+        run = self._run
+        requested = run.state.tools[call_id].requested
         call = CallContext(
             call_id, requested.attempt if requested is not None else 1, plan.call.tool,
-            self._run.run_id, self._run.session_id, self._run.user_id, self._run.spec.name, self._run.started.depth,
+            run.run_id, run.session_id, run.user_id, run.spec.name, run.started.depth,
         )  # fmt: skip
-        token = enter_call(call)
-        limit_s = tool.spec.timeout_s
-        deadline = Deadline(limit_s)
-        clock = self._run.services.clock
-        begun = clock.monotonic()
-        self._run.parking.begin_work()
+        run.parking.begin_work()
         try:
-            if tool.is_async:
-                output = await contained(called(self._start, plan, tool), deadline)
-            else:
-                with deadline:
-                    output = await self._run.services.threads.run(partial(self._start, plan, tool))
-                    if inspect.isawaitable(output):
-                        output = await contained(called(lambda: output))
-            return ToolCompleted(call_id=call_id, output=recordable(output), duration_ms=_ms(clock.monotonic() - begun))
-        except TimeoutError as exc:
-            if deadline.expired:
-                ends = "it was cancelled" if tool.is_async else "its thread cannot be stopped and may still do it"
-                reason = f"no result within {limit_s:g} s (timeout_s of tool {tool.name!r}); {ends}"
-                return ToolOutcomeUnknown(call_id=call_id, reason=reason)
-            return _failed(call_id, exc, clock.monotonic() - begun)
-        except _NotOurs:
-            raise  # nothing was called
-        except asyncio.CancelledError:
-            raise  # the run is cancelled, suspended or out of time; its end says that the outcome is unknown
-        except Unrecordable as exc:
-            error = f"the tool ran, and {exc}; return JSON types, a dataclass, a struct or a pydantic model"
-            return ToolFailed(call_id=call_id, error=error, kind="unrecordable")
-        except (Fenced, Unavailable, AppendUncertain, ReadOnly) as exc:
-            if getattr(exc, "stream", None) == self._run.stream:
-                raise
-            return _failed(call_id, exc, clock.monotonic() - begun)
-        except Exception as exc:
-            return _failed(call_id, exc, clock.monotonic() - begun)
+            threads, clock, limit_s = run.services.threads, run.services.clock, tool.spec.timeout_s
+            check = partial(self._check_ours, plan)
+            return await execute(
+                tool, plan.bound, call, threads, clock, limit_s=limit_s, stream=run.stream, check=check
+            )
         finally:
-            leave_call(token)
-            self._run.parking.end_work()
-
-
-class _NotOurs(Exception):
-    """The run may have been taken over while the call waited for its thread."""
+            run.parking.end_work()
 
 
 class _Plan:
@@ -284,11 +266,3 @@ class _Plan:
         self.asks = False
         self.effects = False
         self.outcome: Outcome | None = None
-
-
-def _failed(call_id: str, exc: BaseException, seconds: float) -> ToolFailed:
-    return ToolFailed(call_id=call_id, error=say(exc), duration_ms=_ms(seconds))
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

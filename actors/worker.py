@@ -1,11 +1,13 @@
 """The worker actor: serves delegated prompts by running its agent, each task once."""
 
+import asyncio
+import logging
 from typing import Any
 
 from msgspec import Struct
 
 from ..events.envelope import Meta
-from ..events.errors import NotFound
+from ..events.errors import Fenced, NotFound
 from ..events.run import RunState
 from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, end, evolve
 from .entity import Fold
@@ -17,6 +19,10 @@ from .run_history import RunRequest, history_of
 from .runtime import Reply
 from .spec import AgentSpec
 
+LOOK_EVERY_S = 0.25
+"""How often it is looked how a task stands that another worker of this name does."""
+
+_log = logging.getLogger("treadle.actors")
 FOLD: Fold[Worker] = Fold(Worker, evolve, SNAPSHOT)
 
 
@@ -67,7 +73,7 @@ class WorkerActor(PartitionActor[Worker]):
                 return known
             spec = self._host.agent(self._name)
             await self._commit(lambda state: accept(task, state), cause)
-            result = await self._run(task, cause, spec)
+            result = await self._end_of_run(task, cause, spec)
             ended = TaskEnded(
                 task_id=task.task_id,
                 state=result.state,
@@ -78,6 +84,16 @@ class WorkerActor(PartitionActor[Worker]):
             return ended
         finally:
             del self._serving[task.task_id]
+
+    async def _end_of_run(self, task: TaskAccepted, cause: Meta, spec: AgentSpec) -> RunResult:
+        """The result of the task's run, here or at another worker of this name that shares the journal."""
+        while True:
+            try:
+                return await self._run(task, cause, spec)
+            except Fenced as exc:
+                # It has begun there, and lives: its end is in the journal when it comes. If it dies, we go on with it.
+                _log.info("task %s is done elsewhere: %s", task.task_id, exc)
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def _run(self, task: TaskAccepted, cause: Meta, spec: AgentSpec) -> RunResult:
         """The task's run: continued if an earlier attempt left it open, read if it has ended."""

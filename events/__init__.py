@@ -9,6 +9,6 @@ subjects.py     NATS subjects, built and parsed here only
 errors.py       what can go wrong, grouped by what the caller does next
 journal.py      port: the append-only log             (adapters: gateways/journals)
 bus.py          port: telling and asking              (adapters: gateways/buses)
-run.py session.py memory.py blackboard.py worker.py budget.py
+run.py session.py memory.py blackboard.py worker.py call.py budget.py
                 one category each: events, state, evolve, decisions
 """

@@ -103,7 +103,8 @@ class Bus(Protocol):
         """Ask, and wait for one answer.
 
         Raises:
-            Unavailable: Nobody serves the subject, or nobody answered within `timeout_s`.
+            Unserved: Nobody serves the subject; the request reached nobody.
+            Unavailable: Nobody answered within `timeout_s`, or the connection is gone.
         """
         ...
 

@@ -5,6 +5,7 @@
     ├── VersionConflict          reload and decide again
     ├── AppendUncertain          look before retrying: read back by event id
     ├── Unavailable              wait `retry_after_s`, then retry
+    │   └── Unserved             …and nobody was there to ask: it was not delivered
     ├── Fenced                   stop writing: somebody else owns the actor now
     │   └── Owned                …and is alive: wait for them, or take over on purpose
     ├── Undecodable              park it: these bytes will never decode
@@ -68,6 +69,13 @@ class Unavailable(TreadleError):
         self.what = what
         self.why = why
         self.retry_after_s = retry_after_s
+
+
+class Unserved(Unavailable):
+    """Nobody serves a subject: what was asked reached nobody."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what, "nobody serves it")
 
 
 class Fenced(TreadleError):

@@ -5,6 +5,10 @@
     <ns>.event.<user>.<category>.<id>.<name>     every recorded event
     <ns>.live.<user>.<run>                       chunks while they happen, not stored
     <ns>.work.<user>.<worker>                    prompts for a worker
+    <ns>.tool.<tool>.spec                        what a tool that workers offer takes
+    <ns>.tool.<tool>.call.<user>                 calls of it, for any of them
+    <ns>.tool.<tool>.on.<worker>                 what this one has taken
+    <ns>.tool.<tool>.at.<call>.<attempt>         one call, whoever has it
     <ns>.ask.<kind>                              services: run, history, approve, cancel …
     <ns>.ask.<user>.<kind>                       the same, for what is this user's
     <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
@@ -177,6 +181,26 @@ class Subjects:
     def works(self, worker: str) -> str:
         """The filter for all users' work of one worker."""
         return f"{self.namespace}.work.*.{escape(worker)}"
+
+    def tool(self, tool: str) -> str:
+        """The filter for all that concerns one tool of workers."""
+        return f"{self.namespace}.tool.{escape(tool)}.>"
+
+    def tool_spec(self, tool: str) -> str:
+        return f"{self.namespace}.tool.{escape(tool)}.spec"
+
+    def tool_call(self, tool: str, user_id: str) -> str:
+        return f"{self.namespace}.tool.{escape(tool)}.call.{escape(user_id)}"
+
+    def tool_calls(self, tool: str) -> str:
+        """The filter for all users' calls of one tool."""
+        return f"{self.namespace}.tool.{escape(tool)}.call.*"
+
+    def tool_on(self, tool: str, worker_id: str) -> str:
+        return f"{self.namespace}.tool.{escape(tool)}.on.{escape(worker_id)}"
+
+    def tool_at(self, tool: str, call_id: str, attempt: int) -> str:
+        return f"{self.namespace}.tool.{escape(tool)}.at.{escape(call_id)}.{attempt}"
 
     def ask(self, kind: str, user_id: str | None = None) -> str:
         """Where a service is asked; with a user, for that user and about nobody else's runs."""

@@ -7,6 +7,7 @@ node.py             the running system under both             (embedded.py: one 
 delegation.py blackboard.py memory.py
                     what agents and programs share, as tools
 
+workers/            tools whose code runs elsewhere, on both sides
 journals/           the journal in memory, on SQLite, on PostgreSQL
 views/              databases of the read models              (read_models.py)
 audit_home.py       where an audit's key and seals are        (signing.py, seal_file.py)

@@ -32,6 +32,7 @@ from .arguments import check_context, check_mapping, check_prompt, check_text, s
 from .models.resolver import resolve_model
 from .run_event import Event, of_batch, of_chunk
 from .tools.function import as_tool
+from .workers.remote_tool import Wanted, found
 
 if TYPE_CHECKING:
     from .node import Node
@@ -48,7 +49,7 @@ class Agent:
         instructions: The system prompt.
         model: `"echo"`, or an object with the methods of `treadle.Model`.
         name: The agent's address on a system. Agents that are to be resumed in another process want one.
-        tools: Functions, or what `@tool` made of them.
+        tools: Functions, or what `@tool` made of them; `remote(…)` for tools that workers do.
         runtime: The journal: `"memory"`, or `"sqlite:./runs.db"` for runs that survive the process.
         strategy: How it thinks: a name of `treadle.STRATEGIES`, or async code over `Steps`.
         approval_handler: Who answers when a destructive tool asks: a function of an `ApprovalQuestion`, sync or
@@ -89,6 +90,7 @@ class Agent:
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
         self._runtime = runtime or "memory"
+        self.has_name = name is not None
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
             name = "agent" if self._runtime != "memory" else f"agent-{next(_unnamed)}"
@@ -96,7 +98,7 @@ class Agent:
             name=name,
             model=resolve_model(model),
             instructions=instructions,
-            tools=_by_name(tools),
+            tools=_by_name([each for each in tools if not isinstance(each, Wanted)]),
             strategy=_strategy(strategy),
             strategy_name=strategy if isinstance(strategy, str) else getattr(strategy, "__name__", "custom"),
             approvals=approval_handler or "deny",
@@ -108,6 +110,7 @@ class Agent:
             memory=memory,
             options=dict(options or {}),
         )
+        self._wanted = [each for each in tools if isinstance(each, Wanted)]
         self._node: Node | None = None
         self._hosted = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -148,6 +151,9 @@ class Agent:
 
     def add_tool(self, tool: Any) -> None:
         """One more tool, for runs that begin from now on."""
+        if isinstance(tool, Wanted):
+            self._wanted.append(tool)
+            return
         made = as_tool(tool)
         if made.name in self.spec.tools:
             raise ConfigError(f"agent {self.name!r} has a tool {made.name!r} already; remove it first")
@@ -158,6 +164,23 @@ class Agent:
         if name not in self.spec.tools:
             raise ConfigError(f"agent {self.name!r} has no tool {name!r}; it has: {', '.join(self.spec.tools)}")
         self._replace(tools={key: tool for key, tool in self.spec.tools.items() if key != name})
+
+    async def find_tools(self) -> None:
+        """Ask the workers what the tools take that `remote` knows by name only; once they are known this does nothing.
+
+        Raises:
+            Unavailable: No worker offers one of them, and none came while it was waited for.
+        """
+        if self._wanted:
+            await self.node()
+
+    async def _find_tools(self, node: "Node") -> None:
+        while self._wanted:
+            name = self._wanted[0].name
+            tool = await found(name, node.services.remote)
+            if self._wanted and self._wanted[0].name == name:  # or another run found it meanwhile
+                self.add_tool(tool)
+                del self._wanted[0]
 
     def with_tool(self, tool: Any) -> "Agent":
         """This agent, with the tool added: `agent.with_tool(a).with_tool(b)`."""
@@ -186,6 +209,8 @@ class Agent:
         """
         node = self._node
         if node is not None and node.is_open and self._loop is asyncio.get_running_loop():
+            if self._wanted:
+                await self._find_tools(node)
             return node
         if self._hosted:
             why = "belongs to another event loop" if node is not None and node.is_open else "was closed"
@@ -242,7 +267,7 @@ class Agent:
         check_prompt(prompt)
         check_context(context)
         node = self._node
-        if node is None or not node.is_open or self._loop is not asyncio.get_running_loop():
+        if node is None or not node.is_open or self._wanted or self._loop is not asyncio.get_running_loop():
             node = await self.node()
         run_id = context.run_id or node.clock.new_id()
         if not context.session_id:

@@ -4,6 +4,7 @@
     instructions = "You keep watch."
     model = "echo"                              # or "module:object"
     tools = ["oncall.tools:disk_usage"]         # "module:object" each; one may be a list of tools
+    remote = ["fetch"]                          # tools of workers, by name, or "module:object" to declare them here
     delegates = ["prober"]                      # other agents, as tools
     blackboards = ["ops"]
     memory = true
@@ -29,12 +30,14 @@ from .agent import Agent
 from .blackboard import Blackboard
 from .delegation import delegate
 from .memory import Memory
+from .workers.remote_tool import remote
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "instructions": str,
     "model": str,
     "tools": list,
+    "remote": list,
     "delegates": list,
     "blackboards": list,
     "memory": bool,
@@ -93,6 +96,7 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
             raise ConfigError(f"{where}: {key} = {value!r} is of the wrong type")
     given = dict(config)
     tools: list[Any] = [tool for reference in given.pop("tools", []) for tool in _tools(reference, where)]
+    tools += [made for name in _names(given, "remote", where) for made in _remote(name, where)]
     tools += [delegate(name) for name in _names(given, "delegates", where)]
     tools += [tool for name in _names(given, "blackboards", where) for tool in Blackboard(name).tools()]
     if given.get("memory"):
@@ -139,6 +143,10 @@ def _tools(reference: Any, where: str) -> Iterable[Any]:
         raise ConfigError(f'{where}: a tool is given as "module:object", not {reference!r}')
     found = load(reference, where)
     return cast("Iterable[Any]", found) if isinstance(found, list | tuple) else [found]
+
+
+def _remote(reference: str, where: str) -> Iterable[Any]:
+    return [remote(tool) for tool in _tools(reference, where)] if ":" in reference else [remote(reference)]
 
 
 def _made(model: type[Any], where: str) -> Any:

@@ -41,6 +41,9 @@ from .services import Services
 from .signals import Signals
 from .tenants import Tenants
 from .timers import Timer, Timers
+from .tools.function import as_tool
+from .workers.calls import RemoteTools
+from .workers.offers import Offers
 
 _log = logging.getLogger("treadle")
 
@@ -88,7 +91,7 @@ class System:
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
-        worker: Take delegated prompts and nothing else: no signals, no services.
+        worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
     """
 
     def __init__(
@@ -133,6 +136,8 @@ class System:
         self.firings: Firings | None = None
         self.placement: Placement | None = None
         self._open_work: OpenWork | None = None
+        self.offers: Offers | None = None
+        self._agents: list[Agent] = []
 
     def __repr__(self) -> str:
         if self._node is None:
@@ -197,6 +202,9 @@ class System:
         self._stack.push_async_callback(node.stop_actors)
         # Without NATS nobody else is on the bus: a worker that is not here is nowhere.
         node.services.work = Delegations(node.host, self.bus if self._nats is not None else None, self.subjects)
+        node.services.remote = RemoteTools(self.bus, self.subjects, node.clock, journal)
+        self.offers = Offers(self.bus, self.subjects, node.clock, node.threads, journal=journal, services=node.services)
+        self._stack.push_async_callback(self.offers.close)
         self.services = Services(node, self.bus, self.subjects)
         self._stack.push_async_callback(self.services.close)
         self._tenants = Tenants(journal, self.subjects, self.services)
@@ -251,9 +259,22 @@ class System:
     def host(self, agent: Agent, name: str | None = None) -> Agent:
         """Run this agent here: reachable as `<ns>.signal.*.<name>.*`, and as a worker that others delegate to."""
         agent.bind(self.node, name)
+        self._agents.append(agent)
         if self._serving and self.services is not None:
             self._spawn(self.services.serve_worker(agent.name))
+            self._spawn(agent.find_tools())
         return agent
+
+    async def offer(self, *tools: Any) -> None:
+        """Do these tools for runs elsewhere that have them by `remote`; from `start_hosting` on.
+
+        Raises:
+            ConfigError: One of that name is offered here already, it is no tool, or the system is not open.
+        """
+        if self.offers is None:
+            raise ConfigError("the system is not open; use it inside `async with System(…) as system:`")
+        for tool in tools:
+            await self.offers.add(as_tool(tool))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -271,7 +292,11 @@ class System:
         if self._serving:
             return
         assert self.services is not None and self.signals is not None
+        assert self.offers is not None
         self._serving = True
+        await self.offers.start()
+        for agent in self._agents:
+            await agent.find_tools()
         if not self._worker:
             await self.services.start({"status": self._status}, self._tenants.kinds)
         for spec in node.host:

@@ -95,6 +95,17 @@ CASES: tuple[Case, ...] = (
         needs_broker=True,
     ),
     Case(
+        name="remote_call",
+        title="a durable loop of two turns whose tool is here, or done by a worker over NATS: time per run",
+        unit="s",
+        contenders=(
+            treadle("remote_call", "here", name="Treadle, tool here"),
+            treadle("remote_call", "worker", name="Treadle, tool at a worker"),
+        ),
+        aims=(Aim("at most three times the run", 3.0, against="Treadle, tool here", of="Treadle, tool at a worker"),),
+        needs_broker=True,
+    ),
+    Case(
         name="import_time",
         title="from … import Agent in a fresh interpreter: time",
         unit="s",

@@ -6,6 +6,9 @@ in. The server writes the tenant's name into the subject of a question (`treadle
 `treadle.ask.alice.history`), so it need not be believed, and answers find their way back by the server's own books,
 whatever reply subject the asker names. See docs/decisions/0010-tenants-are-accounts.md.
 
+A worker (`treadle up --worker`) is a user of the nodes' account that hears of its tools and answers, nothing else: it
+may publish to reply subjects alone.
+
 Only public keys are written here; the seeds are `auth_files.py`'s.
 """
 
@@ -23,17 +26,26 @@ TENANT_KINDS = ("run", "resume", "history", "approve", "cancel")
 """What a tenant may ask: the services that look at whose run it is (`gateways/tenants.py`)."""
 
 
+class WorkerKey(Struct, frozen=True):
+    """A worker: its public key, and the tools that it may offer."""
+
+    key: str
+    tools: tuple[str, ...]
+
+
 class Accounts(Struct, frozen=True):
     """The accounts of one namespace.
 
     Attributes:
         system: Public key of the nodes and of those who operate them.
         tenants: Public key by user id.
+        workers: By the name that they were given.
     """
 
     system: str
     tenants: dict[str, str] = {}
     namespace: str = DEFAULT_NAMESPACE
+    workers: dict[str, WorkerKey] = {}
 
 
 def check_tenant(user_id: str) -> str:
@@ -98,12 +110,27 @@ def _system(accounts: Accounts, tenants: Sequence[str]) -> list[str]:
     return [
         f"  {_quoted(account_of(namespace))}: {{",
         "    jetstream: enabled",
-        f"    users: [{{nkey: {accounts.system}, permissions: {{",
-        f"      publish: {{allow: {_listed(publish)}, deny: {_listed(never)}}}",
-        f"      subscribe: {{allow: {_listed(subscribe)}}}",
-        "    }}]",
+        "    users: [",
+        f"      {{nkey: {accounts.system}, permissions: {{",
+        f"        publish: {{allow: {_listed(publish)}, deny: {_listed(never)}}}",
+        f"        subscribe: {{allow: {_listed(subscribe)}}}",
+        "      }}",
+        *(line for _, worker in sorted(accounts.workers.items()) for line in _worker(namespace, worker)),
+        "    ]",
         *_block("exports", exports),
         "  }",
+    ]
+
+
+def _worker(namespace: str, worker: WorkerKey) -> list[str]:
+    """A user that serves its tools and may be found by `nats micro`; it says nothing unless it is asked."""
+    subscribe = (*(Subjects(namespace).tool(tool) for tool in worker.tools), "$SRV.>")
+    return [
+        f"      {{nkey: {worker.key}, permissions: {{",
+        f"        subscribe: {{allow: {_listed(subscribe)}}}",
+        f"        publish: {{deny: {_listed(('>',))}}}",
+        '        allow_responses: {max: 1, expires: "1m"}',
+        "      }}",
     ]
 
 

@@ -4,6 +4,7 @@
     accounts.conf         made of it, for the server's configuration to include
     keys/system.nk        the seed of the nodes, mode 0600
     keys/users/<user>.nk  the seed of a tenant, to be handed to it; the server does not need it here
+    keys/workers/<name>.nk  the seed of a worker, likewise
 
 A key is written before it is named anywhere, so who is interrupted repeats the command: a key that is there is taken,
 and never overwritten unless a new one is asked for.
@@ -11,7 +12,7 @@ and never overwritten unless a new one is asked for.
 
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,8 @@ from msgspec import structs
 
 from ...events.errors import ConfigError, NotFound
 from ...events.subjects import escape
-from .auth import Accounts, check_tenant, server_config
+from ..arguments import check_text
+from .auth import Accounts, WorkerKey, check_tenant, server_config
 from .credentials import Credentials
 from .nkey import UserKey
 
@@ -55,6 +57,9 @@ class AuthFiles:
     def user_key(self, user_id: str) -> Path:
         return self.directory / "keys" / "users" / f"{escape(user_id)}.nk"
 
+    def worker_key(self, name: str) -> Path:
+        return self.directory / "keys" / "workers" / f"{escape(name)}.nk"
+
     def init(self, namespace: str, *, new_key: bool = False) -> Made:
         """Make the accounts of `namespace`, with no tenants; those that are there stay.
 
@@ -69,8 +74,8 @@ class AuthFiles:
                     "give each namespace a directory of its own"
                 )
             made = _key(self.system_key, found.system if found is not None else "", new_key)
-            tenants = found.tenants if found is not None else {}
-            self._write(Accounts(system=made.public_key, tenants=tenants, namespace=namespace))
+            known = found or Accounts(system="", namespace=namespace)
+            self._write(structs.replace(known, system=made.public_key))
         return made
 
     def add_user(self, user_id: str, *, new_key: bool = False) -> Made:
@@ -100,6 +105,38 @@ class AuthFiles:
             self._write(structs.replace(accounts, tenants=rest))
             self.user_key(user_id).unlink(missing_ok=True)
         return self.user_key(user_id)
+
+    def add_worker(self, name: str, tools: Sequence[str], *, new_key: bool = False) -> Made:
+        """Let a worker offer these tools and no others; one that is known keeps its key, unless `new_key`.
+
+        Raises:
+            ConfigError: There are no accounts yet, or it has no name or no tools.
+        """
+        check_text("name", name)
+        if not name or not tools:
+            raise ConfigError("a worker needs a name and a tool that it may offer")
+        with self._changing():
+            accounts = self.read()
+            known = accounts.workers.get(name)
+            made = _key(self.worker_key(name), known.key if known is not None else "", new_key)
+            worker = WorkerKey(made.public_key, tuple(dict.fromkeys(tools)))
+            self._write(structs.replace(accounts, workers={**accounts.workers, name: worker}))
+        return made
+
+    def remove_worker(self, name: str) -> Path:
+        """Let a worker in no more; its seed goes if it is here.
+
+        Raises:
+            NotFound: There is no such worker.
+        """
+        with self._changing():
+            accounts = self.read()
+            if name not in accounts.workers:
+                raise NotFound("worker", name, f"there are {', '.join(sorted(accounts.workers)) or 'none'}")
+            rest = {known: worker for known, worker in accounts.workers.items() if known != name}
+            self._write(structs.replace(accounts, workers=rest))
+            self.worker_key(name).unlink(missing_ok=True)
+        return self.worker_key(name)
 
     def read(self) -> Accounts:
         """What was decided.

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from ...events.bus import MESSAGE_ID_HEADER, BusMessage, Delivery, Handler
-from ...events.errors import ConfigError, Unavailable
+from ...events.errors import ConfigError, Unavailable, Unserved
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects, matches, overlap
 from .interest import Interest
 from .listener import Listener
@@ -105,7 +105,7 @@ class InProcessBus:
                 reply.set_result(BusMessage(subject, data, headers))
 
         if not self._tell(BusMessage(subject, data, headers or {}), respond):
-            raise Unavailable(f"service {subject!r}", "nobody serves it")
+            raise Unserved(f"service {subject!r}")
         try:
             async with asyncio.timeout(timeout_s):
                 return await reply

@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from ...events.bus import BusMessage, Delivery, Handler
-from ...events.errors import ConfigError, Unavailable
+from ...events.errors import ConfigError, Unavailable, Unserved
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
 from ..broker.credentials import Credentials
@@ -168,7 +168,7 @@ class NatsBus:
         except Unavailable as error:
             match error.__cause__:
                 case errors.NoRespondersError():
-                    raise Unavailable(what, "nobody serves it") from error
+                    raise Unserved(what) from error
                 case TimeoutError():
                     raise Unavailable(what, f"no answer within {timeout_s:g} s") from error
                 case _:

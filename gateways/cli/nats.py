@@ -23,7 +23,8 @@ class AccountRow(Struct, frozen=True):
     """One account.
 
     Attributes:
-        user_id: The tenant; empty for the account of the nodes.
+        user_id: The tenant; empty in the account of the nodes.
+        worker, tools: The worker whose key this is, and what it may offer; empty for tenants and nodes.
         seed_file: Where the seed was written.
         seed_here: Whether it is still there; the server does not need it.
     """
@@ -33,6 +34,8 @@ class AccountRow(Struct, frozen=True):
     public_key: str
     seed_file: str
     seed_here: bool
+    worker: str = ""
+    tools: tuple[str, ...] = ()
 
 
 @app.callback()
@@ -75,6 +78,30 @@ async def remove_user(call: Call, user: Annotated[str, Argument(help="The user i
     _remind(call, files)
 
 
+@command(auth, "add-worker")
+async def add_worker(
+    call: Call,
+    name: Annotated[str, Argument(help="What you call the worker.")],
+    tool: Annotated[list[str], Option(help="A tool that it may offer; once for each.")],
+    new_key: New = False,
+) -> None:
+    """Give a worker a key with which it can offer these tools, and do nothing else."""
+    files = _files(call)
+    made = files.add_worker(name, tool, new_key=new_key)
+    _tell(call, files, made, account_of(files.read().namespace), f"worker {name!r}")
+
+
+@command(auth, "remove-worker")
+async def remove_worker(call: Call, name: Annotated[str, Argument(help="The worker's name.")]) -> None:
+    """Let a worker in no more."""
+    files = _files(call)
+    seed = files.remove_worker(name)
+    if call.out.json:
+        call.out.object({"removed": name, "config": str(files.config_path), "seed_file": str(seed)})
+    call.out.say(f"worker {name!r} is not let in any more")
+    _remind(call, files)
+
+
 @command(auth)
 async def show(call: Call) -> None:
     """List the accounts with their public keys and where their seeds are."""
@@ -83,6 +110,11 @@ async def show(call: Call) -> None:
     rows = [_row(account_of(accounts.namespace), "", accounts.system, files.system_key)]
     for user_id, key in sorted(accounts.tenants.items()):
         rows.append(_row(account_of(accounts.namespace, user_id), user_id, key, files.user_key(user_id)))
+    for name, worker in sorted(accounts.workers.items()):
+        seed = files.worker_key(name)
+        rows.append(
+            AccountRow(account_of(accounts.namespace), "", worker.key, str(seed), seed.exists(), name, worker.tools)
+        )
     call.out.rows(rows, COLUMNS)
 
 
@@ -121,7 +153,7 @@ def _remind(call: Call, files: AuthFiles) -> None:
 
 COLUMNS: Columns[AccountRow] = {
     "account": lambda row: row.account,
-    "user": lambda row: row.user_id or "the nodes",
+    "user": lambda row: row.user_id or (f"worker {row.worker}: {', '.join(row.tools)}" if row.worker else "the nodes"),
     "public key": lambda row: row.public_key,
     "seed": lambda row: row.seed_file if row.seed_here else "not here",
 }

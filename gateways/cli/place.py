@@ -97,6 +97,11 @@ class Place:
         return self._journal or DEFAULT_JOURNAL
 
     @property
+    def worker_journal(self) -> str | None:
+        """Of a worker that only does calls, which needs none."""
+        return self._journal or None
+
+    @property
     def own_nats(self) -> str:
         return self._nats or EMBEDDED
 

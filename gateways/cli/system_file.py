@@ -29,7 +29,8 @@ class SystemFile(Struct, frozen=True):
         pid: Of the process that hosts it.
         nats, monitor: Where clients connect, and the server's HTTP monitoring; `monitor` is empty for a foreign server.
         journal: With an absolute path.
-        worker: It takes delegated prompts and nothing else.
+        worker: It takes delegated prompts and calls of its tools, and nothing else.
+        tools: What it does for runs elsewhere.
         stopped_at: When it ended in good order; None while it runs, and after a crash.
     """
 
@@ -41,6 +42,7 @@ class SystemFile(Struct, frozen=True):
     monitor: str = ""
     agents: tuple[str, ...] = ()
     worker: bool = False
+    tools: tuple[str, ...] = ()
     stopped_at: datetime | None = None
 
 

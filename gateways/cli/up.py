@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,16 +17,19 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
+from ...actors.tool import Tool
 from ...events.errors import Unavailable
 from ..broker.server import EmbeddedServer
 from ..journals import is_postgres, journal_path, open_journal
 from ..postgres import redacted
 from ..system import System
+from ..workers.worker import Worker
 from . import system_file
-from .agents import find_agents
+from .agents import find_agents, find_offered
 from .command import Call, command
 from .output import plain
 from .place import EMBEDDED
+from .python_file import Declared
 from .system_file import SystemFile
 
 NATS_PORT = 4222
@@ -41,7 +45,9 @@ Level = Literal["debug", "info", "warning", "error"]
 @command(app)
 async def up(
     call: Call,
-    agents: Annotated[list[str] | None, Argument(help="TOML files or module:object. Default: agents.toml.")] = None,
+    agents: Annotated[
+        list[str] | None, Argument(help="TOML or Python files, or module:object. Default: agents.toml.")
+    ] = None,
     nats: Annotated[
         str, Option(envvar="TREADLE_NATS", help="embedded, or the URL of a server that runs; of several: a,b,c.")
     ] = EMBEDDED,
@@ -56,7 +62,9 @@ async def up(
     ] = None,
     nats_port: Annotated[int, Option(help="Port of the embedded server; 0 takes a free one.")] = NATS_PORT,
     monitor_port: Annotated[int, Option(help="Its HTTP monitoring; 0 takes a free one.")] = 0,
-    worker: Annotated[bool, Option("--worker", help="Take delegated prompts only: no signals, no services.")] = False,
+    worker: Annotated[
+        bool, Option("--worker", help="Work for runs elsewhere: calls of the files' tools, prompts of their agents.")
+    ] = False,
     log_level: Annotated[Level, Option(help="What is told on standard error.")] = "info",
 ) -> None:
     """Host agents: NATS and a journal, until SIGTERM or Ctrl-C."""
@@ -73,8 +81,11 @@ async def _host(
     call: Call, references: list[str], nats_port: int, monitor_port: int, worker: bool, replicas: int | None
 ) -> None:
     place = call.place
+    offered = find_offered(references) if worker else Declared((), find_agents(references))
+    if not offered.agents:
+        await _work(call, offered.tools)
+        return
     with system_file.claim(place.directory):
-        agents = find_agents(references)
         await _check_writable(place.own_journal)
         system = System(
             journal=place.own_journal,
@@ -89,16 +100,42 @@ async def _host(
             nats_replicas=replicas,
         )
         async with system:
-            for name, agent in agents.items():
+            for name, agent in offered.agents.items():
                 system.host(agent, name)
+            await system.offer(*offered.tools)
             await system.start_hosting()
-            described = _described(system, place.own_journal, place.own_nats, tuple(agents), worker)
+            described = _described(system, place.own_journal, place.own_nats, offered, worker)
             system_file.write(place.directory, described)
             _say_ready(call, described)
             try:
                 await _look_after(system.server)
             finally:
                 system_file.write_stopped(place.directory, described, datetime.now(UTC))
+
+
+async def _work(call: Call, tools: Sequence[Tool]) -> None:
+    """Offer tools and nothing else. That wants a server that runs, and neither a directory nor a journal."""
+    place = call.place
+    worker = Worker(
+        tools,
+        nats=place.nats_url,
+        journal=place.worker_journal,
+        namespace=place.subjects.namespace,
+        nats_credentials=place.credentials,
+        nats_tls=place.tls,
+    )
+    async with worker:
+        described = SystemFile(
+            pid=os.getpid(),
+            nats=place.nats_url,
+            journal=_shown(place.worker_journal or ""),
+            namespace=worker.subjects.namespace,
+            started_at=datetime.now(UTC),
+            worker=True,
+            tools=tuple(tool.name for tool in tools),
+        )
+        _say_ready(call, described)
+        await worker.serve()
 
 
 async def _check_writable(spec: str) -> None:
@@ -115,28 +152,36 @@ async def _check_writable(spec: str) -> None:
         await journal.close()
 
 
-def _described(system: System, journal: str, nats: str, agents: tuple[str, ...], worker: bool) -> SystemFile:
-    # A file that others read: a password is given to each command, by the environment or ~/.pgpass.
-    path, journal = journal_path(journal), redacted(journal) if is_postgres(journal) else journal
+def _described(system: System, journal: str, nats: str, offered: Declared, worker: bool) -> SystemFile:
     server = system.server
     return SystemFile(
         pid=os.getpid(),
         nats=server.url if server is not None else nats,
         monitor=server.monitor_url if server is not None else "",
-        journal=journal if path is None else f"sqlite:{Path(path).absolute()}",
+        journal=_shown(journal),
         namespace=system.subjects.namespace,
         started_at=datetime.now(UTC),
-        agents=agents,
+        agents=tuple(offered.agents),
         worker=worker,
+        tools=tuple(tool.name for tool in offered.tools),
     )
+
+
+def _shown(journal: str) -> str:
+    """In a file that others read: a password is given to each command, by the environment or ~/.pgpass."""
+    if is_postgres(journal):
+        return redacted(journal)
+    path = journal_path(journal) if journal else None
+    return journal if path is None else f"sqlite:{Path(path).absolute()}"
 
 
 def _say_ready(call: Call, system: SystemFile) -> None:
     if call.out.json:
         call.out.object({"ready": True, **{name: getattr(system, name) for name in system.__struct_fields__[:-1]}})
         return
-    hosted = ", ".join(system.agents)
-    call.out.say(f"ready: {hosted} on {system.nats}, journal {system.journal}, process {system.pid}", "green")
+    hosted = ", ".join([*system.agents, *system.tools])
+    journal = f"journal {system.journal}" if system.journal else "no journal"
+    call.out.say(f"ready: {hosted} on {system.nats}, {journal}, process {system.pid}", "green")
 
 
 async def _look_after(server: EmbeddedServer | None) -> None:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from .gateways.system import System
     from .gateways.timers import Timer
     from .gateways.tools.function import tool
+    from .gateways.workers.remote_tool import remote
+    from .gateways.workers.worker import Worker
 
 _NAMES = {
     "actors.context": ("CallContext", "RunContext", "current_call", "get_run_context", "set_run_context"),
@@ -94,6 +96,8 @@ _NAMES = {
     "gateways.system": ("System",),
     "gateways.timers": ("Timer",),
     "gateways.tools.function": ("tool",),
+    "gateways.workers.remote_tool": ("remote",),
+    "gateways.workers.worker": ("Worker",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -147,9 +151,11 @@ __all__ = [
     "Unavailable",
     "Usage",
     "VersionConflict",
+    "Worker",
     "current_call",
     "delegate",
     "get_run_context",
+    "remote",
     "set_run_context",
     "tool",
 ]

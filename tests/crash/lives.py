@@ -10,6 +10,7 @@ import msgspec
 from treadle import Fenced
 
 from .children import DIED_AT, Life, Report
+from .elsewhere import CALLER, KEEPING, WORKER, caller, work
 from .ledger import Ledger
 from .points import Points, watch_appends
 from .programs import LEDGER, World, live, programs
@@ -23,7 +24,11 @@ async def begin(life: Life) -> None:
     points = Points(life.kill, life.stop, directory / DIED_AT)
     watch_appends(points)
     world = World(directory, Ledger(directory / LEDGER, points), points, life.user, life.nats)
-    program = programs()[life.program]
+    if life.program in (WORKER, KEEPING):
+        await work(world, life.program == KEEPING)
+        (directory / f"report-{life.name}").write_bytes(msgspec.json.encode(Report(places=points.seen)))
+        return
+    program = caller() if life.program == CALLER else programs()[life.program]
     report = Report()
     try:
         report.answers = await live(program, world, resume=life.resume, opened=partial(meet, directory, life))

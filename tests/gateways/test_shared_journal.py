@@ -1,14 +1,31 @@
 """Agents and systems over one journal in PostgreSQL: what one node did, another sees and goes on from."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hosting import Gate, calling, namespace
 from postgres import PostgresServer
 from typer.testing import CliRunner
+from waiting import until
 
-from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, Unavailable, tool
+from treadle import (
+    Agent,
+    FunctionModel,
+    Message,
+    ModelReply,
+    RunState,
+    System,
+    ToolCall,
+    ToolSpec,
+    Unavailable,
+    delegate,
+    tool,
+)
+from treadle.actors.runtime import Ref
+from treadle.gateways import services
+from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.cli.main import app
 
 
@@ -94,3 +111,37 @@ async def test_a_run_meets_a_database_that_dies_and_is_resumed_when_it_is_back(
                 break
     assert result.output == "It says: db-1 is 91 % full"
     assert pages == 2  # nobody knew of the first, and the same call id made it safe
+
+
+async def test_two_workers_of_one_agent_do_a_task_once_whichever_of_them_is_asked(
+    postgres_url: str, nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "POLL_S", 0.02)
+    ns, gate = namespace(), Gate()
+
+    def node(**options: bool) -> System:
+        return System(journal=postgres_url, nats=nats_server.url, namespace=ns, projections=False, **options)  # type: ignore[arg-type]  # pyright: ignore
+
+    async with node() as here, node(worker=True) as one, node(worker=True) as other:
+        asked = {one: 0, other: 0}
+        for there in asked:
+            there.host(Agent(model=gate.model), name="prober")
+            await there.start_hosting()
+            worker = there.node.host.worker
+
+            def counting(name: str, there: System = there, worker: Callable[[str], Ref] = worker) -> Ref:
+                asked[there] += 1
+                return worker(name)
+
+            monkeypatch.setattr(there.node.host, "worker", counting)
+        lead = Agent(model=calling("delegate_to_prober", prompt="measure"), tools=[delegate("prober")])
+        running = asyncio.create_task(here.host(lead, name="lead").run("Go", user_id="alice"))
+        await until(lambda: min(asked.values()) > 3, 20)
+        gate.open()
+        async with asyncio.timeout(20):
+            assert (await running).output == "answer to measure"
+        assert gate.prompts == ["measure"]
+        events = await here.journal.read_all(0, 1000, category="worker")
+        assert [event.type for event in events] == ["worker.task_accepted", "worker.task_ended"]
+        [parent, child] = [e for e in await here.journal.read_all(0, 1000, category="run") if e.type == "run.started"]
+        assert (child.user_id, child.correlation_id) == ("alice", parent.correlation_id)

@@ -76,3 +76,17 @@ def test_what_cannot_be_is_refused_in_one_line(
 
 def test_without_accounts_nobody_is_added(invoke: Invoke) -> None:
     assert "`treadle nats auth init` makes them" in invoke("nats", "auth", "add-user", "alice").stderr
+
+
+def test_a_worker_has_a_key_for_its_tools_and_is_listed_with_them(invoke: Invoke, made: dict[str, str]) -> None:
+    answer = json.loads(invoke("nats", "auth", "add-worker", "scraper", "--tool", "fetch", "--json").stdout)
+    assert Path(answer["seed_file"]).stat().st_mode & 0o777 == 0o600
+    invoke("nats", "auth", "add-worker", "scraper", "--tool", "fetch", "--tool", "render")
+    rows = [json.loads(line) for line in invoke("nats", "auth", "show", "--json").stdout.splitlines()]
+    [worker] = [row for row in rows if row["worker"]]
+    assert (worker["worker"], worker["tools"]) == ("scraper", ["fetch", "render"])
+    assert worker["public_key"] == answer["public_key"]
+    assert '"treadle.tool.render.>"' in (AUTH / "accounts.conf").read_text()
+    assert invoke("nats", "auth", "remove-worker", "scraper").exit_code == 0
+    assert answer["public_key"] not in (AUTH / "accounts.conf").read_text()
+    assert "no worker 'scraper'" in invoke("nats", "auth", "remove-worker", "scraper").stderr
