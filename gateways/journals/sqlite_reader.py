@@ -55,7 +55,7 @@ class SqliteReader:
 
     def last_position(self) -> Position:
         """The newest position."""
-        row = self._ask("SELECT max(rowid) FROM stored_events")
+        row = self.ask("SELECT max(rowid) FROM stored_events")
         return Position(row[0] or 0 if row else 0)
 
     def head(self, stream: str) -> Head:
@@ -65,7 +65,7 @@ class SqliteReader:
 
     def snapshot(self, stream: str, schema: str) -> Snapshot | None:
         """The snapshot of a stream, if it fits the events that are there."""
-        row = self._ask(_SNAPSHOT, stream, schema)
+        row = self.ask(_SNAPSHOT, stream, schema)
         return None if row is None else Snapshot(stream, Head(row[0], row[1]), schema, row[2])
 
     async def stream(self, stream: str, after: int, limit: int | None) -> list[Recorded]:
@@ -107,10 +107,16 @@ class SqliteReader:
             self._connection = self._file.connect()
         return self._connection
 
-    def _ask(self, query: str, *params: object) -> tuple[Any, ...] | None:
+    def ask(self, query: str, *params: object) -> tuple[Any, ...] | None:
+        """The first row."""
         with self._errors():
             row: tuple[Any, ...] | None = self._own().execute(query, params).fetchone()
             return row
+
+    def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
+        """All rows."""
+        with self._errors():
+            return self._own().execute(query, params).fetchall()
 
     def _rest(self, query: str, params: tuple[object, ...]) -> "_Page":
         with self._errors(), closing(self._file.connect()) as connection:
