@@ -1,5 +1,6 @@
-"""`treadle journal`: what is closed goes to archives."""
+"""`treadle journal`: what is closed goes to archives, and how large the rest is."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,13 @@ from typer import Option
 from ..archives.catalog import Archive
 from ..archives.opening import archive_closed
 from ..archives.read_through import ReadThrough
+from ..journals.figures import CategoryFigures, journal_figures
 from .command import Call, command
 from .output import Columns
 from .reading import read_journal
 from .times import moment
 
-app = typer.Typer(help="Archive what is closed.", no_args_is_help=True)
+app = typer.Typer(help="Archive what is closed, and show how large the journal is.", no_args_is_help=True)
 
 
 class ArchiveRow(Struct, frozen=True):
@@ -31,9 +33,19 @@ class ArchiveRow(Struct, frozen=True):
     sha256: str
 
 
+class CategoryRow(Struct, frozen=True):
+    """What a category has in the journal."""
+
+    category: str
+    streams: int
+    events: int
+    size_bytes: int
+    bytes_per_stream: int
+
+
 @app.callback()
 def group() -> None:
-    """Archive what is closed."""
+    """Archive what is closed, and show how large the journal is."""
 
 
 @command(app)
@@ -71,6 +83,30 @@ async def archives(call: Call) -> None:
     call.out.rows([_row(archive) for archive in found], ARCHIVES, empty="no archives")
 
 
+@command(app)
+async def size(call: Call) -> None:
+    """Show what is in the journal by category, what is in archives, and how much came in the last day."""
+    async with read_journal(call.place) as journal:
+        figures = await journal_figures(journal, datetime.now(UTC))
+    if call.out.json:
+        call.out.object(figures)
+        return
+    rows = [_category(name, of) for name, of in figures.categories.items()]
+    call.out.rows(rows, CATEGORIES, empty="no events")
+    call.out.fields(
+        {
+            "events": f"{figures.events:,}" + ("" if figures.exact else ", estimated from a sample"),
+            "database": _bytes(figures.database_bytes),
+            "last day": f"{figures.new_events:,} events, about {_bytes(figures.new_bytes)}",
+            "archived": f"{figures.archived.streams:,} streams, {figures.archived.events:,} events in "
+            f"{figures.archived.archives} files, {_bytes(figures.archived.size_bytes)} of "
+            f"{_bytes(figures.archived.raw_bytes)}"
+            if figures.archived.archives
+            else "",
+        }
+    )
+
+
 def _row(archive: Archive) -> ArchiveRow:
     return ArchiveRow(
         str(archive.path),
@@ -82,6 +118,10 @@ def _row(archive: Archive) -> ArchiveRow:
         archive.last_position,
         archive.sha256,
     )
+
+
+def _category(name: str, figures: CategoryFigures) -> CategoryRow:
+    return CategoryRow(name, figures.streams, figures.events, figures.size_bytes, round(figures.bytes_per_stream))
 
 
 def _bytes(size: float) -> str:
@@ -99,4 +139,12 @@ ARCHIVES: Columns[ArchiveRow] = {
     "size": lambda row: _bytes(row.size_bytes),
     "of": lambda row: _bytes(row.raw_bytes),
     "sha256": lambda row: row.sha256[:16],
+}
+
+CATEGORIES: Columns[CategoryRow] = {
+    "category": lambda row: row.category,
+    "streams": lambda row: row.streams,
+    "events": lambda row: row.events,
+    "size": lambda row: _bytes(row.size_bytes),
+    "per stream": lambda row: _bytes(row.bytes_per_stream),
 }

@@ -3,6 +3,7 @@
     memory.py    for scripts and tests: quick, and gone with the process
     sqlite.py    a file: durable, for one machine
     postgres.py  a database: durable, for many nodes
+    figures.py   how large they are, and how fast they grow
 
 Those in databases are opened with their archives (`gateways/archives/`). `open_journal` loads what it needs and nothing
 else: importing this package loads no database driver.

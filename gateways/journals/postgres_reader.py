@@ -105,6 +105,25 @@ class PostgresReader:
                 break
         return events
 
+    async def size_bytes(self) -> int:
+        """What the events take, indexes and all."""
+        row = await self.ask("SELECT pg_total_relation_size('stored_events')")
+        return int(row[0]) if row else 0
+
+    async def first_position(self) -> int:
+        """The position of the oldest event that is there; 0 when there is none."""
+        row = await self.ask("SELECT coalesce(min(notification_id), 0) FROM stored_events")
+        return int(row[0]) if row else 0
+
+    async def samples(self, positions: Sequence[int] | None) -> Sequence[tuple[str, int, int]]:
+        """Stream, version and size of the events at these positions; of all for None."""
+        query = "SELECT originator_id, originator_version, octet_length(state) FROM stored_events"
+        if positions is None:
+            rows = await self.rows(query)
+        else:
+            rows = await self.rows(query + " WHERE notification_id = ANY(%s)", list(positions))
+        return [(str(stream), int(version), int(size)) for stream, version, size in rows]
+
     async def is_locked(self, key: int) -> bool:
         """Whether somebody holds this advisory lock."""
         classid, objid = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF

@@ -63,6 +63,27 @@ def test_what_ended_later_stays(look: Look) -> None:
     assert look("journal", "archives") == []
 
 
+def test_the_size_tells_what_a_run_costs_and_what_is_archived(look: Look) -> None:
+    [before] = look("journal", "size")
+    assert before["exact"]
+    assert before["events"] == before["new_events"] == len(look("events", "export"))
+    assert before["categories"]["run"]["streams"] == 4
+    assert before["archived"]["events"] == 0
+    [archive] = look("journal", "archive", "--closed-before", BEFORE)
+    [after] = look("journal", "size")
+    assert after["archived"]["events"] == archive["events"]
+    assert after["events"] + archive["events"] == before["events"] == after["new_events"]
+    assert after["categories"]["session"] == before["categories"]["session"]
+
+
+@pytest.mark.parametrize("command", ["archives", "size"])
+def test_people_can_read_it(command: str, look: Look, invoke: Callable[..., Result]) -> None:
+    assert invoke("journal", "archive", "--closed-before", BEFORE).exit_code == 0
+    done = invoke("journal", command)
+    assert done.exit_code == 0
+    assert "KiB" in done.stdout or "bytes" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
