@@ -16,8 +16,11 @@ from .event import Event
 BLOB_LIMIT_BYTES = 256 * 1024
 """Payloads above this size are stored as blobs, and the event carries their digest."""
 
-FORMAT = 1
-"""The journal format this Treadle writes; a journal with a higher one is opened read-only."""
+NEW_FORMAT = 1
+"""The format of a new journal. From 2 on some of its streams are in archives, which Treadles of format 1 do not see."""
+
+FORMAT = 2
+"""The highest journal format this Treadle knows; a journal with a higher one is opened read-only."""
 
 
 class Append(Struct, frozen=True, gc=False):
@@ -190,4 +193,4 @@ class Journal(Protocol):
         ...
 
 
-__all__ = ["BLOB_LIMIT_BYTES", "EMPTY", "FORMAT", "Append", "Journal", "Pending", "Snapshot"]
+__all__ = ["BLOB_LIMIT_BYTES", "EMPTY", "FORMAT", "NEW_FORMAT", "Append", "Journal", "Pending", "Snapshot"]

@@ -9,6 +9,7 @@ delegation.py blackboard.py memory.py
 
 workers/            tools whose code runs elsewhere, on both sides
 journals/           the journal in memory, on SQLite, on PostgreSQL
+archives/           closed streams in compressed files, read as if they were still in the journal
 views/              databases of the read models              (read_models.py)
 audit_home.py       where an audit's key and seals are        (signing.py, seal_file.py)
 buses/              telling and asking: in process, NATS

@@ -25,6 +25,7 @@ COMMANDS = {
     "audit": "Verify, list and export the audit.",
     "budget": "Show tokens and cost that were used, and how full the budgets are.",
     "events": "Read the journal's events.",
+    "journal": "Archive what is closed, and show how large the journal is.",
     "projection": "List and rebuild projections.",
     "nats": "Make accounts for tenants on a NATS server: who may do what.",
     "postgres": "Make the roles and tables of a journal in PostgreSQL.",

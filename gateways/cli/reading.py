@@ -13,8 +13,7 @@ from ...events.errors import ConfigError, JournalTooNew, ReadOnly, Unavailable
 from ...events.journal import Journal
 from ...projections import Projection, Projections
 from ..audit_home import AuditHome
-from ..journals import is_postgres, journal_path, open_journal
-from ..journals.sqlite import SqliteJournal
+from ..journals import is_postgres, journal_path, open_file, open_journal
 from ..read_models import open_views
 from ..views.sqlite import SqliteViews
 from .place import Place
@@ -32,11 +31,10 @@ async def read_journal(place: Place) -> AsyncGenerator[Journal]:
     Raises:
         ConfigError: There is none.
     """
-    journal: Journal
     if is_postgres(place.journal):
         journal = await open_journal(place.journal)
     else:
-        journal = await SqliteJournal.open(_file(place), read_only=True)
+        journal = await open_file(_file(place), read_only=True)
     if isinstance(journal.refusal, JournalTooNew):
         place.note(str(journal.refusal))
     try:

@@ -3,8 +3,10 @@
     memory.py    for scripts and tests: quick, and gone with the process
     sqlite.py    a file: durable, for one machine
     postgres.py  a database: durable, for many nodes
+    figures.py   how large they are, and how fast they grow
 
-`open_journal` loads what it needs and nothing else: importing this package loads no database driver.
+Those in databases are opened with their archives (`gateways/archives/`). `open_journal` loads what it needs and nothing
+else: importing this package loads no database driver.
 """
 
 from urllib.parse import unquote, urlsplit
@@ -13,7 +15,7 @@ from ...actors.clock import SYSTEM_CLOCK, Clock
 from ...events.errors import ConfigError
 from ...events.journal import Journal
 
-__all__ = ["is_postgres", "journal_path", "open_journal"]
+__all__ = ["is_postgres", "journal_path", "open_file", "open_journal"]
 
 _FORMS = "'memory', 'sqlite:PATH', 'sqlite:///ABSOLUTE/PATH' or 'postgresql://USER:PASSWORD@HOST/DATABASE'"
 
@@ -32,18 +34,29 @@ async def open_journal(spec: str, *, clock: Clock = SYSTEM_CLOCK) -> Journal:
 
             return MemoryJournal(clock=clock)
         case "sqlite":
-            from .sqlite import SqliteJournal
-
-            return await SqliteJournal.open(_path(spec, rest), clock=clock)
+            return await open_file(_path(spec, rest), clock=clock)
         case "postgres" | "postgresql":
             from ..postgres import require
 
             require()
+            from ..archives.postgres import PostgresCatalog
+            from ..archives.read_through import ReadThrough
             from .postgres import PostgresJournal
 
-            return await PostgresJournal.open(spec, clock=clock)
+            journal = await PostgresJournal.open(spec, clock=clock)
+            return ReadThrough(journal, PostgresCatalog(journal.reader))
         case _:
             raise ConfigError(f"there is no journal {_redacted(spec)!r}; use {_FORMS}")
+
+
+async def open_file(path: str, *, clock: Clock = SYSTEM_CLOCK, read_only: bool = False) -> Journal:
+    """The journal in the SQLite file `path`, and in its archives."""
+    from ..archives.read_through import ReadThrough
+    from ..archives.sqlite import SqliteCatalog
+    from .sqlite import SqliteJournal
+
+    journal = await SqliteJournal.open(path, clock=clock, read_only=read_only)
+    return ReadThrough(journal, SqliteCatalog(journal.reader, journal.path))
 
 
 def is_postgres(spec: str) -> bool:

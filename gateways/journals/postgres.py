@@ -64,6 +64,11 @@ class PostgresJournal(QueuedJournal):
         state = "writable" if self._refusal is None else "not writable"
         return f"<PostgresJournal {self._name}, {state}, {self._commits.waiting_bytes} bytes waiting>"
 
+    @property
+    def reader(self) -> PostgresReader:
+        """For who reads the journal's other tables."""
+        return self._reader
+
     async def head(self, stream: str) -> Head:
         return await self._reader.head(stream)
 

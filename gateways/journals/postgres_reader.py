@@ -12,6 +12,7 @@ from ...events.errors import CorruptEvent, Unavailable
 from ...events.journal import Snapshot
 from ..postgres import CONNECT_TIMEOUT_S, conninfo, translate
 from ..postgres_calls import AsyncConnection
+from .postgres_archived import ARCHIVED_HEAD, ARCHIVES
 from .postgres_store import HEAD, head_in
 
 PAGE = 500
@@ -53,17 +54,25 @@ class PostgresReader:
 
     async def last_position(self) -> Position:
         """The newest position."""
-        row = await self._ask(_LAST)
+        row = await self.ask(_LAST)
         return Position(int(row[0]) if row else 0)
 
     async def head(self, stream: str) -> Head:
         """The end of a stream."""
-        row = await self._ask(HEAD, stream)
-        return EMPTY if row is None else head_in(int(row[0]), row[1])
+        row = await self.ask(HEAD, stream)
+        if row is not None:
+            return head_in(int(row[0]), row[1])
+        row = await self.ask(ARCHIVED_HEAD, stream)
+        return EMPTY if row is None else Head(int(row[0]), row[1])
+
+    async def archivings(self) -> int:
+        """How often streams were moved to an archive."""
+        row = await self.ask(ARCHIVES)
+        return 0 if row is None else int(row[0])
 
     async def snapshot(self, stream: str, schema: str) -> Snapshot | None:
         """The snapshot of a stream, if it fits the events that are there."""
-        row = await self._ask(_SNAPSHOT, stream, schema)
+        row = await self.ask(_SNAPSHOT, stream, schema)
         if row is None or head_in(int(row[0]), row[3]).hash != row[1]:
             return None
         return Snapshot(stream, Head(int(row[0]), row[1]), schema, row[2])
@@ -74,7 +83,7 @@ class PostgresReader:
         version = after
         while limit is None or len(events) < limit:
             wanted = PAGE if limit is None else min(PAGE, limit - len(events))
-            rows = await self._rows(_STREAM, stream, version, wanted)
+            rows = await self.rows(_STREAM, stream, version, wanted)
             for row in rows:
                 events.append(await self._recorded(row))
                 version = events[-1].version
@@ -85,7 +94,7 @@ class PostgresReader:
 
     async def all(self, after: int, limit: int, category: str) -> list[Recorded]:
         """Events of all streams, or of the streams of a category."""
-        rows = await (self._rows(_CATEGORY, after, category, limit) if category else self._rows(_ALL, after, limit))
+        rows = await (self.rows(_CATEGORY, after, category, limit) if category else self.rows(_ALL, after, limit))
         events: list[Recorded] = []
         for row in rows:
             try:
@@ -96,11 +105,30 @@ class PostgresReader:
                 break
         return events
 
+    async def size_bytes(self) -> int:
+        """What the events take, indexes and all."""
+        row = await self.ask("SELECT pg_total_relation_size('stored_events')")
+        return int(row[0]) if row else 0
+
+    async def first_position(self) -> int:
+        """The position of the oldest event that is there; 0 when there is none."""
+        row = await self.ask("SELECT coalesce(min(notification_id), 0) FROM stored_events")
+        return int(row[0]) if row else 0
+
+    async def samples(self, positions: Sequence[int] | None) -> Sequence[tuple[str, int, int]]:
+        """Stream, version and size of the events at these positions; of all for None."""
+        query = "SELECT originator_id, originator_version, octet_length(state) FROM stored_events"
+        if positions is None:
+            rows = await self.rows(query)
+        else:
+            rows = await self.rows(query + " WHERE notification_id = ANY(%s)", list(positions))
+        return [(str(stream), int(version), int(size)) for stream, version, size in rows]
+
     async def is_locked(self, key: int) -> bool:
         """Whether somebody holds this advisory lock."""
         classid, objid = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
         found = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND granted"
-        return await self._ask(found, classid, objid) is not None
+        return await self.ask(found, classid, objid) is not None
 
     async def _recorded(self, row: Sequence[Any]) -> Recorded:
         position, stream, version, topic, state = row
@@ -108,19 +136,21 @@ class PostgresReader:
         digest = blob_of(stored)
         data = None
         if digest:
-            blob = await self._ask("SELECT data FROM treadle_blobs WHERE digest = %s", digest)
+            blob = await self.ask("SELECT data FROM treadle_blobs WHERE digest = %s", digest)
             data = bytes(blob[0]) if blob else None
         recorded = read_stored(stored, int(position), data, stream=stream, version=int(version))
         if recorded.type != topic:
             raise CorruptEvent(stream, version, position, f"its row says {topic!r}, it is {recorded.type!r}")
         return recorded
 
-    async def _ask(self, query: str, *params: object) -> Sequence[Any] | None:
+    async def ask(self, query: str, *params: object) -> Sequence[Any] | None:
+        """The first row."""
         async with self._connection() as connection:
             row: Sequence[Any] | None = await (await connection.execute(query.encode(), params)).fetchone()
             return row
 
-    async def _rows(self, query: str, *params: object) -> Sequence[Sequence[Any]]:
+    async def rows(self, query: str, *params: object) -> Sequence[Sequence[Any]]:
+        """All rows."""
         async with self._connection() as connection:
             rows: Sequence[Sequence[Any]] = await (await connection.execute(query.encode(), params)).fetchall()
             return rows

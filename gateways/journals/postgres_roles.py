@@ -16,11 +16,12 @@ import re
 from collections.abc import Sequence
 
 from ...events.errors import ConfigError
+from .postgres_archived import NAMES as ARCHIVE_TABLES
 from .postgres_schema import EVENTS, STEPS, taken
 
 NEEDS_VERSION = 170000
 
-_TABLES = (EVENTS, "treadle_journal", "treadle_blobs", "treadle_snapshots")
+_TABLES = (EVENTS, "treadle_journal", "treadle_blobs", "treadle_snapshots", *ARCHIVE_TABLES)
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 

@@ -3,7 +3,7 @@
 `stored_events (originator_id, originator_version, topic, state, notification_id)` is the library's, and its recorders
 read it and write it. Positions come from its sequence, under its table lock, so they are in the order of the commits
 and never used again. Ours are `treadle_journal` (the format, and how many of the steps below were taken),
-`treadle_blobs` and `treadle_snapshots`.
+`treadle_blobs` and `treadle_snapshots`, and those of `postgres_archived.py`.
 
 Each step is taken once, by whoever comes first and may: an advisory lock holds back the others. A step adds; what an
 older Treadle does on the tables of a newer one still works, or the journal's format has changed and it only reads.
@@ -17,7 +17,8 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg.conninfo import conninfo_to_dict
 
 from ...events.errors import ConfigError
-from ...events.journal import FORMAT
+from ...events.journal import NEW_FORMAT
+from .postgres_archived import TABLES as ARCHIVE_TABLES
 
 LOCK = 0x7452444C
 """The advisory lock under which steps are taken."""
@@ -67,11 +68,12 @@ STEPS: tuple[Sequence[str], ...] = (
     (
         *_theirs(),
         "CREATE TABLE IF NOT EXISTS treadle_journal (key text PRIMARY KEY, value bigint NOT NULL)",
-        f"INSERT INTO treadle_journal VALUES ('format', {FORMAT}) ON CONFLICT (key) DO NOTHING",
+        f"INSERT INTO treadle_journal VALUES ('format', {NEW_FORMAT}) ON CONFLICT (key) DO NOTHING",
         "CREATE TABLE IF NOT EXISTS treadle_blobs (digest text PRIMARY KEY, data bytea NOT NULL)",
         "CREATE TABLE IF NOT EXISTS treadle_snapshots (stream text PRIMARY KEY, version bigint NOT NULL, "
         "hash text NOT NULL, schema text NOT NULL, state bytea NOT NULL)",
     ),
+    ARCHIVE_TABLES,
 )
 """What makes an empty database a journal. Steps are added at the end and never changed.
 
@@ -121,9 +123,9 @@ def _look(connection: psycopg.Connection[Any]) -> tuple[int, int]:
     """The journal's format, and how many steps were taken; ours and none where there is no journal yet."""
     (table,) = connection.execute("SELECT to_regclass('treadle_journal')").fetchone() or (None,)
     if table is None:
-        return FORMAT, 0
+        return NEW_FORMAT, 0
     found = dict(connection.execute("SELECT key, value FROM treadle_journal").fetchall())
-    return int(found.get("format", FORMAT)), int(found.get("steps", 1))  # the first step did not count at first
+    return int(found.get("format", NEW_FORMAT)), int(found.get("steps", 1))  # the first step did not count at first
 
 
 def _for_the_owner(connection: psycopg.Connection[Any], name: str, done: int) -> ConfigError:

@@ -22,6 +22,7 @@ from ...events.envelope import EMPTY, Head
 from ...events.errors import TreadleError
 from ..postgres import connect, translate
 from .plan import Heads, Plan, uncertain
+from .postgres_archived import ARCHIVED_HEAD
 from .submission import Submission
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,10 @@ def _beginning(server_version: int) -> bytes:
 def read_head(connection: psycopg.Connection[Any], stream: str) -> Head:
     """The end of a stream as it stands in the database; `EMPTY` when there is none."""
     row = connection.execute(HEAD, (stream,)).fetchone()
-    return EMPTY if row is None else head_in(int(row[0]), row[1])
+    if row is not None:
+        return head_in(int(row[0]), row[1])
+    row = connection.execute(ARCHIVED_HEAD, (stream,)).fetchone()
+    return EMPTY if row is None else Head(int(row[0]), row[1])
 
 
 def head_in(version: int, stored: bytes) -> Head:

@@ -85,6 +85,15 @@ class SqliteJournal(QueuedJournal):
         state = "writable" if self._refusal is None else "not writable"
         return f"<SqliteJournal {self._file.path}, {state}, {self._commits.waiting_bytes} bytes waiting>"
 
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def reader(self) -> SqliteReader:
+        """For who reads the journal's other tables."""
+        return self._reader
+
     async def head(self, stream: str) -> Head:
         return self._reader.head(stream)
 

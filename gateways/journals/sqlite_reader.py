@@ -7,10 +7,12 @@ fetch blobs, or to search for a category, goes on in a thread with a connection 
 
 import asyncio
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ...events.envelope import Head, Position, Recorded, blob_of, read_stored, verify_read
 from ...events.errors import CorruptEvent, Unavailable
@@ -55,7 +57,7 @@ class SqliteReader:
 
     def last_position(self) -> Position:
         """The newest position."""
-        row = self._ask("SELECT max(rowid) FROM stored_events")
+        row = self.ask("SELECT max(rowid) FROM stored_events")
         return Position(row[0] or 0 if row else 0)
 
     def head(self, stream: str) -> Head:
@@ -65,7 +67,7 @@ class SqliteReader:
 
     def snapshot(self, stream: str, schema: str) -> Snapshot | None:
         """The snapshot of a stream, if it fits the events that are there."""
-        row = self._ask(_SNAPSHOT, stream, schema)
+        row = self.ask(_SNAPSHOT, stream, schema)
         return None if row is None else Snapshot(stream, Head(row[0], row[1]), schema, row[2])
 
     async def stream(self, stream: str, after: int, limit: int | None) -> list[Recorded]:
@@ -107,10 +109,41 @@ class SqliteReader:
             self._connection = self._file.connect()
         return self._connection
 
-    def _ask(self, query: str, *params: object) -> tuple[Any, ...] | None:
+    def ask(self, query: str, *params: object) -> tuple[Any, ...] | None:
+        """The first row."""
         with self._errors():
             row: tuple[Any, ...] | None = self._own().execute(query, params).fetchone()
             return row
+
+    async def size_bytes(self) -> int:
+        """What the file takes."""
+        (pages,), (page_bytes,) = self.rows("PRAGMA page_count")[0], self.rows("PRAGMA page_size")[0]
+        return int(pages) * int(page_bytes)
+
+    async def first_position(self) -> int:
+        """The position of the oldest event that is there; 0 when there is none."""
+        row = self.ask("SELECT min(rowid) FROM stored_events")
+        return row[0] or 0 if row else 0
+
+    async def samples(self, positions: Sequence[int] | None) -> Sequence[tuple[str, int, int]]:
+        """Stream, version and size of the events at these positions; of all for None."""
+
+        def look() -> list[tuple[str, int, int]]:
+            query = "SELECT originator_id, originator_version, length(state) FROM stored_events"
+            with self._errors(), closing(self._file.connect()) as connection:
+                if positions is None:
+                    return connection.execute(query).fetchall()
+                chosen = msgspec.json.encode(positions).decode()
+                return connection.execute(
+                    f"{query} WHERE rowid IN (SELECT value FROM json_each(?))", (chosen,)
+                ).fetchall()
+
+        return await asyncio.to_thread(look)
+
+    def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
+        """All rows."""
+        with self._errors():
+            return self._own().execute(query, params).fetchall()
 
     def _rest(self, query: str, params: tuple[object, ...]) -> "_Page":
         with self._errors(), closing(self._file.connect()) as connection:

@@ -30,7 +30,7 @@ from eventsourcing.sqlite import (
 )
 
 from ...events.envelope import Row
-from ...events.journal import FORMAT
+from ...events.journal import NEW_FORMAT
 
 APPLICATION_ID = int.from_bytes(b"TRDL", "big")
 """In the header of every journal file, so that `file` and we can tell it from other databases."""
@@ -41,7 +41,7 @@ EVENTS = "stored_events"
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    f"INSERT OR IGNORE INTO meta VALUES ('format', {FORMAT}), ('deleted_up_to', 0), ('resolved_commits', 0)",
+    f"INSERT OR IGNORE INTO meta VALUES ('format', {NEW_FORMAT}), ('deleted_up_to', 0), ('resolved_commits', 0)",
     "CREATE TRIGGER IF NOT EXISTS positions_are_never_reused AFTER DELETE ON stored_events BEGIN "
     "UPDATE meta SET value = OLD.rowid WHERE key = 'deleted_up_to' AND value < OLD.rowid; END",
     "CREATE TABLE IF NOT EXISTS blobs (digest TEXT PRIMARY KEY, data BLOB NOT NULL)",

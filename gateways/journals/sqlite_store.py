@@ -17,8 +17,9 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 
-from ...events.envelope import EMPTY, Head
+from ...events.envelope import Head
 from .plan import Heads, Plan, uncertain
+from .sqlite_archived import archived_head
 from .sqlite_errors import translate
 from .sqlite_file import JournalFile
 from .sqlite_recorder import insert_rows, last_position
@@ -222,7 +223,7 @@ class SqliteStore:
 def read_head(cursor: sqlite3.Cursor | sqlite3.Connection, stream: str) -> Head:
     """The end of a stream as it stands in the file; `EMPTY` when there is none."""
     row = cursor.execute(_SELECT_HEAD, (stream,)).fetchone()
-    return EMPTY if row is None else Head(int(row[0]), row[1])
+    return archived_head(cursor, stream) if row is None else Head(int(row[0]), row[1])
 
 
 def _is_stored(cursor: sqlite3.Cursor, submission: Submission) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from shell import DEADLINE_S, Shell
 from typer.testing import Result
 
+from treadle.events.journal import FORMAT
 from treadle.gateways.cli.system_file import SystemFile, is_running, read
 
 
@@ -118,7 +119,7 @@ def test_a_journal_of_a_newer_treadle_is_read_and_not_hosted_on(shell: Shell) ->
     connection.close()
     refused = shell.run("up", "--nats-port", "0", code=1)
     assert refused.stderr.startswith("error: journal ")
-    assert "has format 99, this Treadle knows up to 1" in refused.stderr
+    assert f"has format 99, this Treadle knows up to {FORMAT}" in refused.stderr
     read = shell.run("runs", "--json")
     assert len(read.stdout.splitlines()) == 1
     assert "has format 99" in read.stderr

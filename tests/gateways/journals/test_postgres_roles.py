@@ -7,14 +7,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from archiving import archive_all
 from contracts.journal import JournalContract, append, call_ids, calls
 from postgres import PostgresServer, as_role, damage_row, run_sql
 
 from treadle import Agent
 from treadle.events.envelope import EMPTY
-from treadle.events.errors import ConfigError, ReadOnly
+from treadle.events.errors import ConfigError, ReadOnly, TreadleError, VersionConflict
 from treadle.events.journal import Journal
-from treadle.gateways.journals import postgres_schema
+from treadle.gateways.journals import open_journal, postgres_schema
 from treadle.gateways.journals.postgres import PostgresJournal
 from treadle.gateways.journals.postgres_roles import roles_sql
 from treadle.gateways.system import System
@@ -105,11 +106,26 @@ async def test_a_reader_reads_and_is_told_that_it_may_not_append(roles_url: str,
     await reader.close()
 
 
-async def test_the_owner_deletes_which_is_how_streams_are_archived(roles_url: str, app_url: str) -> None:
-    journal = await PostgresJournal.open(app_url)
-    await journal.append(append("run-1", EMPTY, *calls("a")))
-    run_sql(as_role(roles_url, "owner"), "DELETE FROM stored_events")
-    assert await call_ids(journal, "run-1") == []
+async def test_the_owner_archives_and_the_application_reads_on_and_cannot_touch_the_catalog(
+    roles_url: str, app_url: str, tmp_path: Path
+) -> None:
+    journal = await open_journal(app_url)
+    for stream in ("run-1", "run-2", "run-3"):
+        await journal.append(append(stream, EMPTY, *calls("a")))
+    with pytest.raises(TreadleError):
+        await archive_all(app_url, tmp_path / "archives")
+    assert (await archive_all(as_role(roles_url, "owner"), tmp_path / "archives")).streams == 1
+    assert [await call_ids(journal, f"run-{n}") for n in (1, 2, 3)] == [["a"]] * 3
+    with pytest.raises(VersionConflict):
+        await journal.append(append("run-2", EMPTY, *calls("again")))
+    await journal.append(append("run-4", EMPTY, *calls("a")))
+    for statement in (
+        "DELETE FROM treadle_archived_streams",
+        "INSERT INTO treadle_archives (directory, file) VALUES ('/', 'x')",
+        "UPDATE treadle_archives SET directory = '/'",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            run_sql(app_url, statement)
     await journal.close()
 
 
@@ -130,7 +146,11 @@ async def test_who_owns_the_database_and_may_make_roles_needs_no_superuser(
 
 
 async def test_an_application_without_tables_is_told_what_the_owner_has_to_run(roles_url: str, app_url: str) -> None:
-    run_sql(roles_url, "DROP TABLE stored_events, treadle_journal, treadle_blobs, treadle_snapshots")
+    run_sql(
+        roles_url,
+        "DROP TABLE stored_events, treadle_journal, treadle_blobs, treadle_snapshots, "
+        "treadle_archives, treadle_archived_streams",
+    )
     with pytest.raises(ConfigError, match=r"no journal in .*'treadle_app' may not.*`treadle postgres migrate"):
         await PostgresJournal.open(app_url)
 

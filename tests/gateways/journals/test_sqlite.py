@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from contracts.journal import JournalContract, append, call_ids, calls
+from contracts.row_damage import damage_in_sqlite
 
 from treadle.events.envelope import EMPTY
 from treadle.events.errors import ReadOnly, Unavailable, VersionConflict
@@ -44,15 +45,7 @@ class TestSqliteJournal(JournalContract):
     async def damage(
         self, journal: Journal, stream: str, version: int, change: Callable[[bytes], bytes] | None
     ) -> None:
-        where = "WHERE originator_id = ? AND originator_version = ?"
-        connection = sqlite3.connect(journal.name.removeprefix("sqlite:"))
-        with connection:
-            if change is None:
-                connection.execute(f"DELETE FROM stored_events {where}", (stream, version))
-            else:
-                (stored,) = connection.execute(f"SELECT state FROM stored_events {where}", (stream, version)).fetchone()
-                connection.execute(f"UPDATE stored_events SET state = ? {where}", (change(stored), stream, version))
-        connection.close()
+        damage_in_sqlite(journal.name.removeprefix("sqlite:"), stream, version, change)
 
 
 async def test_events_outlive_the_journal_object(tmp_path: Path) -> None:
