@@ -1,11 +1,14 @@
 """The actor around a run: takes messages for it while its strategy works beside them."""
 
 import asyncio
+import logging
 from typing import Any
 
 from msgspec import Struct
 
-from ..events.run import RunCancelled, RunClosed, RunInterrupted
+from ..events.errors import Owned
+from ..events.run import RunCancelled, RunClosed, RunInterrupted, run_stream
+from .elsewhere import ApproveThere, Message, end_there
 from .feed import Feed
 from .host import Host
 from .result import RunResult
@@ -14,6 +17,9 @@ from .run_history import RunHistory, RunRequest, history_of
 from .runtime import CoroutineActor, Ref, Reply
 from .session_messages import EndOpenRun, ResumeSession
 from .spec import AgentSpec
+
+_LOOK_S = 0.2
+_log = logging.getLogger("treadle.actors")
 
 
 class StartRun(Struct, frozen=True):
@@ -36,10 +42,15 @@ class ContinueRun(Struct, frozen=True):
 
 
 class EndRun(Struct, frozen=True):
-    """Close the run so, whether somebody drives it or not; answers with its `RunResult`."""
+    """Close the run so, whether somebody drives it or not; answers with its `RunResult`.
+
+    Attributes:
+        anywhere: Another node, if it works on the run, is asked to close it; else the answer is `Owned`.
+    """
 
     closing: RunCancelled | RunInterrupted
     session: SessionSide | None = None
+    anywhere: bool = True
 
 
 class EndUnbegun(Struct, frozen=True):
@@ -201,24 +212,54 @@ class RunActor(CoroutineActor):
         if message.session is None and history.in_session:
             return await self._host.result(self._session_of(history), EndOpenRun(self._run_id, message.closing))
         run = RunActivation(self._host.agent(history.agent), self._host.services, history.request)
-        if not await run.continue_(message.closing.reason):
-            return run.result()
+        try:
+            if not await run.continue_(message.closing.reason):
+                return run.result()
+        except Owned as exc:
+            if not message.anywhere:
+                raise
+            await self._ask_elsewhere(exc, end_there(self._run_id, message.closing))
+            return (await history_of(self._host.services.journal, self._run_id)).result
         return await run.end(message.closing, message.session)
 
     async def _await_end(self) -> RunResult:
-        if self._going is None:
-            result = await self._continue(ContinueRun())
-            if self._going is None:
-                return result
+        journal, stream = self._host.services.journal, run_stream(self._run_id)
+        while self._going is None:
+            head = await journal.head(stream)
+            try:
+                result = await self._continue(ContinueRun())
+            except Owned as exc:
+                if self._host.services.elsewhere is None:
+                    raise
+                _log.debug("the end of %s is awaited: %s", stream, exc)
+                # Nobody tells us of one stream of another process.
+                while await journal.head(stream) == head and await journal.is_alive(exc.owner):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_S)
+            else:
+                if self._going is None:
+                    return result
         return await self._going[1]
 
     async def _approve(self, message: ApproveCall) -> None:
         if self._going is None:
-            await self._continue(ContinueRun(reason="an approval was answered"))
+            try:
+                await self._continue(ContinueRun(reason="an approval was answered"))
+            except Owned as exc:
+                await self._ask_elsewhere(
+                    exc, ApproveThere(self._run_id, message.call_id, message.allowed, message.by, message.note)
+                )
+                return
         if self._going is None:
             history = await history_of(self._host.services.journal, self._run_id)
             raise RunClosed(self._run_id, history.state.state)
         await self._going[0].approve(message.call_id, message.allowed, message.by, message.note)
+
+    async def _ask_elsewhere(self, found: Owned, message: Message) -> None:
+        """Have the node that works on the run do it; where no other can be asked, say who has it."""
+        elsewhere = self._host.services.elsewhere
+        if elsewhere is None:
+            raise found
+        await elsewhere.ask(found.owner, message)
 
     def _session_of(self, history: RunHistory) -> Ref:
         request = history.request

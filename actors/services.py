@@ -6,7 +6,7 @@ call of whoever asks (`current_cause` of `context.py` in a tool, `RunActivation.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -21,6 +21,9 @@ from .clock import Clock
 from .context import CallContext, RunContext
 from .model import ModelChunk
 from .threads import ToolThreads
+
+if TYPE_CHECKING:
+    from .elsewhere import ElsewherePort
 
 
 class Recall(Struct, frozen=True):
@@ -148,3 +151,4 @@ class Services(Struct, kw_only=True):
     remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
     live: Live | None = None
+    elsewhere: "ElsewherePort | None" = None

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from ..events.envelope import Meta, StreamName
-from ..events.errors import Refused, TreadleError, Unavailable, VersionConflict
+from ..events.errors import Owned, Refused, TreadleError, Unavailable, VersionConflict
 from ..events.journal import Append, Pending
 from ..events.message import Message
 from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState, run_stream
@@ -25,6 +25,7 @@ from ..events.session import (
     session_key,
 )
 from ..events.signal import RuntimeSignal
+from .elsewhere import prompt_there
 from .entity import Entity, Fold
 from .host import Host
 from .result import RunResult
@@ -263,7 +264,7 @@ class SessionActor(CoroutineActor):
                 elif self._prompts:
                     item = self._prompts.pop(0)
                     self._prompt = item
-                    await _answer([item.reply], self._run_item(item))
+                    await _answer([item.reply], self._prompt_result(item.message))
                     await self._until_ended()
                 else:
                     failure = _moved()
@@ -340,8 +341,20 @@ class SessionActor(CoroutineActor):
         if self._entity.state.open is not None:
             raise Unavailable(f"session {self.session_id!r}", f"its run {opened.run_id!r} stays open")
 
-    async def _run_item(self, item: _Item) -> RunResult:
-        message = item.message
+    async def _prompt_result(self, message: Prompt | ResumeSession) -> RunResult:
+        if isinstance(message, Prompt) and not message.run_id:
+            message = structs.replace(message, run_id=self._host.services.clock.new_id())
+        try:
+            return await self._run_item(message)
+        except Owned as exc:
+            elsewhere = self._host.services.elsewhere
+            # Whoever wants to hear every chunk, or to go on with what another node is at, is told who has it.
+            if elsewhere is None or not isinstance(message, Prompt) or message.feed is not None:
+                raise
+            await elsewhere.ask(exc.owner, prompt_there(self.user_id, self.agent, self.session_id, message))
+            return (await history_of(self._host.services.journal, message.run_id)).result
+
+    async def _run_item(self, message: Prompt | ResumeSession) -> RunResult:
         if isinstance(message, ResumeSession):
             await self._entity.refresh()
             return await self._continue(message)
@@ -353,7 +366,8 @@ class SessionActor(CoroutineActor):
             return await self._continue(ResumeSession(message.spec, feed=message.feed))
         if opened is not None:
             closing = RunInterrupted(reason="superseded by a new prompt")
-            await self._host.run(opened.run_id).ask(EndRun(closing, self._side(opened.run_id)))
+            # A run that another node works on is waited for, not ended: there this prompt has its turn after it.
+            await self._host.run(opened.run_id).ask(EndRun(closing, self._side(opened.run_id), anywhere=False))
             await self._entity.refresh()
         while True:
             try:

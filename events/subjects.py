@@ -13,6 +13,7 @@
     <ns>.ask.<user>.<kind>                       the same, for what is this user's
     <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
     <ns>.node.<node>                             what each node says of itself
+    <ns>.at.<node>                               what is asked of one node, by another
     <ns>.timer.set.<id>                          timers that wait
     <ns>.timer.due.<id>                          timers that have fired, until a node makes a signal of it
 
@@ -141,6 +142,10 @@ class Subjects:
     def node(self, node: str) -> str:
         """Where a node says what it is."""
         return f"{self.namespace}.node.{escape(node)}"
+
+    def at(self, node: str) -> str:
+        """Where other nodes ask this one."""
+        return f"{self.namespace}.at.{escape(node)}"
 
     def nodes(self) -> str:
         """The filter for all nodes."""

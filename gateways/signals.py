@@ -7,7 +7,7 @@ broker delivers it again, and the session, which knows the signal's id, continue
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from ..actors.host import Host
@@ -15,7 +15,7 @@ from ..actors.result import RunResult
 from ..actors.session_messages import ParkSignal, SignalSession
 from ..events.bus import MESSAGE_ID_HEADER, Bus, Delivery
 from ..events.errors import NotFound, Owned, TooLarge, TreadleError, Unavailable, Undecodable
-from ..events.signal import SIGNAL_LIMIT_BYTES, decode_signal
+from ..events.signal import SIGNAL_LIMIT_BYTES, RuntimeSignal, decode_signal
 from ..events.subjects import SignalAddress, Subjects
 from .buses.nats import NatsBus
 from .intake import Intake
@@ -36,16 +36,27 @@ _log = logging.getLogger("treadle.signals")
 class Signals:
     """Takes signals for the agents of a host.
 
+    Args:
+        hand_on: Has another node take a signal for an agent that is not hosted here, and says whether there is one.
     Attributes:
         done, parked: How many were acknowledged and set aside since the start.
     """
 
-    def __init__(self, bus: Bus, host: Host, subjects: Subjects, *, ack_wait_s: float = ACK_WAIT_S) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        host: Host,
+        subjects: Subjects,
+        *,
+        hand_on: Callable[[SignalAddress, RuntimeSignal], Awaitable[bool]] | None = None,
+        ack_wait_s: float = ACK_WAIT_S,
+    ) -> None:
         self.done = 0
         self.parked = 0
         self._bus = bus
         self._host = host
         self._subjects = subjects
+        self._hand_on = hand_on
         self.ack_wait_s = ack_wait_s
         self._intakes: list[Intake] = []
 
@@ -92,10 +103,7 @@ class Signals:
             await self._park(delivery, address, signal_id, str(exc))
             return
         try:
-            if address.agent not in self._host:
-                raise NotFound("agent", address.agent, "no node that takes these signals hosts it")
-            session = self._host.session(*address)
-            result: RunResult | None = await session.ask(SignalSession(signal, causation_id=signal.id))
+            result = await self._run(address, signal)
         except (Unavailable, Owned) as exc:
             _log.warning("signal %s on %s waits: %s", signal.id, delivery.subject, exc)
             await delivery.nak(getattr(exc, "retry_after_s", 1.0))
@@ -109,6 +117,16 @@ class Signals:
             self.done += 1
             if result is not None:
                 _log.info("signal %s led to run %s, %s", signal.id, result.run_id, result.state)
+
+    async def _run(self, address: SignalAddress, signal: RuntimeSignal) -> RunResult | None:
+        """The end of the signal's run; None when there is none, or when it is another node's to run."""
+        if address.agent in self._host:
+            asked = SignalSession(signal, causation_id=signal.id)
+            result: RunResult | None = await self._host.session(*address).ask(asked)
+            return result
+        if self._hand_on is None or not await self._hand_on(address, signal):
+            raise NotFound("agent", address.agent, "no node that takes these signals hosts it")
+        return None
 
     async def _try_again(self, delivery: Delivery, address: SignalAddress, signal_id: str, reason: str) -> None:
         if delivery.attempt >= ATTEMPTS:

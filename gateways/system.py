@@ -13,6 +13,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from ..actors.elsewhere import SignalThere
 from ..events.bus import Bus
 from ..events.errors import ConfigError
 from ..events.journal import Journal
@@ -29,6 +30,7 @@ from .broker.tls import Tls
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus
 from .delegation import Delegations
+from .elsewhere import Elsewhere
 from .firings import Firings
 from .journals import open_journal
 from .node import Node
@@ -207,8 +209,12 @@ class System:
         self._stack.push_async_callback(self.offers.close)
         self.services = Services(node, self.bus, self.subjects)
         self._stack.push_async_callback(self.services.close)
+        self._elsewhere = Elsewhere(self.bus, self.subjects, node.host)
+        self._stack.push_async_callback(self._elsewhere.close)
+        if self._nats is not None:
+            node.services.elsewhere = self._elsewhere
         self._tenants = Tenants(journal, self.subjects, self.services)
-        self.signals = Signals(self.bus, node.host, self.subjects)
+        self.signals = Signals(self.bus, node.host, self.subjects, hand_on=self._hand_on)
         self._stack.push_async_callback(self.signals.close)
         self._stack.push_async_callback(self._close_placement)
 
@@ -301,6 +307,7 @@ class System:
             await self.services.start({"status": self._status}, self._tenants.kinds)
         for spec in node.host:
             await self.services.serve_worker(spec.name)
+        await self._elsewhere.start()
         if self._worker:
             await self._take_up()
             return
@@ -350,7 +357,15 @@ class System:
                 self._open_work.keep_looking()
 
     def _is_ours(self, address: SignalAddress) -> bool:
-        return self.placement is None or self.placement.is_ours(address)
+        return self.placement is None or self.placement.host_of(address) == self.journal.owner
+
+    async def _hand_on(self, address: SignalAddress, signal: RuntimeSignal) -> bool:
+        """Give a signal for an agent that is not hosted here to a node that hosts it; False when there is none."""
+        node = self.placement.host_of(address) if self.placement is not None else ""
+        if not node or node == self.journal.owner:
+            return False
+        await self._elsewhere.ask(node, SignalThere(*address, signal))
+        return True
 
     async def _close_placement(self) -> None:
         """Take and move nothing any more. That this node has left is said when its actors have stopped."""

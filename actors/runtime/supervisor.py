@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from ...events.errors import ConfigError, Fenced, Refused
+from ...events.errors import ConfigError, Fenced, Owned, Refused
 
 __all__ = ["Backoff", "Directive", "Failure", "FailureHandler", "Restarts", "Supervision"]
 
@@ -42,8 +42,13 @@ class Backoff:
         return min(self.max_s, self.first_s * self.factor ** min(attempt - 1, 64))
 
 
-# An answer is no fault, and whoever was fenced must not come back by itself.
-_ALWAYS: Mapping[type[BaseException], Directive] = {Refused: Directive.RESUME, Fenced: Directive.STOP}
+# An answer is no fault, and whoever was fenced must not come back by itself. Who is told that another process works on
+# it has done nothing yet.
+_ALWAYS: Mapping[type[BaseException], Directive] = {
+    Refused: Directive.RESUME,
+    Owned: Directive.RESUME,
+    Fenced: Directive.STOP,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Supervision:
         max_restarts: More than this many within `within_s` seconds and `exhausted` happens instead.
         exhausted: `STOP` or `ESCALATE`.
 
-    Without a rule of its own, a `Refused` resumes and a `Fenced` stops.
+    Without a rule of its own, `Refused` and `Owned` resume and `Fenced` stops.
     """
 
     rules: Mapping[type[BaseException], Directive] = field(default_factory=dict[type[BaseException], Directive])

@@ -96,10 +96,9 @@ class Placement:
         """What the nodes that live have said of themselves when this one last looked, itself included."""
         return tuple(self._nodes.records.values())
 
-    def is_ours(self, address: SignalAddress) -> bool:
-        """Whether a session's runs are this node's to begin and to go on with."""
-        partition = self._subjects.partition(address, self.count)
-        return host_of(address.agent, partition, self.records) == self.node
+    def host_of(self, address: SignalAddress) -> str:
+        """The node that begins a session's runs and goes on with them; empty when none hosts its agent."""
+        return host_of(address.agent, self._subjects.partition(address, self.count), self.records)
 
     async def start(self) -> None:
         """Take part from now on; what is free of this node's share is taken when this returns.

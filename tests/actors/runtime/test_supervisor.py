@@ -18,7 +18,7 @@ from treadle.actors.runtime import (
     Supervision,
 )
 from treadle.actors.runtime.supervisor import Restarts
-from treadle.events.errors import BudgetExceeded, ConfigError, Fenced
+from treadle.events.errors import BudgetExceeded, ConfigError, Fenced, Owned
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]
 AT_ONCE = Backoff(first_s=0)
@@ -56,6 +56,7 @@ def test_without_a_rule_refusals_resume_the_fenced_stop_and_answered_errors_resu
     strategy = Supervision(default=Directive.RESTART)
     assert strategy.decide(BudgetExceeded("run-1", "10 tokens", 5, 2)) is Directive.RESUME
     assert strategy.decide(Fenced("run-1", 1, 2), answered=True) is Directive.STOP
+    assert strategy.decide(Owned("run-1", "host:1:a", 1), answered=True) is Directive.RESUME
     assert strategy.decide(KeyError(), answered=True) is Directive.RESUME
     assert strategy.decide(KeyError()) is Directive.RESTART
 
