@@ -13,6 +13,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..events.bus import Bus
 from ..events.errors import ConfigError
 from ..events.journal import Journal
@@ -33,6 +34,8 @@ from .firings import Firings
 from .journals import open_journal
 from .node import Node
 from .open_work import OpenWork
+from .operations.node_status import Role
+from .operations.presence import Presence
 from .placement import Leases, Placement, SignalPartitions
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk
@@ -92,6 +95,7 @@ class System:
         projections: Keep the read models up to date here; False leaves that to another process.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
         worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
+        clock: Where times and ids come from.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class System:
         projections: bool = True,
         resume: bool = True,
         worker: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.subjects = Subjects(namespace)
         self._journal_spec = journal
@@ -121,12 +126,17 @@ class System:
         self._with_projections = projections
         self._resume = resume
         self._worker = worker
+        self._clock = clock
         self._stack = AsyncExitStack()
         self._node: Node | None = None
         self._projections: Projections | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opened = False
         self._serving = False
+        self._closing = False
+        self.started_at = clock.now()
+        self.node_id = ""
+        """Names this node among all; as journal and runs call it, the owner."""
         self.server: EmbeddedServer | None = None
         self.bus: Bus = InProcessBus(namespace=namespace)
         self.relay: Relay | None = None
@@ -162,6 +172,27 @@ class System:
             raise ConfigError("this system keeps no projections; open it with projections=True")
         return self._projections
 
+    @property
+    def keeps_projections(self) -> bool:
+        return self._projections is not None
+
+    @property
+    def journal_spec(self) -> str:
+        """What the journal was opened by; the name of one that was given open."""
+        return self._journal_spec if isinstance(self._journal_spec, str) else self._journal_spec.name
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What it does for others, from `start_hosting` on."""
+        if not self._serving:
+            return ()
+        return ("worker",) if self._worker else ("host", "worker")
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to leave, and takes nothing new."""
+        return self._closing or (self.placement is not None and self.placement.leaving)
+
     # --- opening and closing ---
 
     async def __aenter__(self) -> Self:
@@ -183,11 +214,11 @@ class System:
             raise ConfigError("a System is opened once; make another one")
         self._opened = True
         spec = self._journal_spec
-        journal = await open_journal(spec) if isinstance(spec, str) else spec
-        node = Node(journal, owns_journal=isinstance(spec, str))
+        journal = await open_journal(spec, clock=self._clock) if isinstance(spec, str) else spec
+        node = Node(journal, clock=self._clock, owns_journal=isinstance(spec, str))
         self._stack.push_async_callback(node.close)
         await node.start()
-        self._node = node
+        self._node, self.node_id = node, journal.owner
         if self._with_projections:
             views, kept = open_read_models(spec if isinstance(spec, str) else "memory", self._directory)
             self._stack.push_async_callback(views.close)
@@ -233,7 +264,7 @@ class System:
         self.relay = Relay(journal, bus, self.subjects)
         self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
-        self.auditor = Auditor(journal, bus, self.subjects, self.relay)
+        self.auditor = Auditor(journal, bus, self.subjects, self.relay, clock=self._clock)
         self._stack.push_async_callback(self.auditor.close)
         self.auditor.start()
         self.firings = Firings(bus, self.subjects)
@@ -241,9 +272,14 @@ class System:
         node = self.node
         node.kept_timers = Timers(bus, self.subjects, hosted=node.host.names, clock=node.clock)
         node.services.live = partial(publish_chunk, bus, self.subjects)
+        # Known while it opens, and while it drains.
+        presence = Presence(self, bus)
+        self._stack.push_async_callback(presence.close)
+        await presence.start()
 
     async def close(self) -> None:
         """Suspend what runs, tell what is durable, and let go of everything. Closing twice does nothing."""
+        self._closing = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
