@@ -40,11 +40,13 @@ class Relay:
     Attributes:
         position: Everything up to here is published.
         skipped: Events that cannot be published: corrupt in the journal, or larger than the broker takes.
+        trouble: Why it does not go on; empty while it does.
     """
 
     def __init__(self, journal: Journal, bus: NatsBus, subjects: Subjects) -> None:
         self.position = 0
         self.skipped = 0
+        self.trouble = ""
         self._journal = journal
         self._bus = bus
         self._subjects = subjects
@@ -72,6 +74,11 @@ class Relay:
             _log.info("the relay stops at position %d of %d; the next start goes on there", self.position, last)
         self._task.cancel()
         await asyncio.wait((self._task,))
+
+    @property
+    def running(self) -> bool:
+        """Whether it follows the journal, or tries to."""
+        return self._task is not None and not self._task.done()
 
     async def lag(self) -> int:
         """How many positions the relay is behind the journal."""
@@ -114,22 +121,25 @@ class Relay:
                 if self._lost:
                     await self._find()
                 await self._publish_page()
+                self.trouble = ""
             except CorruptEvent as exc:
                 _log.error("not published: %s", exc)
                 self.skipped += 1
                 self.position = max(self.position, exc.position)
             except Unavailable as exc:
-                self._lost = True
+                self._lost, self.trouble = True, str(exc)
                 _log.warning("the relay waits at position %d: %s", self.position, exc)
                 await asyncio.sleep(exc.retry_after_s if exc.retry_after_s < 1 else 0.25)
             except TreadleError as exc:
                 # Trying the same page for ever beats losing it; the log says why.
+                self.trouble = str(exc)
                 _log.error("the relay is stuck at position %d: %s", self.position, exc)
                 await asyncio.sleep(1.0)
 
     async def _publish_page(self) -> None:
         page = await self._journal.read_all(self.position, _PAGE)
         if not page:
+            self.trouble = ""
             await self._journal.wait(self.position)
             return
         outgoing: list[Outgoing] = []

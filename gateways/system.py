@@ -133,6 +133,7 @@ class System:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opened = False
         self._serving = False
+        self._whole = False
         self._closing = False
         self.started_at = clock.now()
         self.node_id = ""
@@ -173,6 +174,11 @@ class System:
         return self._projections
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has been opened, wholly, and not closed."""
+        return self._whole and self._node is not None
+
+    @property
     def keeps_projections(self) -> bool:
         return self._projections is not None
 
@@ -198,6 +204,7 @@ class System:
     async def __aenter__(self) -> Self:
         try:
             await self._open()
+            self._whole = True
         except BaseException:
             await self.close()
             raise

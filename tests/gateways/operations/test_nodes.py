@@ -123,7 +123,8 @@ async def test_lag_is_told_in_events_and_in_the_age_of_the_oldest(tmp_path: Path
         await system.projections.catch_up(WITHIN_S)
         status = await status_of(system)
         assert status.relay is not None
-        assert (status.relay.events, status.relay.seconds) == (3, pytest.approx(60, abs=5))
+        assert status.relay.events == 3
+        assert 60 <= status.relay.seconds < 60 + WITHIN_S
         assert {view.behind for view in status.views.values()} == {Behind()}
 
 
