@@ -71,11 +71,14 @@ class Compose:
             )  # fmt: skip
 
     def wait(self, service: str) -> None:
-        """Until its health check says that it is well, as `depends_on` waits."""
+        """Until its health check says that it is well, as `depends_on` waits; it is started again if it ends."""
         deadline = time.monotonic() + DEADLINE_S
         while not self.is_well(service):
-            assert self.processes[service].poll() is None, self.log(service)
             assert time.monotonic() < deadline, self.log(service)
+            if self.processes[service].poll() is not None:
+                # In a cluster that starts, a stream may have no leader yet.
+                assert self._services[service]["restart"] == "unless-stopped"
+                self.start(service)
             time.sleep(0.1)
 
     def is_well(self, service: str) -> bool:

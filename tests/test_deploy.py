@@ -51,7 +51,7 @@ async def test_three_nodes_of_the_compose_file_work_together_and_outlive_a_serve
 
         async with await NatsBus.connect(compose.url("nats-2")) as bus:
             configs = [await bus.jetstream.stream_config(kind.upper()) for kind in STREAMS]
-        assert [config and config["num_replicas"] for config in configs] == [3, 3, 3, 3]
+        assert [config["num_replicas"] for config in configs if config is not None] == [3] * len(STREAMS)
         assert compose.stop("nats-1") == 0
         await until(lambda: compose.is_well("node-1"), DEADLINE_S)
         compose.treadle("signal", "desk", "And now?", "--session", "night", "--wait")
@@ -63,7 +63,8 @@ async def test_three_nodes_of_the_compose_file_work_together_and_outlive_a_serve
 
         assert compose.stop("node-3") == 0
         found = nodes()
-        assert (found["answered"], found["waiting"]["signals"]) == (2, 0)
+        assert found["answered"] == 2
+        assert not any(node["status"]["signals_running"] for node in found["nodes"])
 
 
 def test_the_unit_starts_a_system_that_tells_systemd_when_it_is_ready(

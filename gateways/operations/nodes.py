@@ -135,6 +135,9 @@ def warnings_of(nodes: Sequence[SeenNode], waiting: Waiting, own_offset_s: float
                 warnings.append(f"{name}: projection {view} has stopped: {standing.stopped}")
             elif standing.problems:
                 warnings.append(f"{name}: projection {view} has left out {standing.problems} events")
+    placed = [node.status.partitions for node in nodes if node.status is not None and node.status.partitions]
+    if placed and (free := placed[0].count - len({each for partitions in placed for each in partitions.owned})):
+        warnings.append(f"no node that answered has {free} of the {placed[0].count} partitions of the signals")
     hosting = {agent for node in nodes if node.status and "host" in node.status.roles for agent in node.status.agents}
     for agent in sorted(waiting.by_agent.keys() - hosting):
         warnings.append(
@@ -258,7 +261,7 @@ async def _waiting(bus: NatsBus, subjects: Subjects) -> Waiting:
     signals = await _info(bus, subjects, "signals", {})
     by_agent: Counter[str] = Counter()
     if 0 < signals["state"].get("num_subjects", 0) <= AGENTS_UP_TO:
-        counted = await _info(bus, subjects, "signals", {"subjects_filter": f"{subjects.namespace}.signal.>"})
+        counted = await _info(bus, subjects, "signals", {"subjects_filter": ">"})
         sessions: dict[str, int] = counted["state"].get("subjects") or {}
         for subject, count in sessions.items():
             by_agent[_agent_of(subjects, subject)] += count
@@ -274,7 +277,7 @@ async def _waiting(bus: NatsBus, subjects: Subjects) -> Waiting:
 
 def _agent_of(subjects: Subjects, subject: str) -> str:
     try:
-        return subjects.parse_signal(subject).agent
+        return subjects.parse_signal(subjects.as_sent(subject)).agent
     except ValueError:
         return "?"  # it will be parked
 

@@ -149,9 +149,26 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SILENT = SeenNode("n1", "here", 1, "1.0", NOW, trouble="busy")
 
 
-def seen(version: str = "1.0", **views: View) -> SeenNode:
+def seen(version: str = "1.0", partitions: Partitions | None = None, **views: View) -> SeenNode:
     status = NodeStatus(
-        "n1", "here", 1, version, NOW, NOW, ("host",), ("desk",), False, None, 0, 0, 0, 0, "memory", 0, None, views
+        "n1",
+        "here",
+        1,
+        version,
+        NOW,
+        NOW,
+        ("host",),
+        ("desk",),
+        False,
+        partitions,
+        0,
+        0,
+        0,
+        0,
+        "memory",
+        0,
+        None,
+        views,
     )
     return SeenNode("n1", "here", 1, version, NOW, status=status)
 
@@ -165,6 +182,7 @@ NOTHING = Waiting(0, {}, 0, 0, 0)
         ([seen(runs=View(Behind(), stopped="ValueError"))], NOTHING, "projection runs has stopped: ValueError"),
         ([seen(runs=View(Behind(), problems=2))], NOTHING, "projection runs has left out 2 events"),
         ([seen("1.0"), seen("1.1")], NOTHING, "nodes of several versions are there: 1.0, 1.1"),
+        ([seen(partitions=Partitions((0, 2), 4))], NOTHING, "no node that answered has 2 of the 4 partitions"),
         ([SILENT], NOTHING, "does not say how it stands: busy"),
         (
             [seen()],
