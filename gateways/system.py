@@ -183,11 +183,6 @@ class System:
         return self._projections is not None
 
     @property
-    def journal_spec(self) -> str:
-        """What the journal was opened by; the name of one that was given open."""
-        return self._journal_spec if isinstance(self._journal_spec, str) else self._journal_spec.name
-
-    @property
     def roles(self) -> tuple[Role, ...]:
         """What it does for others, from `start_hosting` on."""
         if not self._serving:

@@ -8,7 +8,7 @@ from typer import Option
 
 from ...actors.clock import SYSTEM_CLOCK
 from ...events.errors import Unavailable
-from ..operations.journal_size import JournalFigures
+from ..journals.figures import CategoryFigures, JournalFigures
 from ..operations.node_status import Behind, NodeStatus
 from ..operations.nodes import Nodes, SeenNode, ask_nodes
 from .asking import connect
@@ -55,7 +55,7 @@ def _show(out: Output, found: Nodes, *, clear: bool) -> None:
             "parked": found.waiting.parked,
             "timers": found.waiting.timers,
             "events at NATS": found.waiting.events,
-            **{f"journal {each.name}": _journal(each) for each in found.journals},
+            **{f"journal {name}": _journal(figures) for name, figures in found.journals.items()},
         }
     )
     for warning in found.warnings:
@@ -68,11 +68,15 @@ def _signals(found: Nodes) -> str:
 
 
 def _journal(figures: JournalFigures) -> str:
-    size, events = _bytes(figures.size_bytes), f"{figures.events} events"
-    each = f"{figures.bytes_per_event} bytes an event"
-    runs = f", {figures.runs} runs of {_bytes(figures.bytes_per_run)}" if figures.runs else ""
-    day = f"; last day {figures.events_last_day} events, about {_bytes(figures.bytes_last_day)}"
-    return f"{size}, {events}, {each}{runs}{day}"
+    runs = figures.categories.get("run", CategoryFigures())
+    parts = [
+        f"{_bytes(figures.database_bytes or figures.size_bytes)}, {figures.events} events",
+        f"{runs.streams} runs of {_bytes(runs.bytes_per_stream)}" if runs.streams else "no runs",
+        f"last day {figures.new_events} events, {_bytes(figures.new_bytes)}",
+    ]
+    if figures.archived.archives:
+        parts.append(f"archived {figures.archived.events} events, {_bytes(figures.archived.size_bytes)}")
+    return ("" if figures.exact else "about ") + "; ".join(parts)
 
 
 def _bytes(count: float) -> str:

@@ -21,7 +21,7 @@ from ...events.subjects import Subjects
 from ..broker.jetstream import JetStreamError
 from ..broker.streams import stream_name
 from ..buses.nats import NatsBus
-from .journal_size import JournalFigures
+from ..journals.figures import JournalFigures
 from .node_status import NodeStatus
 from .presence import ENDPOINT, SERVICE, AskNode, NodeAnswer
 
@@ -87,7 +87,7 @@ class Nodes(Struct, frozen=True):
     answered: int
     nodes: list[SeenNode]
     waiting: Waiting
-    journals: list[JournalFigures]
+    journals: dict[str, JournalFigures]
     warnings: list[str]
 
 
@@ -104,7 +104,7 @@ async def ask_nodes(bus: NatsBus, subjects: Subjects, clock: Clock, *, journals:
     found = await _discover(bus, subjects)
     seen = await asyncio.gather(*(_ask(bus, each, ours, clock) for each in found))
     nodes = sorted(seen, key=lambda node: (node.started_at, node.node_id))
-    figures, missing = await _journals(bus, subjects, nodes) if journals else ([], [])
+    figures, missing = await _journals(bus, subjects, nodes) if journals else ({}, [])
     waiting = await _waiting(bus, subjects)
     return Nodes(
         namespace=subjects.namespace,
@@ -241,10 +241,10 @@ async def _status(bus: NatsBus, subject: str, asked: AskNode) -> NodeAnswer:
 
 async def _journals(
     bus: NatsBus, subjects: Subjects, nodes: Sequence[SeenNode]
-) -> tuple[list[JournalFigures], list[str]]:
-    """The figures of each journal, and why some are not here."""
+) -> tuple[dict[str, JournalFigures], list[str]]:
+    """The figures of each journal by its name, and why some are not here."""
     by_name = {node.status.journal: node.node_id for node in nodes if node.status is not None}
-    figures: list[JournalFigures] = []
+    figures: dict[str, JournalFigures] = {}
     missing: list[str] = []
     for name, node_id in sorted(by_name.items()):
         try:
@@ -253,7 +253,7 @@ async def _journals(
             missing.append(f"node {node_id} does not say how large journal {name} is: {exc}")
         else:
             if told.journal is not None:
-                figures.append(told.journal)
+                figures[name] = told.journal
     return figures, missing
 
 

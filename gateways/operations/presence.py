@@ -15,8 +15,8 @@ from nats.micro.request import Request
 from nats.micro.service import EndpointConfig, ServiceConfig
 
 from ..buses.nats import NatsBus
+from ..journals.figures import JournalFigures, journal_figures
 from ..services import VERSION, decoded, respond_to
-from .journal_size import JournalFigures, journal_figures
 from .node_status import NodeStatus, status_of
 
 if TYPE_CHECKING:
@@ -82,5 +82,4 @@ class Presence:
         status = await status_of(system)
         if not asked.journal:
             return NodeAnswer(status)
-        runs = system.projections.runs if system.keeps_projections else None
-        return NodeAnswer(status, await journal_figures(system.journal, system.journal_spec, runs, status.at))
+        return NodeAnswer(status, await journal_figures(system.journal, status.at))

@@ -20,8 +20,6 @@ from treadle.events.subjects import Subjects
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.buses.nats import NatsBus
 from treadle.gateways.cli.main import app
-from treadle.gateways.journals import open_journal
-from treadle.gateways.operations.journal_size import journal_figures
 from treadle.gateways.operations.node_status import Behind, NodeStatus, Partitions, View, status_of
 from treadle.gateways.operations.nodes import Nodes, SeenNode, Waiting, ask_nodes, warnings_of
 
@@ -52,7 +50,7 @@ async def test_hosts_workers_and_lookers_of_a_namespace_are_found_and_nobody_els
         worker.node_id: (("worker",), ("prober",)),
         looker.node_id: ((), ()),
     }
-    assert [figures.name for figures in found.journals] == [journal]
+    assert list(found.journals) == [journal]
     assert found.warnings == []
 
 
@@ -202,34 +200,20 @@ def test_a_clock_of_the_asker_that_is_off_is_a_warning() -> None:
     ]
 
 
-# Sizes
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-async def test_a_journal_tells_its_size_and_how_much_of_it_is_of_the_last_day(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+async def test_the_size_and_growth_of_a_journal_are_told_once_by_one_of_its_nodes(
+    nats_server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    spec = f"sqlite:{tmp_path}/events.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
-    journal = await open_journal(spec)
-    now = datetime(2026, 1, 17, 12, 30, tzinfo=UTC)
-    assert (await journal_figures(journal, spec, None, now)).events == 0
-    await write_runs(journal, 20)  # two days before
-    for number in range(7):
-        await write(journal, f"run-late{number}", started(), at=now - timedelta(hours=7 - number))
-    figures = await journal_figures(journal, spec, None, now)
-    await journal.close()
-    assert (figures.events, figures.events_last_day, figures.runs) == (167, 7, None)
-    assert 400 < figures.bytes_per_event < 4000
-
-
-async def test_runs_are_counted_where_a_node_keeps_them(nats_server: EmbeddedServer, tmp_path: Path) -> None:
-    ns = namespace()
-    async with System(journal=f"sqlite:{tmp_path}/events.db", nats=nats_server.url, namespace=ns) as system:
-        await write_runs(system.journal, 5)
-        await system.projections.catch_up(WITHIN_S)
-        [figures] = (await asked(nats_server.url, ns)).journals
-    assert (figures.runs, figures.events) == (5, 40)
-    assert figures.bytes_per_run == figures.size_bytes // 5
+    ns, url, journal = namespace(), nats_server.url, f"sqlite:{tmp_path}/events.db"
+    async with (
+        System(journal=journal, nats=url, namespace=ns) as system,
+        System(journal=journal, nats=url, namespace=ns),
+    ):
+        await write_runs(system.journal, 5)  # some day in the past, or to come
+        await write(system.journal, "run-new", started(), at=datetime.now(UTC))
+        [(name, figures)] = (await asked(url, ns)).journals.items()
+    assert name == journal
+    assert (figures.events, figures.categories["run"].streams) == (41, 6)
+    assert figures.new_events >= 1
 
 
 # The command
