@@ -11,6 +11,7 @@
     <ns>.tool.<tool>.at.<call>.<attempt>         one call, whoever has it
     <ns>.ask.<kind>                              services: run, history, approve, cancel …
     <ns>.ask.<user>.<kind>                       the same, for what is this user's
+    <ns>.status.<node>                           one node is asked how it stands
     <ns>.parked.<user>.<agent>.<session>         signals set aside with their reason
     <ns>.node.<node>                             what each node says of itself
     <ns>.at.<node>                               what is asked of one node, by another
@@ -206,6 +207,10 @@ class Subjects:
 
     def tool_at(self, tool: str, call_id: str, attempt: int) -> str:
         return f"{self.namespace}.tool.{escape(tool)}.at.{escape(call_id)}.{attempt}"
+
+    def status(self, node: str) -> str:
+        """Where one node is asked how it stands."""
+        return f"{self.namespace}.status.{escape(node)}"
 
     def ask(self, kind: str, user_id: str | None = None) -> str:
         """Where a service is asked; with a user, for that user and about nobody else's runs."""

@@ -20,6 +20,7 @@ signals.py relay.py services.py
 timers.py firings.py
                     signals later: set and listed, fired       (schedules.py: when)
 
+operations/         looking after nodes: who is there, who is well
 models/ tools/      what agents are made of
 cli/                the command line
 """

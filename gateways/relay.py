@@ -16,7 +16,7 @@ from ..events.envelope import Recorded
 from ..events.errors import CorruptEvent, TreadleError, Unavailable
 from ..events.journal import Journal
 from ..events.subjects import Subjects
-from .broker.jetstream import Outgoing
+from .broker.jetstream import JetStreamError, Outgoing
 from .broker.streams import lay_streams, stream_name
 from .buses.nats import NatsBus
 
@@ -31,6 +31,7 @@ REPAIRED = "Treadle-Repaired"
 
 _NONE: Mapping[str, str] = {}
 _PAGE = 500
+_IN_PROCESS = 10158
 _log = logging.getLogger("treadle.nats")
 
 
@@ -40,11 +41,13 @@ class Relay:
     Attributes:
         position: Everything up to here is published.
         skipped: Events that cannot be published: corrupt in the journal, or larger than the broker takes.
+        trouble: Why it does not go on; empty while it does.
     """
 
     def __init__(self, journal: Journal, bus: NatsBus, subjects: Subjects) -> None:
         self.position = 0
         self.skipped = 0
+        self.trouble = ""
         self._journal = journal
         self._bus = bus
         self._subjects = subjects
@@ -73,6 +76,11 @@ class Relay:
         self._task.cancel()
         await asyncio.wait((self._task,))
 
+    @property
+    def running(self) -> bool:
+        """Whether it follows the journal, or tries to."""
+        return self._task is not None and not self._task.done()
+
     async def lag(self) -> int:
         """How many positions the relay is behind the journal."""
         return await self._journal.last_position() - self.position
@@ -91,8 +99,13 @@ class Relay:
         while found and found.get(JOURNAL) != journal_id:
             before = int(found["Nats-Sequence"]) - 1
             found = await self._bus.jetstream.headers_at(stream, before) if before else _NONE
-        told = int(found.get(REPAIRED) or found.get(POSITION, "0"))
-        return min(told, await self._journal.last_position())
+        told, last = int(found.get(REPAIRED) or found.get(POSITION, "0")), await self._journal.last_position()
+        if told > last:
+            _log.warning(
+                "EVENTS tells of position %d, and the journal ends at %d: it was restored from an older backup; "
+                "delete EVENTS, and it is filled again (docs/operations.md)", told, last,
+            )  # fmt: skip
+        return min(told, last)
 
     async def identity(self) -> str:
         """Names the journal, once it has an event. One in memory forgets its first, so what was found is kept."""
@@ -114,22 +127,29 @@ class Relay:
                 if self._lost:
                     await self._find()
                 await self._publish_page()
+                self.trouble = ""
             except CorruptEvent as exc:
                 _log.error("not published: %s", exc)
                 self.skipped += 1
                 self.position = max(self.position, exc.position)
             except Unavailable as exc:
-                self._lost = True
+                self._lost, self.trouble = True, str(exc)
                 _log.warning("the relay waits at position %d: %s", self.position, exc)
                 await asyncio.sleep(exc.retry_after_s if exc.retry_after_s < 1 else 0.25)
             except TreadleError as exc:
+                if isinstance(exc, JetStreamError) and exc.err_code == _IN_PROCESS:
+                    # Another node's relay tells the same at this moment; then it is there.
+                    await asyncio.sleep(0.02)
+                    continue
                 # Trying the same page for ever beats losing it; the log says why.
+                self.trouble = str(exc)
                 _log.error("the relay is stuck at position %d: %s", self.position, exc)
                 await asyncio.sleep(1.0)
 
     async def _publish_page(self) -> None:
         page = await self._journal.read_all(self.position, _PAGE)
         if not page:
+            self.trouble = ""
             await self._journal.wait(self.position)
             return
         outgoing: list[Outgoing] = []

@@ -181,7 +181,7 @@ class Services:
         """Answer each request in a task of its own: an endpoint of nats-py hands out one request after the other."""
 
         async def respond(request: Request) -> None:
-            responding = asyncio.create_task(_respond(request, answer))
+            responding = asyncio.create_task(respond_to(request, answer))
             self._running.add(responding)
             responding.add_done_callback(self._running.discard)
 
@@ -294,7 +294,7 @@ def _whoever(answer: Answer) -> AnswerFor:
     return respond
 
 
-async def _respond(request: Request, answer: AnswerFor) -> None:
+async def respond_to(request: Request, answer: AnswerFor) -> None:
     """The answer, or an error as the services API has them."""
     try:
         reply = msgspec.json.encode(await answer(request.subject, request.data))

@@ -13,6 +13,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..actors.elsewhere import SignalThere
 from ..events.bus import Bus
 from ..events.errors import ConfigError
@@ -35,6 +36,8 @@ from .firings import Firings
 from .journals import open_journal
 from .node import Node
 from .open_work import OpenWork
+from .operations.node_status import Role
+from .operations.presence import Presence
 from .placement import Leases, Placement, SignalPartitions
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk
@@ -94,6 +97,7 @@ class System:
         projections: Keep the read models up to date here; False leaves that to another process.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
         worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
+        clock: Where times and ids come from.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class System:
         projections: bool = True,
         resume: bool = True,
         worker: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.subjects = Subjects(namespace)
         self._journal_spec = journal
@@ -123,12 +128,18 @@ class System:
         self._with_projections = projections
         self._resume = resume
         self._worker = worker
+        self._clock = clock
         self._stack = AsyncExitStack()
         self._node: Node | None = None
         self._projections: Projections | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opened = False
         self._serving = False
+        self._whole = False
+        self._closing = False
+        self.started_at = clock.now()
+        self.node_id = ""
+        """Names this node among all; as journal and runs call it, the owner."""
         self.server: EmbeddedServer | None = None
         self.bus: Bus = InProcessBus(namespace=namespace)
         self.relay: Relay | None = None
@@ -164,11 +175,33 @@ class System:
             raise ConfigError("this system keeps no projections; open it with projections=True")
         return self._projections
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been opened, wholly, and not closed."""
+        return self._whole and self._node is not None
+
+    @property
+    def keeps_projections(self) -> bool:
+        return self._projections is not None
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What it does for others, from `start_hosting` on."""
+        if not self._serving:
+            return ()
+        return ("worker",) if self._worker else ("host", "worker")
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to leave, and takes nothing new."""
+        return self._closing or (self.placement is not None and self.placement.leaving)
+
     # --- opening and closing ---
 
     async def __aenter__(self) -> Self:
         try:
             await self._open()
+            self._whole = True
         except BaseException:
             await self.close()
             raise
@@ -185,11 +218,11 @@ class System:
             raise ConfigError("a System is opened once; make another one")
         self._opened = True
         spec = self._journal_spec
-        journal = await open_journal(spec) if isinstance(spec, str) else spec
-        node = Node(journal, owns_journal=isinstance(spec, str))
+        journal = await open_journal(spec, clock=self._clock) if isinstance(spec, str) else spec
+        node = Node(journal, clock=self._clock, owns_journal=isinstance(spec, str))
         self._stack.push_async_callback(node.close)
         await node.start()
-        self._node = node
+        self._node, self.node_id = node, journal.owner
         if self._with_projections:
             views, kept = open_read_models(spec if isinstance(spec, str) else "memory", self._directory)
             self._stack.push_async_callback(views.close)
@@ -239,7 +272,7 @@ class System:
         self.relay = Relay(journal, bus, self.subjects)
         self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
-        self.auditor = Auditor(journal, bus, self.subjects, self.relay)
+        self.auditor = Auditor(journal, bus, self.subjects, self.relay, clock=self._clock)
         self._stack.push_async_callback(self.auditor.close)
         self.auditor.start()
         self.firings = Firings(bus, self.subjects)
@@ -247,9 +280,14 @@ class System:
         node = self.node
         node.kept_timers = Timers(bus, self.subjects, hosted=node.host.names, clock=node.clock)
         node.services.live = partial(publish_chunk, bus, self.subjects)
+        # Known while it opens, and while it drains.
+        presence = Presence(self, bus)
+        self._stack.push_async_callback(presence.close)
+        await presence.start()
 
     async def close(self) -> None:
         """Suspend what runs, tell what is durable, and let go of everything. Closing twice does nothing."""
+        self._closing = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

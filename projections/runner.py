@@ -216,6 +216,11 @@ class Projections:
     def names(self) -> list[str]:
         return list(self._projections)
 
+    @property
+    def following(self) -> bool:
+        """Whether the journal is followed; after a fault of the views it is not, and `close` raises that."""
+        return self._task is not None and self._failure is None
+
     # --- where they are ----------------------------------------------------------------------------------------------
 
     async def lag(self) -> dict[str, Lag]:

@@ -4,6 +4,7 @@ A block may await at its top level. `sh` blocks run in order too, in the same di
 `console` blocks show what a person types around a clone; their `make` targets have to exist.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -82,6 +83,15 @@ def test_the_make_targets_of_a_page_exist() -> None:
     for page in PAGES:
         for _, code in blocks(page, "console"):
             assert set(re.findall(r"\bmake (\w+)", code)) <= targets, page.name
+
+
+def test_every_setting_of_nats_is_explained() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    files = "\n".join(path.read_text() for path in (ROOT / "nats").glob("*.conf"))
+    server = re.findall(r"^\s*(\w+)(?:\s*:(?!//)|\s*\{| \w+\.conf)", files, re.MULTILINE)
+    streams = {key for path in (ROOT / "nats" / "streams").glob("*.json") for key in json.loads(path.read_text())}
+    assert {"sync_interval", "routes", "include", "duplicate_window"} <= {*server, *streams}
+    assert not [setting for setting in {*server, *streams} if f"`{setting}`" not in page]
 
 
 def test_links_inside_the_repository_lead_somewhere() -> None:

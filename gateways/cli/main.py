@@ -29,6 +29,8 @@ COMMANDS = {
     "projection": "List and rebuild projections.",
     "nats": "Make accounts for tenants on a NATS server: who may do what.",
     "postgres": "Make the roles and tables of a journal in PostgreSQL.",
+    "nodes": "Show every node, what waits for them, and how large their journals are; exit code 1 when none answers.",
+    "health": "Tell whether the system here is alive, or ready; exit code 1 when it is not.",
     "status": "Show how the system stands; exit code 1 when none runs.",
 }
 """The first line of each command's own help, so that `treadle --help` loads none of them; a test compares."""

@@ -31,6 +31,7 @@ class SystemFile(Struct, frozen=True):
         journal: With an absolute path.
         worker: It takes delegated prompts and calls of its tools, and nothing else.
         tools: What it does for runs elsewhere.
+        health: Where it tells how well it is, by HTTP.
         stopped_at: When it ended in good order; None while it runs, and after a crash.
     """
 
@@ -43,6 +44,7 @@ class SystemFile(Struct, frozen=True):
     agents: tuple[str, ...] = ()
     worker: bool = False
     tools: tuple[str, ...] = ()
+    health: str = ""
     stopped_at: datetime | None = None
 
 

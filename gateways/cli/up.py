@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,9 @@ from ...actors.tool import Tool
 from ...events.errors import Unavailable
 from ..broker.server import EmbeddedServer
 from ..journals import is_postgres, journal_path, open_journal
+from ..operations.health import alive, health_of
+from ..operations.health_http import HealthServer
+from ..operations.sd_notify import Notifier
 from ..postgres import redacted
 from ..system import System
 from ..workers.worker import Worker
@@ -33,6 +37,7 @@ from .python_file import Declared
 from .system_file import SystemFile
 
 NATS_PORT = 4222
+HEALTH = "127.0.0.1:0"
 _LOOK_S = 0.25
 """How often the embedded server is looked after."""
 
@@ -65,11 +70,12 @@ async def up(
     worker: Annotated[
         bool, Option("--worker", help="Work for runs elsewhere: calls of the files' tools, prompts of their agents.")
     ] = False,
+    health: Annotated[str, Option(help="Where /healthz and /readyz are served; port 0 takes a free one.")] = HEALTH,
     log_level: Annotated[Level, Option(help="What is told on standard error.")] = "info",
 ) -> None:
     """Host agents: NATS and a journal, until SIGTERM or Ctrl-C."""
     _log_to_stderr(log_level)
-    hosting = asyncio.create_task(_host(call, agents or [], nats_port, monitor_port, worker, replicas))
+    hosting = asyncio.create_task(_host(call, agents or [], nats_port, monitor_port, worker, replicas, health))
     _stop_on_signals(hosting)
     try:
         await hosting
@@ -78,12 +84,18 @@ async def up(
 
 
 async def _host(
-    call: Call, references: list[str], nats_port: int, monitor_port: int, worker: bool, replicas: int | None
+    call: Call,
+    references: list[str],
+    nats_port: int,
+    monitor_port: int,
+    worker: bool,
+    replicas: int | None,
+    health: str,
 ) -> None:
-    place = call.place
+    place, notifier = call.place, Notifier()
     offered = find_offered(references) if worker else Declared((), find_agents(references))
     if not offered.agents:
-        await _work(call, offered.tools)
+        await _work(call, offered.tools, notifier)
         return
     with system_file.claim(place.directory):
         await _check_writable(place.own_journal)
@@ -99,21 +111,25 @@ async def _host(
             nats_tls=place.tls,
             nats_replicas=replicas,
         )
-        async with system:
+        async with HealthServer(health, partial(health_of, system)) as probes, system:
             for name, agent in offered.agents.items():
                 system.host(agent, name)
             await system.offer(*offered.tools)
             await system.start_hosting()
-            described = _described(system, place.own_journal, place.own_nats, offered, worker)
+            described = _described(system, place.own_journal, place.own_nats, offered, worker, probes.url)
             system_file.write(place.directory, described)
             _say_ready(call, described)
+            notifier.tell("READY=1", f"STATUS={', '.join([*described.agents, *described.tools])} on {described.nats}")
+            watchdog = asyncio.create_task(notifier.watch(lambda: ", ".join(map(str, alive(system)))))
             try:
                 await _look_after(system.server)
             finally:
+                watchdog.cancel()
+                notifier.tell("STOPPING=1")
                 system_file.write_stopped(place.directory, described, datetime.now(UTC))
 
 
-async def _work(call: Call, tools: Sequence[Tool]) -> None:
+async def _work(call: Call, tools: Sequence[Tool], notifier: Notifier) -> None:
     """Offer tools and nothing else. That wants a server that runs, and neither a directory nor a journal."""
     place = call.place
     worker = Worker(
@@ -135,7 +151,13 @@ async def _work(call: Call, tools: Sequence[Tool]) -> None:
             tools=tuple(tool.name for tool in tools),
         )
         _say_ready(call, described)
-        await worker.serve()
+        notifier.tell("READY=1", f"STATUS={', '.join(described.tools)} on {described.nats}")
+        watchdog = asyncio.create_task(notifier.watch(lambda: ""))
+        try:
+            await worker.serve()
+        finally:
+            watchdog.cancel()
+            notifier.tell("STOPPING=1")
 
 
 async def _check_writable(spec: str) -> None:
@@ -152,7 +174,7 @@ async def _check_writable(spec: str) -> None:
         await journal.close()
 
 
-def _described(system: System, journal: str, nats: str, offered: Declared, worker: bool) -> SystemFile:
+def _described(system: System, journal: str, nats: str, offered: Declared, worker: bool, health: str) -> SystemFile:
     server = system.server
     return SystemFile(
         pid=os.getpid(),
@@ -164,6 +186,7 @@ def _described(system: System, journal: str, nats: str, offered: Declared, worke
         agents=tuple(offered.agents),
         worker=worker,
         tools=tuple(tool.name for tool in offered.tools),
+        health=health,
     )
 
 
