@@ -80,18 +80,29 @@ class Node:
         """Each signal had one run, none was parked, none is left; and EVENTS has the journal, each event once."""
         await self.until_ended(signals)
         assert await self.ended() == [f"signal {number}" for number in range(signals)]
-        await until_asked(lambda: self._has("signals", 0), LEADER_WITHIN_S)
-        await until_asked(lambda: self._has("parked", 0), LEADER_WITHIN_S)
+        await until_asked(self._is_settled, LEADER_WITHIN_S)
+        await until_asked(self._has_nothing_parked, LEADER_WITHIN_S)
         await until_asked(self._is_told, LEADER_WITHIN_S)
         journal = [(event.stream, event.version) for event in await self.system.journal.read_all(0, 10_000)]
         assert sorted(await self._told()) == sorted(journal)
 
-    async def _has(self, kind: str, messages: int) -> bool:
-        """Whether a stream has so many messages, and a leader to say so."""
+    async def _is_settled(self) -> bool:
+        """Whether no consumer of signals has anything to deliver, or waits for an answer to anything.
+
+        The stream may hold more: what is acknowledged while its leader dies is not always removed (nats-server 2.15.1),
+        and is not delivered again.
+        """
         with suppress(Unavailable):
-            about = await self.bus.jetstream.call(f"STREAM.INFO.{self.stream(kind)}")
-            found: int = about["state"]["messages"]
-            return found == messages
+            told = await self.bus.jetstream.call(f"CONSUMER.LIST.{self.stream('signals')}")
+            left = sum(each["num_pending"] + each["num_ack_pending"] for each in told["consumers"])
+            return left == 0 and not told.get("missing")
+        return False
+
+    async def _has_nothing_parked(self) -> bool:
+        with suppress(Unavailable):
+            told = await self.bus.jetstream.call(f"STREAM.INFO.{self.stream('parked')}")
+            assert told["state"]["messages"] == 0
+            return True
         return False
 
     async def _is_told(self) -> bool:
@@ -130,15 +141,14 @@ async def hosting(cluster: NatsCluster, directory: Path, url: str = "") -> Async
     async with System(journal=journal, nats=url or cluster.url, namespace=namespace()) as system:
         system.host(Agent(model=gate.model), name="desk")
         await system.start_hosting()
-        node = Node(system, gate)
-        node.bus.jetstream.timeout_s = CONFIRM_S
-        yield node
+        yield Node(system, gate)
 
 
 async def test_without_a_quorum_sending_fails_in_time_runs_go_on_and_all_is_told_when_it_is_back(
     cluster: NatsCluster, tmp_path: Path
 ) -> None:
     async with hosting(cluster, tmp_path) as node:
+        node.bus.jetstream.timeout_s = CONFIRM_S
         await node.send(0)
         await until(lambda: node.gate.waiting == 1)
         leader = await cluster.stream_leader(node.stream("signals"))
