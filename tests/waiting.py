@@ -1,7 +1,7 @@
 """Waiting in tests: for a condition, with a deadline, and never for a while."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 DEADLINE_S = 5.0
 
@@ -15,3 +15,14 @@ async def until(condition: Callable[[], bool], within_s: float = DEADLINE_S) -> 
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event, or is the event's own test
             await asyncio.sleep(0.002)
+
+
+async def until_asked(question: Callable[[], Awaitable[bool]], within_s: float = DEADLINE_S) -> None:
+    """Ask somebody, again and again, until the answer is yes.
+
+    Raises:
+        TimeoutError: It is not within `within_s` seconds.
+    """
+    async with asyncio.timeout(within_s):
+        while not await question():  # noqa: ASYNC110 - who is asked has no event to wait for
+            await asyncio.sleep(0.02)

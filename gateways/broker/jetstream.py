@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import msgspec
+from nats import errors
 from nats.aio.msg import Msg
 
 from ...events.bus import MESSAGE_ID_HEADER
@@ -27,6 +28,7 @@ _BATCH_MESSAGES = 1_000  # the server's limit
 _FEW = 16
 _NOT_FOR_THIS_ACCOUNT = 10039
 _NOT_IN_A_CLUSTER = 10074  # replicas of a server that is alone: a 500, and no outage
+_ID_IN_PROCESS = 10158  # a message with this id is under way to the replicas: whether it arrives is not known yet
 _BATCH_BYTES = 8 * 1024 * 1024
 
 
@@ -112,8 +114,7 @@ class JetStream:
             Unavailable: No answer, or JetStream cannot serve now.
         """
         payload = msgspec.json.encode(body) if body is not None else b""
-        with translated(f"JetStream {verb}"):
-            reply = await self._client.request(f"$JS.API.{verb}", payload, timeout=self.timeout_s)
+        reply = await self._request(f"JetStream {verb}", f"$JS.API.{verb}", payload)
         answer: dict[str, Any] = msgspec.json.decode(reply.data)
         if "error" in answer:
             raise _refusal(verb, msgspec.convert(answer["error"], _Failure))
@@ -208,9 +209,7 @@ class JetStream:
         return (found.headers or {}) if found is not None else {}
 
     async def _get(self, stream: str, what: str, asked: Mapping[str, Any]) -> Msg | None:
-        request = msgspec.json.encode(asked)
-        with translated(what):
-            reply = await self._client.request(f"$JS.API.DIRECT.GET.{stream}", request, timeout=self.timeout_s)
+        reply = await self._request(what, f"$JS.API.DIRECT.GET.{stream}", msgspec.json.encode(asked))
         headers = reply.headers or {}
         status = headers.get("Status", "")
         if status == "404":
@@ -234,10 +233,8 @@ class JetStream:
             Unavailable: No stream takes the subject, or it did not confirm; ask again with the same id.
             JetStreamError: The stream refused it.
         """
-        with translated(f"stream of {message.subject!r}"):
-            reply = await self._client.request(
-                message.subject, message.data, timeout=self.timeout_s, headers=message.all_headers() or None
-            )
+        what = f"stream of {message.subject!r}"
+        reply = await self._request(what, message.subject, message.data, message.all_headers())
         return _stored(message.subject, reply.data)
 
     async def store_all(self, messages: Sequence[Outgoing]) -> list[Stored]:
@@ -272,14 +269,15 @@ class JetStream:
         if len(messages) == 1:
             return [await self.store(messages[0])]
         batch_id = self._client.new_inbox().rpartition(".")[2]
-        with translated(f"a batch of {len(messages)} messages to {messages[0].subject!r} and others"):
+        what = f"a batch of {len(messages)} messages to {messages[0].subject!r} and others"
+        with translated(what):
             for number, message in enumerate(messages[:-1], 1):
                 await self._client.publish(
                     message.subject, message.data, headers=message.all_headers() | _in_batch(batch_id, number)
                 )
-            last = messages[-1]
-            headers = last.all_headers() | _in_batch(batch_id, len(messages)) | {"Nats-Batch-Commit": "1"}
-            reply = await self._client.request(last.subject, last.data, timeout=self.timeout_s, headers=headers)
+        last = messages[-1]
+        headers = last.all_headers() | _in_batch(batch_id, len(messages)) | {"Nats-Batch-Commit": "1"}
+        reply = await self._request(what, last.subject, last.data, headers)
         end = _stored(last.subject, reply.data)
         first = end.sequence - len(messages) + 1
         return [Stored(end.stream, first + index, False) for index in range(len(messages))]
@@ -301,6 +299,26 @@ class JetStream:
         finally:
             del self._pipelines[number]
         return [_stored(m.subject, data) for m, data in zip(messages, pipeline.answers, strict=True)]
+
+    async def _request(self, what: str, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> Msg:
+        """Ask the server, and say in its words' place why there is no answer."""
+        try:
+            with translated(what):
+                return await self._client.request(
+                    subject, data, timeout=self.timeout_s, headers=dict(headers) if headers else None
+                )
+        except Unavailable as error:
+            match error.__cause__:
+                case errors.NoRespondersError():
+                    raise Unavailable(what, f"there is no such stream{self._or_no_leader}") from error
+                case TimeoutError():
+                    raise Unavailable(what, f"no answer within {self.timeout_s:g} s{self._or_no_leader}") from error
+                case _:
+                    raise
+
+    @property
+    def _or_no_leader(self) -> str:
+        return ", or too few servers of the cluster are up for it to have a leader" if self.cluster else ""
 
     async def _receive(self, msg: Msg) -> None:
         pipeline, number = msg.subject.rsplit(".", 2)[1:]
@@ -386,6 +404,7 @@ def _refusal(what: str, failure: _Failure) -> Unavailable | JetStreamError | Con
             f"JetStream for {what}: {failure.description}; a node needs the credentials of the nodes, not a tenant's "
             "(`treadle nats auth show`)"
         )
-    if failure.code in (500, 503) and failure.err_code != _NOT_IN_A_CLUSTER:
+    outage = failure.code in (500, 503) and failure.err_code != _NOT_IN_A_CLUSTER
+    if outage or failure.err_code == _ID_IN_PROCESS:
         return Unavailable(f"JetStream for {what}", failure.description)
     return JetStreamError(what, failure.code, failure.err_code, failure.description)

@@ -28,6 +28,8 @@ logger = logging.getLogger("treadle.nats")
 _EXPIRES_S = 30.0
 _HEARTBEAT_S = 2.0
 _SILENCE_S = 2.5 * _HEARTBEAT_S
+_PATIENCE = 8
+"""How often a consumer of a cluster may have no leader before it is taken for gone: for about eight seconds."""
 
 _CONSUMER_DIFFERS = 10148
 _FILTERS_OVERLAP = (10099, 10100)
@@ -187,7 +189,7 @@ class PullConsumer:
                 self._failures += 1
                 self._lost = True
                 logger.warning("consumer %s: %s", self._name, error)
-            pause = delay_s(self._failures) if self._lost else min(_HEARTBEAT_S, self.ack_wait_s)
+            pause = delay_s(self._failures) if self._lost or self._failures else min(_HEARTBEAT_S, self.ack_wait_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -250,10 +252,14 @@ class PullConsumer:
             self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", self._asked)))
             self._wake.set()
             return
-        # 409 and 503: the consumer was deleted, the server is going down or is not ready yet.
-        logger.info("consumer %s: status %s %s", self._name, status, headers.get("Description", ""))
+        # 409 and 503: the consumer was deleted, another server leads it, the server is going down or is not ready yet.
+        about = headers.get("Description", "")
+        logger.info("consumer %s: status %s %s", self._name, status, about)
         self._asked = 0
-        self._lost = True
+        # In a cluster nobody answers until a leader is elected: hundreds of consumers that were then made anew would
+        # keep the cluster from it.
+        gone = status == "503" and self._failures >= (_PATIENCE if self._js.cluster else 0)
+        self._lost = self._lost or gone or "deleted" in about.lower()
         if self._failures == 0:
             self._wake.set()  # at once the first time, then as the pauses of `_ask_forever` come
         self._failures += 1

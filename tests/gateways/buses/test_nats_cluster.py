@@ -1,5 +1,6 @@
 """The bus keeps its contract over three NATS servers that keep every stream three times."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -20,8 +21,9 @@ def subjects() -> Subjects:
 @pytest.fixture
 async def bus(nats_cluster: NatsCluster, subjects: Subjects) -> AsyncIterator[NatsBus]:
     async with await NatsBus.connect(nats_cluster.url, namespace=subjects.namespace) as bus:
-        for kind in ("signals", "parked"):  # those that the contract is about: each costs an election
-            await lay_stream(bus.jetstream, definition(kind, subjects))
+        async with asyncio.TaskGroup() as laying:  # what the contract is about: each waits for an election
+            for kind in ("signals", "parked"):
+                laying.create_task(lay_stream(bus.jetstream, definition(kind, subjects)))
         yield bus
 
 
