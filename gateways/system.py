@@ -25,6 +25,7 @@ from . import schedules
 from .agent import Agent
 from .arguments import check_text, signal_of
 from .auditor import Auditor
+from .broker.patience import patiently
 from .broker.server import EmbeddedServer
 from .broker.streams import partitions
 from .broker.tls import Tls
@@ -38,7 +39,7 @@ from .node import Node
 from .open_work import OpenWork
 from .operations.node_status import Role
 from .operations.presence import Presence
-from .placement import Leases, Placement, SignalPartitions
+from .placement import DRAIN_S, Leases, Placement, SignalPartitions
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk
 from .run_event import Event
@@ -95,6 +96,7 @@ class System:
         nats_replicas: How many servers of a cluster keep each stream at least. None: three, or as many as there are.
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
+        drain_s: How long a step may take when its run moves to another node; then its outcome is unknown.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
         worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
         clock: Where times and ids come from.
@@ -113,6 +115,7 @@ class System:
         nats_port: int = 0,
         monitor_port: int = 0,
         projections: bool = True,
+        drain_s: float = DRAIN_S,
         resume: bool = True,
         worker: bool = False,
         clock: Clock = SYSTEM_CLOCK,
@@ -126,6 +129,7 @@ class System:
         self._replicas = nats_replicas or 0
         self._ports = nats_port, monitor_port
         self._with_projections = projections
+        self._drain_s = drain_s
         self._resume = resume
         self._worker = worker
         self._clock = clock
@@ -352,9 +356,9 @@ class System:
         if isinstance(self.bus, NatsBus):
             await self._place(self.bus, self.signals)
         await self._take_up()
-        await self.signals.start()
+        await patiently(self.signals.start)
         if self.firings is not None:
-            await self.firings.start()
+            await patiently(self.firings.start)
 
     async def serve(self) -> None:
         """Host until cancelled."""
@@ -364,7 +368,7 @@ class System:
     async def drain(self) -> None:
         """Take no more signals, and hand the sessions on to other nodes; returns when that is done.
 
-        Runs leave between two steps; a step that takes longer than `DRAIN_S` is left as it is, its outcome unknown.
+        Runs leave between two steps; a step that takes longer than `drain_s` is left as it is, its outcome unknown.
         Without NATS nobody could go on, and nothing is drained.
         """
         if self.placement is not None:
@@ -373,18 +377,18 @@ class System:
     async def _place(self, bus: NatsBus, signals: Signals) -> None:
         """Take part in the placement of signals on nodes."""
         node = self.node
-        count = await partitions(bus.jetstream, self.subjects)
+        count = await patiently(partial(partitions, bus.jetstream, self.subjects))
         self.placement = Placement(
             node.journal.owner,
             bus,
             Leases(bus.jetstream, self.subjects),
             self.subjects,
             count=count,
-            partitions=SignalPartitions(bus, signals, node.host, self.subjects, count),
+            partitions=SignalPartitions(bus, signals, node.host, self.subjects, count, drain_s=self._drain_s),
             agents=node.host.names,
             monotonic=node.clock.monotonic,
         )
-        await self.placement.start()
+        await patiently(self.placement.start)
 
     async def _take_up(self) -> None:
         """Go on with what is open, and keep looking for what others leave."""

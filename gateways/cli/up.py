@@ -25,6 +25,7 @@ from ..journals import is_postgres, journal_path, open_journal
 from ..operations.health import alive, health_of
 from ..operations.health_http import HealthServer
 from ..operations.sd_notify import Notifier
+from ..placement import DRAIN_S
 from ..postgres import redacted
 from ..system import System
 from ..workers.worker import Worker
@@ -71,11 +72,15 @@ async def up(
         bool, Option("--worker", help="Work for runs elsewhere: calls of the files' tools, prompts of their agents.")
     ] = False,
     health: Annotated[str, Option(help="Where /healthz and /readyz are served; port 0 takes a free one.")] = HEALTH,
+    drain: Annotated[
+        float,
+        Option(min=0, help="Seconds that a step may take when this node stops and others go on; 0: stop at once."),
+    ] = DRAIN_S,
     log_level: Annotated[Level, Option(help="What is told on standard error.")] = "info",
 ) -> None:
     """Host agents: NATS and a journal, until SIGTERM or Ctrl-C."""
     _log_to_stderr(log_level)
-    hosting = asyncio.create_task(_host(call, agents or [], nats_port, monitor_port, worker, replicas, health))
+    hosting = asyncio.create_task(_host(call, agents or [], nats_port, monitor_port, worker, replicas, health, drain))
     _stop_on_signals(hosting)
     try:
         await hosting
@@ -91,6 +96,7 @@ async def _host(
     worker: bool,
     replicas: int | None,
     health: str,
+    drain_s: float,
 ) -> None:
     place, notifier = call.place, Notifier()
     offered = find_offered(references) if worker else Declared((), find_agents(references))
@@ -110,6 +116,7 @@ async def _host(
             nats_credentials=place.credentials,
             nats_tls=place.tls,
             nats_replicas=replicas,
+            drain_s=drain_s,
         )
         async with HealthServer(health, partial(health_of, system)) as probes, system:
             for name, agent in offered.agents.items():
@@ -126,6 +133,9 @@ async def _host(
             finally:
                 watchdog.cancel()
                 notifier.tell("STOPPING=1")
+                if drain_s and system.server is None:
+                    # A server of ours ends with us: nobody could go on.
+                    await system.drain()
                 system_file.write_stopped(place.directory, described, datetime.now(UTC))
 
 

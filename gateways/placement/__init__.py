@@ -8,7 +8,7 @@ The decisions are in `events/placement.py`, their reasons in docs/decisions/0012
 """
 
 from .leases import Leases, LostLease, Nodes
-from .partitions import SignalPartitions
+from .partitions import DRAIN_S, SignalPartitions
 from .placement import Placement
 
-__all__ = ["Leases", "LostLease", "Nodes", "Placement", "SignalPartitions"]
+__all__ = ["DRAIN_S", "Leases", "LostLease", "Nodes", "Placement", "SignalPartitions"]

@@ -43,9 +43,12 @@ class SignalPartitions:
         self._intakes: dict[int, Intake] = {}
 
     async def take(self, partitions: Sequence[int]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for partition in partitions:
-                group.create_task(self._take(partition))
+        # What was taken before an attempt failed stays taken.
+        wanted = [partition for partition in partitions if partition not in self._intakes]
+        taken = await asyncio.gather(*map(self._take, wanted), return_exceptions=True)
+        for failure in taken:
+            if failure is not None:
+                raise failure
 
     async def _take(self, partition: int) -> None:
         name, subject, wait_s = f"signals-{partition}", self._subjects.placed(partition), self._signals.ack_wait_s
