@@ -7,6 +7,7 @@ decides once, so a lost answer is no different from a conflict.
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -25,7 +26,11 @@ E = TypeVar("E", bound=Event)
 SNAPSHOT_EVERY = 500
 """Events between two snapshots: folding so many takes a few milliseconds."""
 
-_ATTEMPTS = 16
+_ATTEMPTS = 64
+"""How often a decision is made anew because another writer was first: nodes that share a budget write to one stream."""
+
+_AT_ONCE = 2
+_PAUSE_S, _PAUSE_LIMIT_S = 0.0005, 0.1
 _PAGE = 1000
 _log = logging.getLogger("treadle.actors")
 
@@ -272,7 +277,10 @@ class Entity(Generic[S]):
             The events that were stored by this call; none when the decision had been made before.
         """
         async with self._deciding:
-            for _ in range(_ATTEMPTS):
+            for attempt in range(_ATTEMPTS):
+                if attempt > _AT_ONCE:
+                    # Somebody else writes to it all the time; who comes at random gets in between.
+                    await asyncio.sleep(random.random() * min(_PAUSE_S * 2.0**attempt, _PAUSE_LIMIT_S))
                 if self._stale or self._staging:
                     await self.load()
                 if cause is not None:

@@ -1,26 +1,15 @@
 """The crash matrix on PostgreSQL: the same programs, killed at the same places, on a journal that nodes share."""
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from crash.afterwards import afterwards
 from crash.children import Children, Life
-from crash.programs import ELSEWHERE
+from crash.databases import directory
 from postgres import PostgresServer
 
 PLACES = 12
 """How many places of each program are tried, spread over all: a database for each life takes its time."""
-
-
-def directory(parent: Path, name: object, server: PostgresServer) -> str:
-    """A life's directory, whose journal is a new database."""
-    made = parent / str(name)
-    made.mkdir()
-    database = f"life_{uuid4().hex}"
-    server.execute(f"CREATE DATABASE {database}")
-    (made / ELSEWHERE).write_text(server.url(database))
-    return str(made)
 
 
 @pytest.mark.parametrize("program", ["plain", "destructive", "parallel", "prompts"])
@@ -28,13 +17,13 @@ async def test_a_kill_at_any_place_changes_nothing_but_the_attempts(
     program: str, children: Children, tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
     whole = directory(tmp_path, "whole", postgres_server)
-    report = children.live(Life(program=program, directory=whole))
-    story = await afterwards(Path(whole))
+    report = children.live(Life(program=program, directory=str(whole)))
+    story = await afterwards(whole)
     assert len(report.places) > 5
 
     for number, place in enumerate(report.places[:: max(1, len(report.places) // PLACES)]):
         where = directory(tmp_path, number, postgres_server)
-        assert children.die(Life(program=program, directory=where, kill=place)), place
-        resumed = children.live(Life(program=program, directory=where, name="2", resume=True))
-        await afterwards(Path(where), story)
+        assert children.die(Life(program=program, directory=str(where), kill=place)), place
+        resumed = children.live(Life(program=program, directory=str(where), name="2", resume=True))
+        await afterwards(where, story)
         assert resumed.answers == report.answers, place
