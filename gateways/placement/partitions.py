@@ -56,7 +56,9 @@ class SignalPartitions:
         self._intakes[partition] = await self._signals.take(name, consuming)
 
     async def drain(self, partition: int) -> None:
-        intake = self._intakes[partition]
+        intake = self._intakes.get(partition)
+        if intake is None:
+            return  # another node has it already
         await intake.shut()
         await self._move(partition, now=False)
         if not await intake.wait(_NAK_S):
