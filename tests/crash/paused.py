@@ -38,12 +38,16 @@ def desk(journal: str, effects: str) -> Agent:
         """Note it."""
         return note(time.monotonic())
 
+    def kind(messages: Sequence[Message]) -> str:
+        # Threads that crowd for the interpreter are held up anywhere, between our last look and the tool as well.
+        return "in_a_thread" if messages[0].content == "thread" else "on_the_loop"
+
     async def think(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
         await asyncio.sleep(0.002)
         called = sum(message.role == "tool" for message in messages)
         if called >= CALLS:
             return ModelReply("done")
-        return ModelReply(tool_calls=(ToolCall("", ("on_the_loop", "in_a_thread")[called % 2], {}),))
+        return ModelReply(tool_calls=(ToolCall("", kind(messages), {}),))
 
     return Agent(
         "Work.", model=FunctionModel(think), tools=[on_the_loop, in_a_thread], max_turns=CALLS + 1, runtime=journal
@@ -56,7 +60,8 @@ async def main(journal: str, effects: str, how: str, names: Sequence[str]) -> No
 
         async def work(name: str) -> None:
             try:
-                await (agent.run("go", session_id=name) if how == "run" else agent.resume(name))
+                prompt = "thread" if name.endswith("0") else "loop"
+                await (agent.run(prompt, session_id=name) if how == "run" else agent.resume(name))
                 said = "ended"
             except TreadleError as exc:
                 said = f"{type(exc).__name__}: {exc}"
