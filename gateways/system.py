@@ -386,6 +386,7 @@ class System:
             count=count,
             partitions=SignalPartitions(bus, signals, node.host, self.subjects, count, drain_s=self._drain_s),
             agents=node.host.names,
+            is_alive=node.journal.is_alive,
             monotonic=node.clock.monotonic,
         )
         await patiently(self.placement.start)

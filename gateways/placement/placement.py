@@ -9,7 +9,7 @@ leaving   it drains everything, and says that it has left
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from msgspec import structs
@@ -50,6 +50,8 @@ class Partitions(Protocol):
 class Placement:
     """This node among the others of its namespace.
 
+    Args:
+        is_alive: As `Journal.is_alive`: False is certain.
     Attributes:
         owned: The partitions whose signals are taken here.
         count: How many partitions there are.
@@ -67,6 +69,7 @@ class Placement:
         count: int,
         partitions: Partitions,
         agents: Callable[[], Sequence[str]],
+        is_alive: Callable[[str], Awaitable[bool]],
         monotonic: Callable[[], float],
     ) -> None:
         self.node = node
@@ -79,6 +82,7 @@ class Placement:
         self._subjects = subjects
         self._partitions = partitions
         self._agents = agents
+        self._is_alive = is_alive
         self._monotonic = monotonic
         self._nodes = Nodes({}, {}, 0)
         self._sequence = 0
@@ -184,7 +188,7 @@ class Placement:
     async def _decide(self) -> None:
         for _ in range(_ATTEMPTS):
             nodes = await self._leases.read()
-            others = [record for record in nodes.records.values() if record.node != self.node]
+            others = [record for record in nodes.records.values() if not await self._has_gone(record, nodes)]
             step = share(self._record(), others, self.count)
             if step.lost:
                 _log.warning("partitions %s of %s are another node's now", sorted(step.lost), self.node)
@@ -202,11 +206,23 @@ class Placement:
             except LostLease:
                 continue
             self._until = begun + self._leases.lease_s
-            self._nodes = structs.replace(nodes, records={**nodes.records, self.node: taken})
+            self._nodes = structs.replace(nodes, records={record.node: record for record in (*others, taken)})
             if step.take:
                 await self._take(step.take)
             return
         raise Unavailable(f"the lease of {self.node}", "others were first, again and again")
+
+    async def _has_gone(self, record: NodeRecord, nodes: Nodes) -> bool:
+        """Whether a record is nobody's: our own, or that of a process that is dead, whose lease need not run out."""
+        if record.node == self.node:
+            return True
+        if self._nodes.sequences.get(record.node, 0) not in (0, nodes.sequences[record.node]):
+            return False  # it has spoken since we last looked
+        try:
+            return not await self._is_alive(record.node)
+        except TreadleError as exc:
+            _log.info("whether %s lives is not known: %s", record.node, exc)
+            return False
 
     async def _take(self, partitions: frozenset[int]) -> None:
         """Take what was claimed. What cannot be taken now is given up again by the next beat."""
