@@ -115,6 +115,8 @@ class ModelCalls:
     async def _reserve(self, call_id: str, messages: Sequence[Message]) -> None:
         if not self._scopes or self._run.services.budget is None:
             return
+        # What a run holds that was never stored, nobody would give back: its signal leads to a run of another id.
+        await self._run.until_stored()
         estimate = getattr(self._run.spec.model, "estimate", None)
         tokens_in, tokens_out = (
             estimate(messages) if estimate is not None else _estimate(messages, self._run.spec.options)
