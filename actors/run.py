@@ -310,6 +310,9 @@ class RunActivation:
                 if self._stopped:
                     raise asyncio.CancelledError
                 closing = await self._closing()
+                if driver.cancelling():
+                    # Told to leave at the end of its very last step, it has not felt it yet, and must not at the next.
+                    await asyncio.sleep(0)
             except asyncio.CancelledError:
                 if self._ending is None:
                     await self._suspend(self._abandoned or _STOPPED)

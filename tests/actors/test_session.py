@@ -11,7 +11,7 @@ from waiting import until
 
 from treadle import Agent, FunctionModel, Message, ToolSpec, Unavailable
 from treadle.actors.entity import SNAPSHOT_EVERY
-from treadle.actors.session_messages import SignalSession
+from treadle.actors.session_messages import MoveSession, SignalSession
 from treadle.events.run import RunStarted
 from treadle.events.session import SNAPSHOT, session_stream
 from treadle.events.signal import RuntimeSignal
@@ -138,3 +138,23 @@ async def test_a_signal_that_comes_again_while_the_next_one_finishes_its_run_is_
     answers = await asyncio.gather(session.ask(SignalSession(second)), session.ask(SignalSession(first)))
 
     assert [answer.output for answer in answers] == ["Seen: Look at s2.", "Seen: Look at s1."]
+
+
+async def test_a_run_that_is_to_move_during_its_last_step_is_left_for_whoever_goes_on(
+    opened: Opened, tmp_path: Path
+) -> None:
+    gate = Gate()
+    agent = Agent(model=gate.model, name="desk", runtime=f"sqlite:{tmp_path}/runs.db")
+    session = (await agent.node()).host.session("alice", "desk", "conv-1")
+    signal = RuntimeSignal(id="s1", summary="Look.")
+    waiting = asyncio.ensure_future(session.ask(SignalSession(signal)))
+    await until(lambda: gate.waiting == 1)
+    moving = asyncio.ensure_future(session.ask(MoveSession()))
+    gate.open()
+    await moving
+    with pytest.raises(Unavailable, match="another node takes its signals"):
+        await waiting
+    await agent.aclose()
+
+    there = (await opened(1).node()).host.session("alice", "desk", "conv-1")
+    assert (await there.ask(SignalSession(signal))).output == "answer to Look."
