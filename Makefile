@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SEED ?= 1
 KILLS ?= 1000
+MINUTES ?= 10
 
-.PHONY: demo test check bench chaos wheel clean
+.PHONY: demo test check bench chaos crash wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -31,7 +32,10 @@ bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py
 
 chaos: $(VENV)/.ready
-	cd tests && $(abspath $(BIN))/python -m chaos --seed $(SEED) --kills $(KILLS)
+	cd tests && $(abspath $(BIN))/python -m cluster --seed $(SEED) --minutes $(MINUTES)
+
+crash: $(VENV)/.ready
+	cd tests && $(abspath $(BIN))/python -m crash --seed $(SEED) --kills $(KILLS)
 
 wheel: $(VENV)/.ready
 	rm -rf dist

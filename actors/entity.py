@@ -259,7 +259,9 @@ class Entity(Generic[S]):
             raise
         if pending[-1] is self._last:
             self._last = None  # an entity is idle for long, and need not hold what it wrote last
-        if self._fold.snapshot and self._since_snapshot >= SNAPSHOT_EVERY and not self._pending:
+        # The state has what was recorded meanwhile, and a snapshot is of what is on disk.
+        at_rest = not (self._pending or self._recorded or self._staging)
+        if self._fold.snapshot and self._since_snapshot >= SNAPSHOT_EVERY and at_rest:
             await self.save_snapshot()
 
     async def save_snapshot(self) -> None:

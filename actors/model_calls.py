@@ -115,6 +115,10 @@ class ModelCalls:
     async def _reserve(self, call_id: str, messages: Sequence[Message]) -> None:
         if not self._scopes or self._run.services.budget is None:
             return
+        # What a run holds that was never stored, nobody would give back: its signal leads to a run of another id.
+        await self._run.until_stored()
+        # And what a former owner reserves after its successor has settled would be charged twice.
+        await self._run.make_sure()
         estimate = getattr(self._run.spec.model, "estimate", None)
         tokens_in, tokens_out = (
             estimate(messages) if estimate is not None else _estimate(messages, self._run.spec.options)

@@ -128,6 +128,7 @@ class RunActivation:
         self._abandoned = ""  # why it was left, if it was
         self._ours_at = -math.inf  # the run was still ours at this time, by the clock's `monotonic`
         self.moving = False
+        self._stored = False  # it is known to be in the journal
         self.step = _Step(self)
         self._deadline = Deadline(spec.timeout_s)
         self.models = ModelCalls(self)
@@ -212,6 +213,12 @@ class RunActivation:
                 evolve(fold, recorded.event)
             found = history[-1].epoch if history else 0
             raise Fenced(self.stream, self._entity.meta.epoch, found, fold.owner) from exc
+        self._stored = True
+
+    async def until_stored(self) -> None:
+        """Wait until the run has begun on disk, whatever of it is queued. Raises what `barrier` does."""
+        if not self._stored:
+            await self.barrier()
 
     @property
     def is_ours(self) -> bool:
@@ -303,6 +310,9 @@ class RunActivation:
                 if self._stopped:
                     raise asyncio.CancelledError
                 closing = await self._closing()
+                if driver.cancelling():
+                    # Told to leave at the end of its very last step, it has not felt it yet, and must not at the next.
+                    await asyncio.sleep(0)
             except asyncio.CancelledError:
                 if self._ending is None:
                     await self._suspend(self._abandoned or _STOPPED)

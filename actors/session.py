@@ -1,6 +1,7 @@
 """The session actor: takes prompts and signals, runs one at a time, hands each the conversation before it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable
 from typing import Any
@@ -200,7 +201,8 @@ class SessionActor(CoroutineActor):
         if self._state.open is None or self._state.open.run_id != run_id:
             return (await history_of(self._host.services.journal, run_id)).result
         if not self._live_run:
-            await self._queue(ResumeSession())
+            with contextlib.suppress(NothingToResume):  # whoever was before us has brought it to its end
+                await self._queue(ResumeSession())
         return await self._host.result(self._host.run(run_id), AwaitEnd())
 
     async def _move(self, now: bool) -> None:

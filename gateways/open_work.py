@@ -81,10 +81,13 @@ class OpenWork:
             if session.agent in self._host and self._is_ours(address):
                 # Asking it anything is enough: it sees what waits, and runs it.
                 self._host.session(*address).tell(DescribeSession())
-        count = 0
+        count, journal = 0, self._host.services.journal
         for row in await self._projections.runs.open_runs():
             address = SignalAddress(row.user_id, row.agent, row.session_id)
-            if row.agent not in self._host or not self._is_ours(address) or not wanted(row):
+            # A run that is ours is ours to end, also when the signals of its session go to another node by now: that
+            # one must not touch it while we are alive.
+            ours = row.owner == journal.owner or self._is_ours(address)
+            if row.agent not in self._host or not ours or not wanted(row):
                 continue
             count += 1
             if row.run_id not in self._going_on and not self._host.run(row.run_id).is_live:

@@ -16,7 +16,7 @@ from ..events.envelope import Recorded
 from ..events.errors import CorruptEvent, TreadleError, Unavailable
 from ..events.journal import Journal
 from ..events.subjects import Subjects
-from .broker.jetstream import JetStreamError, Outgoing
+from .broker.jetstream import Outgoing
 from .broker.streams import lay_streams, stream_name
 from .buses.nats import NatsBus
 
@@ -31,7 +31,6 @@ REPAIRED = "Treadle-Repaired"
 
 _NONE: Mapping[str, str] = {}
 _PAGE = 500
-_IN_PROCESS = 10158
 _log = logging.getLogger("treadle.nats")
 
 
@@ -137,10 +136,6 @@ class Relay:
                 _log.warning("the relay waits at position %d: %s", self.position, exc)
                 await asyncio.sleep(exc.retry_after_s if exc.retry_after_s < 1 else 0.25)
             except TreadleError as exc:
-                if isinstance(exc, JetStreamError) and exc.err_code == _IN_PROCESS:
-                    # Another node's relay tells the same at this moment; then it is there.
-                    await asyncio.sleep(0.02)
-                    continue
                 # Trying the same page for ever beats losing it; the log says why.
                 self.trouble = str(exc)
                 _log.error("the relay is stuck at position %d: %s", self.position, exc)

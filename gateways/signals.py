@@ -7,6 +7,7 @@ broker delivers it again, and the session, which knows the signal's id, continue
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -59,6 +60,7 @@ class Signals:
         self._hand_on = hand_on
         self.ack_wait_s = ack_wait_s
         self._intakes: list[Intake] = []
+        self._failures: Counter[int] = Counter()  # of signals that could not be run, by their number in the queue
 
     @property
     def running(self) -> int:
@@ -114,6 +116,7 @@ class Signals:
             await self._try_again(delivery, address, signal.id, f"{type(exc).__name__}: {exc}")
         else:
             await delivery.ack()
+            self._failures.pop(delivery.sequence, None)
             self.done += 1
             if result is not None:
                 _log.info("signal %s led to run %s, %s", signal.id, result.run_id, result.state)
@@ -129,10 +132,14 @@ class Signals:
         return None
 
     async def _try_again(self, delivery: Delivery, address: SignalAddress, signal_id: str, reason: str) -> None:
-        if delivery.attempt >= ATTEMPTS:
-            await self._park(delivery, address, signal_id, f"{reason} (tried {delivery.attempt} times)")
-        else:
-            await delivery.nak(0.1 * 2**delivery.attempt)
+        # Not `attempt`: that counts what the broker delivered during outages, and to nodes that died, as well.
+        self._failures[delivery.sequence] += 1
+        tried = self._failures[delivery.sequence]
+        if tried < ATTEMPTS:
+            await delivery.nak(0.1 * 2**tried)
+            return
+        await self._park(delivery, address, signal_id, f"{reason} (tried {tried} times)")
+        del self._failures[delivery.sequence]
 
     async def _park(self, delivery: Delivery, address: SignalAddress | None, signal_id: str, reason: str) -> None:
         """Set the signal aside, with its reason; then note it in its session, if it has one; then let go of it."""

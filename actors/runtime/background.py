@@ -11,6 +11,9 @@ from typing import Any
 
 __all__ = ["Background"]
 
+PATIENCE_S = 5.0
+"""How long a task may take to clean up before it is cancelled again."""
+
 
 class Background:
     """The running tasks of one instance of an actor."""
@@ -50,10 +53,14 @@ class Background:
         return tasks
 
     async def cancel(self) -> None:
-        """Cancel all tasks and wait until they have ended; errors in their clean-up count as failures."""
-        self.kill()
+        """Cancel all tasks and wait until they have ended; errors in their clean-up count as failures.
+
+        What has not ended after `PATIENCE_S` is cancelled again: before Python 3.12, `asyncio.wait_for` forgets a
+        cancellation that comes together with its answer, and clients of databases and brokers wait with it.
+        """
         while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+            self.kill()
+            await asyncio.wait(tuple(self._tasks), timeout=PATIENCE_S)
             # Done callbacks run after the waiter is woken; the set is empty one turn of the loop later.
             await asyncio.sleep(0)
 

@@ -29,6 +29,7 @@ _FEW = 16
 _NOT_FOR_THIS_ACCOUNT = 10039
 _NOT_IN_A_CLUSTER = 10074  # replicas of a server that is alone: a 500, and no outage
 _ID_IN_PROCESS = 10158  # a message with this id is under way to the replicas: whether it arrives is not known yet
+_LOOK_AGAIN_S = 0.02
 _BATCH_BYTES = 8 * 1024 * 1024
 
 
@@ -234,8 +235,13 @@ class JetStream:
             JetStreamError: The stream refused it.
         """
         what = f"stream of {message.subject!r}"
-        reply = await self._request(what, message.subject, message.data, message.all_headers())
-        return _stored(message.subject, reply.data)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_s
+        while True:
+            reply = await self._request(what, message.subject, message.data, message.all_headers())
+            if not _is_in_process(reply.data) or loop.time() >= deadline:
+                return _stored(message.subject, reply.data)
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def store_all(self, messages: Sequence[Outgoing]) -> list[Stored]:
         """Publish `messages` in order, and wait until all are stored.
@@ -278,11 +284,25 @@ class JetStream:
         last = messages[-1]
         headers = last.all_headers() | _in_batch(batch_id, len(messages)) | {"Nats-Batch-Commit": "1"}
         reply = await self._request(what, last.subject, last.data, headers)
+        if _is_in_process(reply.data):
+            return await self._store_each(messages)
         end = _stored(last.subject, reply.data)
         first = end.sequence - len(messages) + 1
         return [Stored(end.stream, first + index, False) for index in range(len(messages))]
 
     async def _store_each(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        """One by one. What somebody else is just storing under the same id is asked for again, until it is there."""
+        answers = await self._send(messages)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_s
+        while (again := [at for at, data in enumerate(answers) if _is_in_process(data)]) and loop.time() < deadline:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            for at, data in zip(again, await self._send([messages[at] for at in again]), strict=True):
+                answers[at] = data
+        return [_stored(message.subject, data) for message, data in zip(messages, answers, strict=True)]
+
+    async def _send(self, messages: Sequence[Outgoing]) -> list[bytes]:
+        """Publish them in order; the answer to each."""
         number, pipeline = str(next(self._numbers)), _Pipeline(len(messages))
         self._pipelines[number] = pipeline
         try:
@@ -298,7 +318,7 @@ class JetStream:
             raise Unavailable(error.what, f"{error.why} ({done}); send all again with the same ids") from error
         finally:
             del self._pipelines[number]
-        return [_stored(m.subject, data) for m, data in zip(messages, pipeline.answers, strict=True)]
+        return pipeline.answers
 
     async def _request(self, what: str, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> Msg:
         """Ask the server, and say in its words' place why there is no answer."""
@@ -396,6 +416,11 @@ def _stored(subject: str, data: bytes) -> Stored:
     if ack.error is not None:
         raise _refusal(f"a message to {subject!r}", ack.error)
     return Stored(ack.stream, ack.seq, ack.duplicate)
+
+
+def _is_in_process(answer: bytes) -> bool:
+    ack = msgspec.json.decode(answer, type=_PubAck)
+    return ack.error is not None and ack.error.err_code == _ID_IN_PROCESS
 
 
 def _refusal(what: str, failure: _Failure) -> Unavailable | JetStreamError | ConfigError:

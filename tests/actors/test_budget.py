@@ -6,25 +6,34 @@ from pathlib import Path
 
 import pytest
 from hosting import WITHIN_S, Gate
+from recording import write
 from waiting import until
 
 from treadle import (
     Agent,
     EchoModel,
+    Fenced,
     FunctionModel,
     Limits,
     Message,
     ModelReply,
     RunState,
     System,
+    ToolCall,
     ToolSpec,
     Unavailable,
     Usage,
+    current_call,
 )
 from treadle.actors.budget import AskBudget, Budgets, Release
+from treadle.actors.clock import SYSTEM_CLOCK
 from treadle.actors.services import Scopes
 from treadle.events.budget import Budget, Reserved, budget_stream
 from treadle.events.envelope import Meta
+from treadle.events.journal import Append
+from treadle.events.run import RunTakenOver
+from treadle.gateways.journals.memory import MemoryJournal
+from treadle.gateways.journals.submission import Submission, prepare
 
 CAUSE = Meta(user_id="alice", run_id="run-1", causation_id="call-1")
 
@@ -233,3 +242,57 @@ async def test_calls_wait_for_what_others_have_set_aside_and_do_not_use() -> Non
     async with Agent("You are brief.", model=FunctionModel(brief), budget=Limits(max_tokens=2000)) as agent:
         results = await asyncio.gather(*(agent.run(f"call {number}") for number in range(10)))
     assert {result.state for result in results} == {RunState.COMPLETED}
+
+
+class _LosesTheFirstRun(MemoryJournal):
+    """Is not there when the first run begins, and comes back at once."""
+
+    lost = False
+
+    def submit(self, *appends: Append) -> Submission:
+        if not self.lost and any(append.stream.startswith("run-") for append in appends):
+            self.lost = True
+            submission = prepare(appends, SYSTEM_CLOCK.new_ids)
+            submission.fail(Unavailable("the journal", "on purpose"))
+            return submission
+        return super().submit(*appends)
+
+
+async def test_a_run_that_was_never_stored_holds_nothing() -> None:
+    async with System(journal=_LosesTheFirstRun()) as system:
+        desk = system.host(Agent(model="echo", budget=Limits(max_tokens=1000)), name="desk")
+        with pytest.raises(Unavailable):
+            await desk.run("one two")
+        await desk.run("one two")
+        assert (await spent(system, "desk")).reserved == {}
+        assert await kinds(system, "desk") == ["opened", "reserved", "settled", "time_spent"]
+
+
+class _Pausing(MemoryJournal):
+    """A journal whose owner was paused for so long that it may have been taken for dead."""
+
+    paused_at = 0.0
+
+    def holds(self, since: float) -> bool:
+        return since >= self.paused_at
+
+
+async def test_who_was_taken_over_while_it_slept_reserves_nothing_when_it_wakes() -> None:
+    journal, turns = _Pausing(), list[str]()
+
+    async def sleep() -> str:
+        """Sleep, while somebody else takes the run over."""
+        journal.paused_at = SYSTEM_CLOCK.monotonic()
+        await write(journal, f"run-{current_call().run_id}", RunTakenOver(owner="somebody:2:else"))
+        return "slept well"
+
+    def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        turns.append(messages[-1].role)
+        return ModelReply("", (ToolCall("m1", "sleep", {}),)) if messages[-1].role == "user" else ModelReply("done")
+
+    async with System(journal=journal) as system:
+        agent = Agent(model=FunctionModel(answer), tools=[sleep], budget=Limits(max_tokens=5000))
+        with pytest.raises(Fenced):
+            await system.host(agent, name="desk").run("Sleep.")
+        assert turns == ["user"]
+        assert await kinds(system, "desk") == ["opened", "reserved", "settled"]

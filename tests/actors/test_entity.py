@@ -1,14 +1,20 @@
 """An entity keeps what is recorded while it reads its stream again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
+import pytest
+
+from treadle.actors import entity as entity_module
 from treadle.actors.clock import SYSTEM_CLOCK
 from treadle.actors.entity import Entity
 from treadle.actors.memory import FOLD
-from treadle.events.envelope import Meta, Recorded, StreamName
+from treadle.events.envelope import Meta, Position, Recorded, StreamName
+from treadle.events.journal import Append
 from treadle.events.memory import BlockUpdated, Memory
 from treadle.gateways.journals.memory import MemoryJournal
+from treadle.gateways.journals.submission import Submission
 
 STREAM = StreamName("memory-alice")
 
@@ -128,3 +134,43 @@ async def test_a_decision_that_waits_for_another_leaves_it_its_cause() -> None:
 
     told = [(event.event, event.run_id) for event in await journal.read(STREAM)]
     assert told == [(block("theirs"), "r1"), (block("first"), "r2"), (block("second"), "r3")]
+
+
+class BusyJournal(MemoryJournal):
+    """A journal during whose commits something else happens: `meanwhile`, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: list[Callable[[], None]] = []
+
+    def submit(self, *appends: Append) -> Submission:
+        pending = super().submit(*appends)
+        return AwaitedLater(pending, self.meanwhile.pop()) if self.meanwhile else pending
+
+
+class AwaitedLater(Submission):
+    __slots__ = ("_meanwhile", "_pending")
+
+    def __init__(self, pending: Submission, meanwhile: Callable[[], None]) -> None:
+        super().__init__(pending.ids, pending.changes, pending.rows)
+        self._pending = pending
+        self._meanwhile = meanwhile
+
+    def __await__(self) -> Generator[Any, None, Position]:
+        self._meanwhile()
+        return (yield from self._pending.__await__())
+
+
+async def test_a_snapshot_has_nothing_that_is_not_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entity_module, "SNAPSHOT_EVERY", 1)
+    journal = BusyJournal()
+    mine = entity(journal)
+    journal.meanwhile.append(lambda: mine.record([block("second")]))
+    mine.record([block("first")])
+    await mine.flush()
+    assert await journal.load_snapshot(STREAM, FOLD.snapshot) is None
+
+    await mine.flush()
+    snapshot = await journal.load_snapshot(STREAM, FOLD.snapshot)
+    assert snapshot is not None
+    assert snapshot.head.version == 2

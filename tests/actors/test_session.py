@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hosting import Gate
+from waiting import until
 
 from treadle import Agent, FunctionModel, Message, ToolSpec, Unavailable
 from treadle.actors.entity import SNAPSHOT_EVERY
-from treadle.actors.session_messages import SignalSession
+from treadle.actors.session_messages import MoveSession, SignalSession
 from treadle.events.run import RunStarted
 from treadle.events.session import SNAPSHOT, session_stream
 from treadle.events.signal import RuntimeSignal
@@ -117,3 +119,42 @@ async def test_each_of_many_signals_that_come_at_once_is_answered_when_its_run_h
                     await asyncio.sleep(0)
             results = await asyncio.gather(*sent)
             assert [getattr(result, "output", None) for result in results] == [f"Seen: {s.summary}" for s in signals]
+
+
+async def test_a_signal_that_comes_again_while_the_next_one_finishes_its_run_is_answered(
+    opened: Opened, tmp_path: Path
+) -> None:
+    gate = Gate()
+    there = Agent(model=gate.model, name="desk", runtime=f"sqlite:{tmp_path}/runs.db")
+    first, second = (RuntimeSignal(id=id, summary=f"Look at {id}.") for id in ("s1", "s2"))
+    waiting = asyncio.create_task(there.session("conv-1", user_id="alice").signal(first, wait=True))
+    await until(lambda: gate.waiting == 1)
+    await there.aclose()
+    with pytest.raises(Unavailable):
+        await waiting
+
+    here = opened(1)
+    session = (await here.node()).host.session("alice", "desk", "conv-1")
+    answers = await asyncio.gather(session.ask(SignalSession(second)), session.ask(SignalSession(first)))
+
+    assert [answer.output for answer in answers] == ["Seen: Look at s2.", "Seen: Look at s1."]
+
+
+async def test_a_run_that_is_to_move_during_its_last_step_is_left_for_whoever_goes_on(
+    opened: Opened, tmp_path: Path
+) -> None:
+    gate = Gate()
+    agent = Agent(model=gate.model, name="desk", runtime=f"sqlite:{tmp_path}/runs.db")
+    session = (await agent.node()).host.session("alice", "desk", "conv-1")
+    signal = RuntimeSignal(id="s1", summary="Look.")
+    waiting = asyncio.ensure_future(session.ask(SignalSession(signal)))
+    await until(lambda: gate.waiting == 1)
+    moving = asyncio.ensure_future(session.ask(MoveSession()))
+    gate.open()
+    await moving
+    with pytest.raises(Unavailable, match="another node takes its signals"):
+        await waiting
+    await agent.aclose()
+
+    there = (await opened(1).node()).host.session("alice", "desk", "conv-1")
+    assert (await there.ask(SignalSession(signal))).output == "answer to Look."

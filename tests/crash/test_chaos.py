@@ -1,4 +1,4 @@
-"""The short form of `make chaos`."""
+"""The short form of `make crash`."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """The relay tells everything that is durable, in order, and fills EVENTS up again whatever happened to it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -11,9 +11,7 @@ from waiting import until
 
 from treadle import Agent, System, tool
 from treadle.events.journal import Journal
-from treadle.gateways.broker.jetstream import JetStreamError, Outgoing, Stored
 from treadle.gateways.broker.server import EmbeddedServer
-from treadle.gateways.buses.nats import NatsBus
 from treadle.gateways.journals import open_journal
 from treadle.gateways.relay import Relay
 
@@ -188,25 +186,3 @@ async def test_nothing_is_told_that_is_not_durable_and_all_that_is_when_it_close
         kept = await open_journal(journal)
         assert await nats.stored() == [(event.stream, event.version) for event in await kept.read_all(0, 10_000)]
         await kept.close()
-
-
-async def test_an_event_that_another_node_tells_at_the_same_moment_is_no_trouble(
-    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    refusals = iter([JetStreamError("a message", 400, 10158, "duplicate message id is in process")])
-
-    async with relaying(nats_server, namespace()) as told:
-        bus = told.system.bus
-        assert isinstance(bus, NatsBus)
-        publish = bus.publish_stored
-
-        async def in_process(messages: Sequence[Outgoing]) -> list[Stored]:
-            for refusal in refusals:
-                raise refusal
-            return await publish(messages)
-
-        monkeypatch.setattr(bus, "publish_stored", in_process)
-        await write_runs(told.system.journal, 1)
-        assert await told.all() == await told.journal()
-        assert told.relay.trouble == ""
-    assert "stuck" not in caplog.text

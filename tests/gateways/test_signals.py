@@ -12,11 +12,13 @@ from waiting import until
 
 from treadle import Agent, FunctionModel, Message, ModelReply, RuntimeSignal, System, ToolCall, ToolSpec, tool
 from treadle.events.envelope import Recorded
+from treadle.events.errors import Refused, Unavailable
 from treadle.events.placement import PARTITIONS
 from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import signals as signals_module
 from treadle.gateways.broker.server import EmbeddedServer
-from treadle.gateways.signals import Signals
+from treadle.gateways.buses.inprocess import InProcessBus
+from treadle.gateways.signals import ATTEMPTS, Signals
 
 
 class Desk:
@@ -290,3 +292,34 @@ async def test_a_server_that_dies_during_a_run_and_comes_back_loses_nothing(tmp_
         assert sorted(set(told)) == sorted(journal)
         await until(lambda: desk.signals.running == 0, WITHIN_S)
     await server.stop()
+
+
+class _Session:
+    """Stands for a host and its only session: answers each message with the next of these."""
+
+    def __init__(self, *answers: Exception | None) -> None:
+        self._answers = list(answers)
+
+    def __contains__(self, agent: object) -> bool:
+        return True
+
+    def session(self, *address: str) -> "_Session":
+        return self
+
+    async def ask(self, message: object) -> None:
+        answer = self._answers.pop(0)
+        if answer is not None:
+            raise answer
+
+
+async def test_outages_do_not_count_as_attempts() -> None:
+    bus, subjects = InProcessBus(), Subjects()
+    away = Unavailable("the journal", "on purpose", retry_after_s=0.0)
+    session = _Session(*[away] * ATTEMPTS, Refused("not today"), None)
+    signals = Signals(bus, session, subjects)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await signals.start()
+    await bus.enqueue(subjects.signal("alice", "desk", "s"), b'{"summary": "Look."}', "signal-1")
+    await until(lambda: signals.done + signals.parked == 1)
+    assert signals.parked == 0
+    await signals.close()
+    await bus.close()

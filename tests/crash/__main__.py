@@ -1,4 +1,4 @@
-"""`make chaos SEED=N KILLS=1000`: kill programs at random, and say in a table what came of it.
+"""`make crash SEED=N KILLS=1000`: kill programs at random, and say in a table what came of it.
 
 Exit code 0 only if every program ended as if it had never been killed. What broke is left in a directory that is named.
 """
@@ -10,10 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from crash.chaos import Tally, storm
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from .chaos import Tally, storm
 
 WHERE = {
     "before append": "before append",
@@ -26,7 +27,7 @@ WHERE = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m crash", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the same seed kills the same programs at the same places")
     parser.add_argument("--kills", type=int, default=1000)
     asked = parser.parse_args()
