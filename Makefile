@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 SEED ?= 1
 KILLS ?= 1000
 MINUTES ?= 10
+WORKERS ?= 2
 
 .PHONY: demo test check bench chaos crash wheel clean
 
@@ -18,7 +19,7 @@ demo: $(VENV)/.ready
 	$(BIN)/python -m examples.oncall
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

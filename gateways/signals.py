@@ -31,6 +31,9 @@ busy elsewhere) are not counted."""
 LIMIT = 1024
 """How many signals are handled at once."""
 
+FAILURES_KEPT = 10_000
+"""Of how many signals it is remembered how often they could not be run."""
+
 _log = logging.getLogger("treadle.signals")
 
 
@@ -133,6 +136,8 @@ class Signals:
 
     async def _try_again(self, delivery: Delivery, address: SignalAddress, signal_id: str, reason: str) -> None:
         # Not `attempt`: that counts what the broker delivered during outages, and to nodes that died, as well.
+        if len(self._failures) >= FAILURES_KEPT:
+            self._failures.clear()  # of signals that other nodes have taken since, in all likelihood
         self._failures[delivery.sequence] += 1
         tried = self._failures[delivery.sequence]
         if tried < ATTEMPTS:
