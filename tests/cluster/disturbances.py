@@ -123,10 +123,10 @@ def brief(seed: int) -> list[Disturbance]:
     sleeper, killed, stopped = random.sample(NODES, 3)
     server = random.choice(SERVERS)
     return [
-        Disturbance(0.5, "pause", (sleeper,), 11.5),
-        Disturbance(random.uniform(2, 3), "kill", (killed,), 1.0),
-        Disturbance(random.uniform(4, 5), "kill", (server,), 2.0),
-        Disturbance(random.uniform(8, 9), "kill", (POSTGRESQL,), 0.5),
+        Disturbance(2.0, "pause", (sleeper,), 11.5),
+        Disturbance(random.uniform(3, 4), "kill", (killed,), 1.0),
+        Disturbance(random.uniform(5, 6), "kill", (server,), 2.0),
+        Disturbance(random.uniform(8.5, 9.5), "kill", (POSTGRESQL,), 0.5),
         Disturbance(random.uniform(12, 13), "stop", (stopped,), 0.5),
     ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from treadle.events.envelope import Recorded
-from treadle.events.run import RunStarted, RunTakenOver
+from treadle.events.run import RunStarted, RunTakenOver, ToolFailed, ToolOutcomeUnknown
 
 from .disturbances import Disturbance, perform
 from .examination import examine, until_settled
@@ -27,6 +27,7 @@ class Outcome(Struct, frozen=True):
         fell: How often a node ended by itself and was started again.
         repeated: Calls of models and tools that were begun again, since nobody knew of the first.
         miscounted: Model calls that a former owner had charged twice, or not at all.
+        failed: Tool calls whose end is a failure, or not known: a delegation in an outage, which its model was told of.
         slowest_s: From sending a signal to the end of its run.
         settled_s: From the end of the storm until everything had come to its end.
         broken: What should not be.
@@ -42,6 +43,7 @@ class Outcome(Struct, frozen=True):
     takeovers: int
     repeated: int
     miscounted: int
+    failed: int
     slowest_s: float
     median_s: float
     settled_s: float
@@ -54,7 +56,8 @@ class Outcome(Struct, frozen=True):
             f"{self.signals} signals, {self.sent_again} sent again; {self.runs} runs, {self.events} events, "
             f"{self.effects} effects",
             f"{done or 'no disturbances'}; nodes fell {self.fell} times",
-            f"{self.takeovers} take-overs, {self.repeated} calls begun again, {self.miscounted} charged wrongly",
+            f"{self.takeovers} take-overs, {self.repeated} calls begun again, {self.miscounted} charged wrongly, "
+            f"{self.failed} failed",
             f"signal to the end of its run: median {self.median_s:.1f} s, slowest {self.slowest_s:.1f} s; "
             f"all settled {self.settled_s:.1f} s after the storm",
             *(self.broken or ["nothing is broken"]),
@@ -100,6 +103,7 @@ async def storm(
             takeovers=history.count(RunTakenOver),
             repeated=history.repeated,
             miscounted=Charges(history).after_take_over,
+            failed=history.count(ToolFailed, ToolOutcomeUnknown),
             slowest_s=took[-1],
             median_s=took[len(took) // 2],
             settled_s=settled_s,
