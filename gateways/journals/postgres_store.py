@@ -6,7 +6,8 @@ left it, the heads that are cached are good.
 
 The outcome of each step:
 
-    BEGIN, INSERT fail     nothing was stored: `Unavailable`, or `ReadOnly`; the connection is made anew
+    BEGIN, INSERT fail     nothing was stored: the connection is made anew, and the batch tried once more if it was the
+                           connection that had ended; else `Unavailable`, or `ReadOnly`
     COMMIT fails           the database is asked (`_resolve`): stored, not stored, or `AppendUncertain`
 """
 
@@ -71,11 +72,7 @@ class PostgresStore:
     def commit(self, batch: Sequence[Submission]) -> int:
         """As `Store.commit`."""
         try:
-            try:
-                plan = self._insert(batch, trust_new=True)
-            except errors.UniqueViolation:
-                self._rollback()
-                plan = self._insert(batch, trust_new=False)
+            plan = self._plan(batch)
         except (psycopg.Error, TreadleError) as exc:
             self.close()
             error = exc if isinstance(exc, TreadleError) else translate(exc, self._name)
@@ -92,6 +89,26 @@ class PostgresStore:
             self._heads.stored(plan.heads)
             plan.settle()
         return max(self._last, 0)
+
+    def _plan(self, batch: Sequence[Submission]) -> Plan:
+        """The batch, inserted and not committed."""
+        kept = self._connection
+        try:
+            return self._inserted(batch)
+        except psycopg.OperationalError:
+            if kept is None or not kept.closed:
+                raise
+        # The connection is of yesterday: the server was started anew since, and nothing of this transaction is left.
+        # Whoever is told "unavailable" gives a run up, with all that it knows; a server that is back is no reason.
+        self.close()
+        return self._inserted(batch)
+
+    def _inserted(self, batch: Sequence[Submission]) -> Plan:
+        try:
+            return self._insert(batch, trust_new=True)
+        except errors.UniqueViolation:
+            self._rollback()
+            return self._insert(batch, trust_new=False)
 
     def try_begin(self) -> bool:
         """As `Store.try_begin`: never, the loop does not wait for a network."""

@@ -222,6 +222,24 @@ async def test_what_was_acknowledged_is_there_after_the_server_was_killed(
     assert await call_ids(journal, "run-1") == ["a", "c"]
 
 
+async def test_a_server_that_was_started_anew_takes_the_next_append_at_once(
+    journal: PostgresJournal, postgres_server: PostgresServer
+) -> None:
+    stored = journal.submit(append("run-1", EMPTY, *calls("a")))
+    await stored
+    postgres_server.kill()
+    await asyncio.to_thread(postgres_server.start)
+    await journal.append(append("run-1", stored.heads[0], *calls("b")))
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                assert await call_ids(journal, "run-1") == ["a", "b"]
+            except Unavailable:
+                await asyncio.sleep(0.1)  # the readers' connections are of yesterday, too
+            else:
+                break
+
+
 async def test_no_password_is_told(postgres_url: str) -> None:
     url = postgres_url.replace("postgres@", "postgres:sesame@")
     journal = await PostgresJournal.open(url)
