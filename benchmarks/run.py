@@ -15,11 +15,13 @@ import asyncio
 import json
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from harness.broker import BrokerUnavailable, broker
 from harness.case import Case
 from harness.catalogue import CASES, HERE, PEERS
+from harness.database import DatabaseUnavailable, database
 from harness.machine import this_machine
 from harness.peers import PeersUnavailable, peers_python
 from harness.report import as_json, table
@@ -64,15 +66,16 @@ def main() -> None:
 
 
 async def measure(case: Case, rounds: int, setting: Setting) -> CaseResult:
-    """One case, with a broker beside it if it needs one."""
-    if not case.needs_broker:
+    """One case, with the servers beside it that it needs."""
+    async with AsyncExitStack() as stack:
+        try:
+            if case.needs_broker:
+                setting.environment["BENCH_NATS_URL"] = await stack.enter_async_context(broker(setting.scratch))
+            if case.needs_database:
+                setting.environment.update(await stack.enter_async_context(database()))
+        except (BrokerUnavailable, DatabaseUnavailable) as failure:
+            return CaseResult(case, tuple(Outcome(contender, error=str(failure)) for contender in case.contenders))
         return await run_case(case, rounds, setting)
-    try:
-        async with broker(setting.scratch) as url:
-            setting.environment["BENCH_NATS_URL"] = url
-            return await run_case(case, rounds, setting)
-    except BrokerUnavailable as failure:
-        return CaseResult(case, tuple(Outcome(contender, error=str(failure)) for contender in case.contenders))
 
 
 def parsed() -> argparse.Namespace:

@@ -61,6 +61,8 @@ class Case:
         contenders: In the order they take turns.
         rounds: At most this many, for numbers that do not vary.
         needs_broker: A nats-server runs meanwhile, its address in `BENCH_NATS_URL`.
+        needs_database: A PostgreSQL server runs meanwhile, its address in `BENCH_POSTGRES_URL`.
+        large: Takes minutes, and is played only when it is asked for.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Case:
     aims: tuple[Aim, ...] = ()
     rounds: int | None = None
     needs_broker: bool = False
+    needs_database: bool = False
+    large: bool = False
 
 
 def is_rate(unit: str) -> bool:

@@ -20,6 +20,14 @@ def peer(name: str, program: str, *arguments: str, note: str = "") -> Contender:
     return Contender(name, PEERS / program, arguments, note=note)
 
 
+NODES = (
+    treadle("nodes", "1", "sqlite", name="Treadle, 1 node on SQLite"),
+    treadle("nodes", "1", "postgresql", name="Treadle, 1 node"),
+    treadle("nodes", "2", "postgresql", name="Treadle, 2 nodes"),
+    treadle("nodes", "4", "postgresql", name="Treadle, 4 nodes"),
+)
+"""Each a process, on one PostgreSQL and one nats-server, which share this machine's cores with them."""
+
 CASES: tuple[Case, ...] = (
     Case(
         name="echo_turn",
@@ -174,5 +182,31 @@ CASES: tuple[Case, ...] = (
             Aim("under 50 ms", 0.05, of="Treadle, session"),
             Aim("under 50 ms", 0.05, of="Treadle, memory partition"),
         ),
+    ),
+    Case(
+        name="nodes",
+        title="signals from a NATS client to completed runs, on PostgreSQL: runs per second",
+        unit="runs/s",
+        contenders=NODES,
+        needs_broker=True,
+        needs_database=True,
+    ),
+    Case(
+        name="nodes_cpu",
+        title="the same: processor time of all nodes for each run",
+        unit="s",
+        contenders=NODES,
+        aims=(Aim("at most half more than one node", 1.5, against="Treadle, 1 node", of="Treadle, 4 nodes"),),
+        needs_broker=True,
+        needs_database=True,
+    ),
+    Case(
+        name="nodes_database",
+        title="the same: processor time of the database for each run",
+        unit="s",
+        contenders=NODES[1:],
+        aims=(Aim("at most half more than one node", 1.5, against="Treadle, 1 node", of="Treadle, 4 nodes"),),
+        needs_broker=True,
+        needs_database=True,
     ),
 )
