@@ -11,9 +11,9 @@ PEERS = HERE / "peers"
 IMPORT_TIME = HERE / "import_time.py"
 
 
-def treadle(case: str, *arguments: str, name: str = TREADLE) -> Contender:
-    """Treadle's side of a case: found by the case's name, so a new program needs no entry anywhere."""
-    return Contender(name, HERE / "treadle_side" / f"{case}.py", arguments, is_peer=False)
+def treadle(program: str, *arguments: str, name: str = TREADLE, is_large: bool = False) -> Contender:
+    """Treadle's side of a case: its program has the case's name, or serves several cases."""
+    return Contender(name, HERE / "treadle_side" / f"{program}.py", arguments, is_peer=False, is_large=is_large)
 
 
 def peer(name: str, program: str, *arguments: str, note: str = "") -> Contender:
@@ -27,6 +27,33 @@ NODES = (
     treadle("nodes", "4", "postgresql", name="Treadle, 4 nodes"),
 )
 """Each a process, on one PostgreSQL and one nats-server, which share this machine's cores with them."""
+
+SIZES = (
+    treadle("sized", "1000", name="Treadle, 1 thousand sessions"),
+    treadle("sized", "10000", name="Treadle, 10 thousand"),
+    treadle("sized", "100000", name="Treadle, 100 thousand", is_large=True),
+)
+HISTORIES = (
+    treadle("history", "10", name="Treadle, 10 events"),
+    treadle("history", "1000", name="Treadle, 1 thousand"),
+    treadle("history", "100000", name="Treadle, 100 thousand", is_large=True),
+)
+
+
+def sized(name: str, title: str, *, needs_broker: bool = False) -> Case:
+    """A case about journals of different sizes, which should cost the same."""
+    small, middle, large = (contender.name for contender in SIZES)
+    return Case(
+        name=name,
+        title=title,
+        unit="s",
+        contenders=SIZES,
+        aims=tuple(Aim("at most half more", 1.5, against=small, of=size) for size in (middle, large)),
+        rounds=3,
+        needs_broker=needs_broker,
+        needs_database=True,
+    )
+
 
 CASES: tuple[Case, ...] = (
     Case(
@@ -208,5 +235,17 @@ CASES: tuple[Case, ...] = (
         aims=(Aim("at most half more than one node", 1.5, against="Treadle, 1 node", of="Treadle, 4 nodes"),),
         needs_broker=True,
         needs_database=True,
+    ),
+    sized("sized_append", "a turn of six events is stored in a journal on PostgreSQL of so many sessions: time"),
+    sized("sized_wake", "an idle session of so many is loaded, and answers: time"),
+    sized("sized_sweep", "what a node asks every 5 s, 20 runs and 20 signals being left: time"),
+    sized("sized_lists", "the newest runs and sessions of one user: time"),
+    sized("sized_start", "a node starts, and takes signals: time", needs_broker=True),
+    Case(
+        name="history_run",
+        title="a run with so many events is read, as by who resumes it: time",
+        unit="s",
+        contenders=HISTORIES,
+        rounds=3,
     ),
 )

@@ -22,6 +22,16 @@ def new_database() -> Iterator[str]:
         _execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@contextmanager
+def kept_database(name: str) -> Iterator[tuple[str, bool]]:
+    """The database of this name, and whether it is new, and to be filled in the block; it lives as its server does."""
+    with psycopg.connect(os.environ["BENCH_POSTGRES_URL"], autocommit=True) as connection:
+        is_new = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None
+    if is_new:
+        _execute(f"CREATE DATABASE {name}")
+    yield os.environ["BENCH_POSTGRES_URL"].replace("/postgres?", f"/{name}?"), is_new
+
+
 def analyze(url: str) -> None:
     """Let the planner know what is there, as autovacuum does after a while."""
     with psycopg.connect(url, autocommit=True) as connection:
