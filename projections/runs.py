@@ -125,7 +125,7 @@ _RUNS = Table(
         "position": _COUNT,
     },
     key=("run_id",),
-    indexes=(("position",), ("session_id", "position"), ("finished_at", "owner")),
+    indexes=(("position",), ("session_id", "position"), ("user_id", "position"), ("finished_at", "owner")),
 )
 _CALLS = Table(
     "run_calls",
