@@ -15,15 +15,18 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness.broker import BrokerUnavailable, broker
-from harness.case import Case
+from harness.broker import BrokerUnavailable
+from harness.case import Case, without_large
 from harness.catalogue import CASES, HERE, PEERS
+from harness.database import DatabaseUnavailable
 from harness.machine import this_machine
 from harness.peers import PeersUnavailable, peers_python
 from harness.report import as_json, table
 from harness.rounds import CaseResult, Outcome, Setting, run_case
+from harness.servers import Servers
 from rich.console import Console
 
 DEADLINE_S = 300.0
@@ -53,26 +56,27 @@ def main() -> None:
             progress=status.update,
         )
         rounds = options.rounds or (3 if options.quick else 5)
-        results: list[CaseResult] = []
-        for case in CASES:
-            if case.name in options.case:
-                result = asyncio.run(measure(case, rounds, setting))
-                console.print(table(result))
-                results.append(result)
+        cases = [case if options.large else without_large(case) for case in CASES if case.name in options.case]
+        results = asyncio.run(measured(cases, rounds, setting, console))
     if options.json:
         options.json.write_text(json.dumps(as_json(machine, results), indent=2) + "\n")
 
 
-async def measure(case: Case, rounds: int, setting: Setting) -> CaseResult:
-    """One case, with a broker beside it if it needs one."""
-    if not case.needs_broker:
-        return await run_case(case, rounds, setting)
-    try:
-        async with broker(setting.scratch) as url:
-            setting.environment["BENCH_NATS_URL"] = url
-            return await run_case(case, rounds, setting)
-    except BrokerUnavailable as failure:
-        return CaseResult(case, tuple(Outcome(contender, error=str(failure)) for contender in case.contenders))
+async def measured(cases: Sequence[Case], rounds: int, setting: Setting, console: Console) -> list[CaseResult]:
+    """All these cases, each with the servers beside it that it needs."""
+    results: list[CaseResult] = []
+    async with Servers(setting.scratch) as servers:
+        for case in cases:
+            try:
+                setting.environment.update(await servers.environment(case))
+            except (BrokerUnavailable, DatabaseUnavailable) as failure:
+                outcomes = tuple(Outcome(contender, error=str(failure)) for contender in case.contenders)
+                result = CaseResult(case, outcomes)
+            else:
+                result = await run_case(case, rounds, setting)
+            console.print(table(result))
+            results.append(result)
+    return results
 
 
 def parsed() -> argparse.Namespace:
@@ -83,6 +87,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="a tenth of the work per round, 3 rounds: a look, no result"
     )
+    parser.add_argument("--large", action="store_true", help="the large sizes too: minutes for each")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers to this file too")
     options = parser.parse_args()
     options.case = options.case or names

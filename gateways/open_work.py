@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from ..actors.host import Host
@@ -12,7 +12,6 @@ from ..events.errors import Fenced, Owned, TreadleError
 from ..events.run import RunState
 from ..events.subjects import SignalAddress
 from ..projections import Projections
-from ..projections.runs import RunRow
 
 LOOK_EVERY_S = 5.0
 """How often a node looks for what another one, that died, has left."""
@@ -45,7 +44,7 @@ class OpenWork:
 
     async def take_up(self) -> int:
         """Continue the open runs of hosted agents that no living process works on; returns how many are open."""
-        return await self._look(lambda row: True)
+        return await self._look(None)
 
     def keep_looking(self) -> None:
         """From now on, take up what dead nodes leave, and what an outage has stopped here."""
@@ -61,34 +60,31 @@ class OpenWork:
             except Exception:
                 _log.exception("open work is looked for again")
 
-    async def _left(self) -> Callable[[RunRow], bool]:
-        """Tells whether nobody works on a run that should go on. One that was suspended waits for who wants it."""
+    async def _left(self) -> Collection[str]:
+        """Whose open runs nobody may be at: those of the dead, and this node's own, which an outage may have stopped.
+
+        What others that live have open is never read: that may be a hundred thousand runs which wait for somebody.
+        """
         journal = self._host.services.journal
-        owners = {row.owner for row in await self._projections.runs.open_runs()}
-        alive = {owner for owner in owners if await journal.is_alive(owner)}
+        owners = await self._projections.runs.open_owners()
+        return [owner for owner in owners if owner == journal.owner or not await journal.is_alive(owner)]
 
-        def is_left(row: RunRow) -> bool:
-            if row.owner == journal.owner:
-                return row.state != RunState.INTERRUPTED
-            return row.owner in owners - alive
-
-        return is_left
-
-    async def _look(self, wanted: Callable[[RunRow], bool]) -> int:
+    async def _look(self, owners: Collection[str] | None) -> int:
         await self._projections.catch_up()
         for session in await self._projections.sessions.list(waiting=True, limit=_EVERY):
             address = SignalAddress(session.user_id, session.agent, session.session_id)
             if session.agent in self._host and self._is_ours(address):
                 # Asking it anything is enough: it sees what waits, and runs it.
                 self._host.session(*address).tell(DescribeSession())
-        count, journal = 0, self._host.services.journal
-        for row in await self._projections.runs.open_runs():
+        count, mine = 0, self._host.services.journal.owner
+        for row in await self._projections.runs.open_runs(owners=owners):
             address = SignalAddress(row.user_id, row.agent, row.session_id)
             # A run that is ours is ours to end, also when the signals of its session go to another node by now: that
             # one must not touch it while we are alive.
-            ours = row.owner == journal.owner or self._is_ours(address)
-            if row.agent not in self._host or not ours or not wanted(row):
+            if row.agent not in self._host or not (row.owner == mine or self._is_ours(address)):
                 continue
+            if owners is not None and row.owner == mine and row.state == RunState.INTERRUPTED:
+                continue  # it waits for who wants it
             count += 1
             if row.run_id not in self._going_on and not self._host.run(row.run_id).is_live:
                 task = asyncio.create_task(self._go_on(row.run_id, address), name=f"going on with {row.run_id}")

@@ -8,7 +8,9 @@ makes of it. What that means for a commit is for the caller: it is uncertain unt
 A statement that takes long is another matter. The server ends it by itself, and says so (`STATEMENT_TIMEOUT_S`).
 """
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -35,7 +37,22 @@ class AsyncConnection(psycopg.AsyncConnection[Any]):
     """For an event loop. Whoever listens says for how long: `notifies(timeout=…)`."""
 
     async def wait(self, gen: Generator[Any, Any, T], *args: Any, **options: Any) -> T:
-        return await super().wait(_until_silent(gen, self.pgconn), *args, **options)
+        with heeding_cancels():
+            return await super().wait(_until_silent(gen, self.pgconn), *args, **options)
+
+
+@contextmanager
+def heeding_cancels() -> Iterator[None]:
+    """Raise `CancelledError` at the end of the block if it was cancelled and has not noticed.
+
+    psycopg and its pool wait by `asyncio.wait_for`, which up to Python 3.11 forgets that it was cancelled when what it
+    waits for comes at the same moment. Whoever cancels a task and waits for it would wait for ever.
+    """
+    task = asyncio.current_task()
+    cancelled = task.cancelling() if task is not None else 0
+    yield
+    if task is not None and task.cancelling() > cancelled:
+        raise asyncio.CancelledError
 
 
 def _until_silent(gen: Generator[Any, Any, T], pgconn: PGconn) -> Generator[Any, Any, T]:

@@ -4,11 +4,15 @@ Nothing is published that is not durable. The relay keeps no position of its own
 that is of this journal carries one, so a stream that was deleted or restored from a backup is filled up again.
 It is looked for at the start and after each outage. Publishing twice is harmless: the broker drops ids that it
 knows, and consumers dedupe by stream and version.
+
+Of several nodes on one journal one publishes (`leads`). The others stand by: now and then they look how far EVENTS has
+come, which costs them a request and not the reading of the journal, and publish themselves when it does not move.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -29,6 +33,9 @@ JOURNAL = "Treadle-Journal"
 REPAIRED = "Treadle-Repaired"
 """Header of the last event that the auditor published again: everything up to this position is there."""
 
+STANDBY_S = 1.0
+"""How long an event may wait for the node that leads, before one that stands by publishes it."""
+
 _NONE: Mapping[str, str] = {}
 _PAGE = 500
 _log = logging.getLogger("treadle.nats")
@@ -37,16 +44,22 @@ _log = logging.getLogger("treadle.nats")
 class Relay:
     """Follows a journal and publishes it.
 
+    Args:
+        leads: Whether it is this node that publishes, of those that follow the journal; asked again and again.
     Attributes:
         position: Everything up to here is published.
         skipped: Events that cannot be published: corrupt in the journal, or larger than the broker takes.
         trouble: Why it does not go on; empty while it does.
     """
 
-    def __init__(self, journal: Journal, bus: NatsBus, subjects: Subjects) -> None:
+    def __init__(
+        self, journal: Journal, bus: NatsBus, subjects: Subjects, *, leads: Callable[[], bool] = lambda: True
+    ) -> None:
         self.position = 0
         self.skipped = 0
         self.trouble = ""
+        self._leads = leads
+        self._closing = asyncio.Event()
         self._journal = journal
         self._bus = bus
         self._subjects = subjects
@@ -65,6 +78,7 @@ class Relay:
         if self._task is None:
             return
         last = await self._journal.last_position()
+        self._closing.set()
         try:
             async with asyncio.timeout(1.0):
                 while self.position < last and self._bus.connected:
@@ -125,7 +139,10 @@ class Relay:
             try:
                 if self._lost:
                     await self._find()
-                await self._publish_page()
+                if self._leads() or self._closing.is_set():
+                    await self._publish_page()
+                else:
+                    await self._stand_by()
                 self.trouble = ""
             except CorruptEvent as exc:
                 _log.error("not published: %s", exc)
@@ -140,6 +157,19 @@ class Relay:
                 self.trouble = str(exc)
                 _log.error("the relay is stuck at position %d: %s", self.position, exc)
                 await asyncio.sleep(1.0)
+
+    async def _stand_by(self) -> None:
+        """Let another node publish what there is; what nobody has published after a while is published here."""
+        last = await self._journal.wait(self.position)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STANDBY_S):
+                await self._closing.wait()
+        before, self.position = self.position, max(self.position, await self._published())
+        self._moved.set()
+        if self.position > before and not self._closing.is_set():
+            return  # somebody is at it, however far behind
+        while self.position < last:
+            await self._publish_page()
 
     async def _publish_page(self) -> None:
         page = await self._journal.read_all(self.position, _PAGE)

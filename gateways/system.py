@@ -230,7 +230,7 @@ class System:
         if self._with_projections:
             views, kept = open_read_models(spec if isinstance(spec, str) else "memory", self._directory)
             self._stack.push_async_callback(views.close)
-            self._projections = Projections(journal, views, kept)
+            self._projections = Projections(journal, views, kept, leads=self._leads)
             await self._stack.enter_async_context(self._projections)
         if self._nats is not None:
             await self._connect(self._nats, journal)
@@ -273,7 +273,7 @@ class System:
         self._stack.push_async_callback(bus.close)
         await self.bus.close()
         self.bus = bus
-        self.relay = Relay(journal, bus, self.subjects)
+        self.relay = Relay(journal, bus, self.subjects, leads=self._leads)
         self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
         self.auditor = Auditor(journal, bus, self.subjects, self.relay, clock=self._clock)
@@ -398,6 +398,10 @@ class System:
             await self._open_work.take_up()
             if self.placement is not None:
                 self._open_work.keep_looking()
+
+    def _leads(self) -> bool:
+        """Whether this node publishes and folds what all nodes record; one that takes no signals does it for itself."""
+        return self.placement is None or self.placement.leads
 
     def _is_ours(self, address: SignalAddress) -> bool:
         return self.placement is None or self.placement.host_of(address) == self.journal.owner

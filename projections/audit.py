@@ -227,6 +227,8 @@ class Audit(Projection):
         event = recorded.event
         if isinstance(event, RunStarted):
             tx.execute(f"{_AGENTS.insert} ON CONFLICT (run_id) DO NOTHING", (_entity_id(recorded), event.agent))
+            if recorded.version == 1:
+                self._agents[_entity_id(recorded)] = f"agent:{event.agent}"  # what was just written need not be asked
         actor, entity, detail = _described(event, recorded, partial(self._agent, tx))
         entry = AuditEntry(
             sequence=self._entries + 1,

@@ -174,6 +174,8 @@ class BudgetView(Projection):
         match event:
             case RunStarted():
                 tx.execute(f"{_RUNS.insert} ON CONFLICT (run_id) DO NOTHING", (run_id, event.agent, event.model))
+                if recorded.version == 1:
+                    self._known[run_id] = event.agent, event.model  # what was just written need not be asked
             case ModelCompleted():
                 agent, model = self._agent_and_model(tx, run_id)
                 usage = event.reply.usage
@@ -254,7 +256,8 @@ def _budgets(tx: Transaction, scope: str | None = None) -> list[BudgetRow]:
         where.params,
     )
     warned: dict[str, list[str]] = {}
-    for name, limit in tx.query("SELECT scope, limit_name FROM budget_warned ORDER BY scope, limit_name"):
+    warnings = f"SELECT scope, limit_name FROM budget_warned s{where.sql} ORDER BY scope, limit_name"
+    for name, limit in tx.query(warnings, where.params):
         warned.setdefault(name, []).append(limit)
     return [
         BudgetRow(

@@ -5,12 +5,15 @@ a process that is killed between two events has folded each of them once or not 
 same views: the checkpoint is compared inside the transaction, so what another one has folded is not folded again.
 
 The runner reads a page of the journal, gives it to each projection, and waits for the journal when there is no more:
-idle it costs nothing. A projection that raises stops alone; a corrupt row is noted as a problem and the rest goes on.
+idle it costs nothing. Of several nodes with the same views one folds (`leads`); the others look at the checkpoints now
+and then, and fold themselves when these do not move, or when somebody here waits.
+
+A projection that raises stops alone; a corrupt row is noted as a problem and the rest goes on.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -33,6 +36,9 @@ PAGE_EVENTS = 1000
 
 LINGER_S = 0.01
 """How long events are collected before they are folded, while nobody waits for them: many cost little more than one."""
+
+STANDBY_S = 1.0
+"""How long events are left to the node that leads, before one that stands by folds them."""
 
 _log = logging.getLogger("treadle.projections")
 
@@ -106,6 +112,7 @@ class Projections:
     Args:
         page_events: How many events are read, and folded in one transaction.
         linger_s: How long the rows may be behind while nobody waits for them (see `wait_for`).
+        leads: Whether it is this node that folds, of those that keep the same views; asked again and again.
     """
 
     def __init__(
@@ -116,11 +123,13 @@ class Projections:
         *,
         page_events: int = PAGE_EVENTS,
         linger_s: float = LINGER_S,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._journal = journal
         self._views = views
         self._page_events = page_events
         self._linger_s = linger_s
+        self._leads = leads
         self._projections = {projection.name: projection for projection in projections}
         if len(self._projections) != len(projections):
             raise ConfigError(f"two projections share a name: {[projection.name for projection in projections]}")
@@ -315,6 +324,9 @@ class Projections:
                 raise _too_new(projection, rows[0][0], self._views.name)
             if not rows or rows[0][0] < projection.schema:
                 _create_anew(tx, projection)
+            else:
+                for table in projection.tables:
+                    table.create(tx)  # with the indexes that an older Treadle did not make
         return {name: _checkpoint(tx, name) for name in self._projections}
 
     async def _compare(self, projection: Projection, checkpoint: _Checkpoint) -> None:
@@ -368,6 +380,10 @@ class Projections:
             if after is None:
                 await self._wanted.wait()
                 continue
+            if not self._leads() and await self._others_fold(live):
+                after = min(self._positions[projection.name] for projection in live)
+                await self._wait(after, await self._all_caught_up(live))
+                continue
             page, corrupt = await read_page(self._journal, after, self._page_events)
             if page or corrupt is not None:
                 end = corrupt.position if corrupt is not None else page[-1].position
@@ -380,8 +396,15 @@ class Projections:
                 if not page and corrupt is None:
                     await self._advance(live, after, (), None, newest)
                 continue
-            again = [seconds for projection in live if (seconds := await self._caught_up(projection)) is not None]
-            await self._wait(after, min(again, default=None))
+            await self._wait(after, await self._all_caught_up(live))
+
+    async def _others_fold(self, live: Sequence[Projection]) -> bool:
+        """Look how far the rows are by now; whether somebody else brings them forward, and nobody here waits."""
+        before = dict(self._positions)
+        found = await self._views.read(lambda tx: {each.name: _checkpoint(tx, each.name).position for each in live})
+        self._positions.update(found)
+        await self._notify()
+        return not self._waiting and any(position > before[name] for name, position in found.items())
 
     async def _wait(self, after: int, timeout_s: float | None) -> None:
         """Until there is an event above `after`, somebody wants something, or the time is up."""
@@ -390,7 +413,7 @@ class Projections:
         try:
             await asyncio.wait((journal, wanted), return_when=asyncio.FIRST_COMPLETED)
             if journal.done() and journal.result() > after and not self._waiting:
-                await asyncio.wait((wanted,), timeout=self._linger_s)
+                await asyncio.wait((wanted,), timeout=self._linger_s if self._leads() else STANDBY_S)
         finally:
             for waiting in (journal, wanted):
                 waiting.cancel()
@@ -445,6 +468,11 @@ class Projections:
             lambda tx: {projection.name: fold(tx, projection) for projection in projections}
         )
         self._positions.update(positions)
+
+    async def _all_caught_up(self, live: Sequence[Projection]) -> float | None:
+        """Tell them that there is no more; in how many seconds the first wants to be told again."""
+        again = [seconds for projection in live if (seconds := await self._caught_up(projection)) is not None]
+        return min(again, default=None)
 
     async def _caught_up(self, projection: Projection) -> float | None:
         try:

@@ -3,6 +3,7 @@
 The same words as `Run` in `events/run.py`, without the texts: prompt and output are cut, the rest is in the stream.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from msgspec import Struct
@@ -124,7 +125,7 @@ _RUNS = Table(
         "position": _COUNT,
     },
     key=("run_id",),
-    indexes=(("position",), ("session_id", "position"), ("finished_at", "agent")),
+    indexes=(("position",), ("session_id", "position"), ("user_id", "position"), ("finished_at", "owner")),
 )
 _CALLS = Table(
     "run_calls",
@@ -161,11 +162,19 @@ class Runs(Projection):
             raise NotFound("run", run_id)
         return _run(rows[0])
 
-    async def open_runs(self, agent: str | None = None) -> list[RunRow]:
-        """All runs that have not ended (of an agent), the oldest first: what a node that starts has to look after."""
+    async def open_runs(self, agent: str | None = None, *, owners: Collection[str] | None = None) -> list[RunRow]:
+        """All runs that have not ended (of an agent, of these owners), the oldest first: what somebody looks after."""
         where = Where().equal(agent=agent).add("finished_at IS NULL")
+        if owners is not None:
+            where.add(f"owner IN ({', '.join('?' * len(owners)) or 'NULL'})")
+            where.params.extend(owners)
         sql = f"SELECT {_SHOWN} FROM runs{where.sql} ORDER BY position"
         return await self.read(lambda tx: [_run(row) for row in tx.query(sql, where.params)])
+
+    async def open_owners(self) -> set[str]:
+        """Who began, or took over, a run that has not ended."""
+        sql = "SELECT DISTINCT owner FROM runs WHERE finished_at IS NULL"
+        return await self.read(lambda tx: {owner for (owner,) in tx.query(sql)})
 
     async def open_calls(self, run_id: str | None = None, *, waiting: bool | None = None) -> list[OpenCall]:
         """Tool calls that have no outcome yet (of a run), the oldest first; with `waiting` those that need approval."""

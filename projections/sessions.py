@@ -104,8 +104,10 @@ class Sessions(Projection):
             case SignalParked():
                 self._change(tx, key, "parked = parked + 1")
             case RunOpened(run_id, _, signal_id):
-                taken = tx.change("DELETE FROM session_signals WHERE stream = ? AND signal_id = ?", (stream, signal_id))
-                self._change(tx, key, "runs = runs + 1, open_run_id = ?, waiting = waiting - ?", run_id, taken)
+                tx.execute("DELETE FROM session_signals WHERE stream = ? AND signal_id = ?", (stream, signal_id))
+                # Counted by the database: an answer that we waited for would cost a round trip for each run.
+                left = "(SELECT count(*) FROM session_signals WHERE stream = ?)"
+                self._change(tx, key, f"runs = runs + 1, open_run_id = ?, waiting = {left}", run_id, stream)
             case RunEnded():
                 self._change(tx, key, "open_run_id = ?", "")
             case _:

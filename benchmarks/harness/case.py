@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 TREADLE = "Treadle"
@@ -17,6 +17,7 @@ class Contender:
         program: Path of the script; a program that is not there yet is shown as such.
         arguments: Passed after the case's name.
         is_peer: Runs in the peers' environment; otherwise in the project's, which runs the parent too.
+        is_large: Takes minutes to set up, and is played only when that is asked for.
         note: What a reader must know to compare fairly, such as a guarantee that this contender does not give.
     """
 
@@ -25,6 +26,7 @@ class Contender:
     arguments: tuple[str, ...] = ()
     is_peer: bool = True
     note: str = ""
+    is_large: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Case:
         contenders: In the order they take turns.
         rounds: At most this many, for numbers that do not vary.
         needs_broker: A nats-server runs meanwhile, its address in `BENCH_NATS_URL`.
+        needs_database: A PostgreSQL server runs meanwhile, its address in `BENCH_POSTGRES_URL`.
     """
 
     name: str
@@ -70,8 +73,14 @@ class Case:
     aims: tuple[Aim, ...] = ()
     rounds: int | None = None
     needs_broker: bool = False
+    needs_database: bool = False
 
 
 def is_rate(unit: str) -> bool:
     """Whether more is better."""
     return unit.endswith("/s")
+
+
+def without_large(case: Case) -> Case:
+    """The case as it is played when nobody asked for what takes minutes."""
+    return replace(case, contenders=tuple(contender for contender in case.contenders if not contender.is_large))

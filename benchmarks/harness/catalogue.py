@@ -11,13 +11,48 @@ PEERS = HERE / "peers"
 IMPORT_TIME = HERE / "import_time.py"
 
 
-def treadle(case: str, *arguments: str, name: str = TREADLE) -> Contender:
-    """Treadle's side of a case: found by the case's name, so a new program needs no entry anywhere."""
-    return Contender(name, HERE / "treadle_side" / f"{case}.py", arguments, is_peer=False)
+def treadle(program: str, *arguments: str, name: str = TREADLE, is_large: bool = False) -> Contender:
+    """Treadle's side of a case: its program has the case's name, or serves several cases."""
+    return Contender(name, HERE / "treadle_side" / f"{program}.py", arguments, is_peer=False, is_large=is_large)
 
 
 def peer(name: str, program: str, *arguments: str, note: str = "") -> Contender:
     return Contender(name, PEERS / program, arguments, note=note)
+
+
+NODES = (
+    treadle("nodes", "1", "sqlite", name="Treadle, 1 node on SQLite"),
+    treadle("nodes", "1", "postgresql", name="Treadle, 1 node"),
+    treadle("nodes", "2", "postgresql", name="Treadle, 2 nodes"),
+    treadle("nodes", "4", "postgresql", name="Treadle, 4 nodes"),
+)
+"""Each a process, on one PostgreSQL and one nats-server, which share this machine's cores with them."""
+
+SIZES = (
+    treadle("sized", "1000", name="Treadle, 1 thousand sessions"),
+    treadle("sized", "10000", name="Treadle, 10 thousand"),
+    treadle("sized", "100000", name="Treadle, 100 thousand", is_large=True),
+)
+HISTORIES = (
+    treadle("history", "10", name="Treadle, 10 events"),
+    treadle("history", "1000", name="Treadle, 1 thousand"),
+    treadle("history", "100000", name="Treadle, 100 thousand", is_large=True),
+)
+
+
+def sized(name: str, title: str, *, needs_broker: bool = False) -> Case:
+    """A case about journals of different sizes, which should cost the same."""
+    small, middle, large = (contender.name for contender in SIZES)
+    return Case(
+        name=name,
+        title=title,
+        unit="s",
+        contenders=SIZES,
+        aims=tuple(Aim("at most half more", 1.5, against=small, of=size) for size in (middle, large)),
+        rounds=3,
+        needs_broker=needs_broker,
+        needs_database=True,
+    )
 
 
 CASES: tuple[Case, ...] = (
@@ -174,5 +209,95 @@ CASES: tuple[Case, ...] = (
             Aim("under 50 ms", 0.05, of="Treadle, session"),
             Aim("under 50 ms", 0.05, of="Treadle, memory partition"),
         ),
+    ),
+    Case(
+        name="postgres_loop",
+        title="the durable loop of two turns on SQLite and on PostgreSQL: time per run",
+        unit="s",
+        contenders=(
+            treadle("durable_loop", "sqlite", name="Treadle, SQLite"),
+            treadle("durable_loop", "postgresql", name="Treadle, PostgreSQL"),
+        ),
+        aims=(Aim("at most four times", 4.0, against="Treadle, SQLite", of="Treadle, PostgreSQL"),),
+        needs_database=True,
+    ),
+    Case(
+        name="postgres_signal",
+        title="signal → run.started on SQLite and on PostgreSQL: time",
+        unit="s",
+        contenders=(
+            treadle("signal_latency", "sqlite", name="Treadle, SQLite"),
+            treadle("signal_latency", "postgresql", name="Treadle, PostgreSQL"),
+        ),
+        aims=(Aim("at most three times", 3.0, against="Treadle, SQLite", of="Treadle, PostgreSQL"),),
+        needs_broker=True,
+        needs_database=True,
+    ),
+    Case(
+        name="postgres_commit",
+        title="a commit to PostgreSQL under the lock of all writers: time",
+        unit="s",
+        contenders=(
+            treadle("postgres_commit", "1", name="Treadle, 1 event"),
+            treadle("postgres_commit", "10", name="Treadle, 10 events"),
+            treadle("postgres_commit", "100", name="Treadle, 100 events"),
+            treadle("postgres_commit", "1000", name="Treadle, 1000 events"),
+        ),
+        needs_database=True,
+    ),
+    Case(
+        name="following_fold",
+        title="what one node folds for all, into views on PostgreSQL: events per second",
+        unit="events/s",
+        contenders=(treadle("following"),),
+        rounds=3,
+        needs_database=True,
+    ),
+    Case(
+        name="following_publish",
+        title="what one node publishes for all: events per second",
+        unit="events/s",
+        contenders=(treadle("following"),),
+        rounds=3,
+        needs_broker=True,
+        needs_database=True,
+    ),
+    Case(
+        name="nodes",
+        title="signals from a NATS client to completed runs, on PostgreSQL: runs per second",
+        unit="runs/s",
+        contenders=NODES,
+        needs_broker=True,
+        needs_database=True,
+    ),
+    Case(
+        name="nodes_cpu",
+        title="the same: processor time of all nodes for each run",
+        unit="s",
+        contenders=NODES,
+        aims=(Aim("at most half more than one node", 1.5, against="Treadle, 1 node", of="Treadle, 4 nodes"),),
+        needs_broker=True,
+        needs_database=True,
+    ),
+    Case(
+        name="nodes_database",
+        title="the same: processor time of the database for each run",
+        unit="s",
+        contenders=NODES[1:],
+        aims=(Aim("at most half more than one node", 1.5, against="Treadle, 1 node", of="Treadle, 4 nodes"),),
+        needs_broker=True,
+        needs_database=True,
+    ),
+    sized("sized_append", "a turn of six events is stored in a journal on PostgreSQL of so many sessions: time"),
+    sized("sized_wake", "an idle session of so many is loaded, and answers: time"),
+    sized("sized_sweep", "what a node asks every 5 s, 20 runs and 20 signals being left: time"),
+    sized("sized_lists", "the newest runs and sessions of one user: time"),
+    sized("sized_start", "a node starts, and takes signals: time", needs_broker=True),
+    Case(
+        name="history_run",
+        title="a run with so many events is read, as by who resumes it: time",
+        unit="s",
+        contenders=HISTORIES,
+        rounds=3,
     ),
 )

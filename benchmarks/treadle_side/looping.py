@@ -22,11 +22,9 @@ def asks_once(messages: Sequence[Message], _: Sequence[ToolSpec]) -> ModelReply:
 
 
 @asynccontextmanager
-async def looping_agent() -> AsyncGenerator[Agent]:
+async def looping_agent(journal: str = "sqlite:journal.db") -> AsyncGenerator[Agent]:
     # The tool has effects, as far as the agent knows: each run waits for the disk before it, and before its answer.
-    async with Agent(
-        "You mind the store.", model=FunctionModel(asks_once), tools=[stock], runtime="sqlite:journal.db"
-    ) as agent:
+    async with Agent("You mind the store.", model=FunctionModel(asks_once), tools=[stock], runtime=journal) as agent:
         yield agent
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from itertools import count
+from uuid import uuid4
 
 import nats
-from hosting import AGENT, hosted
+from databases import new_database
+from hosting import AGENT, SQLITE, hosted
 from measured import Measured, Round, one_after_another, play, times
 
 SIGNAL = b'{"summary": "My card was charged twice"}'
@@ -24,15 +27,15 @@ REST_S = 0.005
 
 @asynccontextmanager
 async def signal_latency() -> AsyncGenerator[Round]:
-    url = os.environ["BENCH_NATS_URL"]
+    url, namespace = os.environ["BENCH_NATS_URL"], f"bench-{uuid4().hex[:12]}"
     publisher, watcher = await nats.connect(url), await nats.connect(url)
-    started = await watcher.subscribe("treadle.event.*.run.*.started")
-    completed = await watcher.subscribe("treadle.event.*.run.*.completed")
+    started = await watcher.subscribe(f"{namespace}.event.*.run.*.started")
+    completed = await watcher.subscribe(f"{namespace}.event.*.run.*.completed")
     await watcher.flush()
     sessions = count(1)
 
     async def until_started() -> None:
-        await publisher.publish(f"treadle.signal.alice.{AGENT}.conv-{next(sessions)}", SIGNAL)
+        await publisher.publish(f"{namespace}.signal.alice.{AGENT}.conv-{next(sessions)}", SIGNAL)
         await started.next_msg(timeout=DEADLINE_S)
 
     async def a_round() -> list[float]:
@@ -43,11 +46,14 @@ async def signal_latency() -> AsyncGenerator[Round]:
             await asyncio.sleep(REST_S)
         return samples
 
-    async with hosted():
-        yield a_round
+    journal = new_database() if "postgresql" in sys.argv else nullcontext(SQLITE)
+    with journal as where:
+        async with hosted(where, namespace):
+            yield a_round
     await publisher.close()
     await watcher.close()
 
 
 if __name__ == "__main__":
-    play("Treadle", {"signal_latency": Measured("s", signal_latency)})
+    measured = Measured("s", signal_latency)
+    play("Treadle", {"signal_latency": measured, "postgres_signal": measured})

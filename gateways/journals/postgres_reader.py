@@ -11,7 +11,7 @@ from ...events.envelope import EMPTY, Head, Position, Recorded, blob_of, read_st
 from ...events.errors import CorruptEvent, Unavailable
 from ...events.journal import Snapshot
 from ..postgres import CONNECT_TIMEOUT_S, conninfo, translate
-from ..postgres_calls import AsyncConnection
+from ..postgres_calls import AsyncConnection, heeding_cancels
 from .postgres_archived import ARCHIVED_HEAD, ARCHIVES
 from .postgres_store import HEAD, head_in
 
@@ -160,8 +160,9 @@ class PostgresReader:
         if self._pool.closed:
             raise Unavailable(self._name, "it was closed")
         try:
-            async with self._pool.connection() as connection:
-                yield connection
+            with heeding_cancels():
+                async with self._pool.connection() as connection:
+                    yield connection
         except PoolTimeout as exc:
             raise Unavailable(self._name, f"no connection within {CONNECT_TIMEOUT_S} s", 1.0) from exc
         except psycopg.Error as exc:

@@ -96,6 +96,11 @@ class Placement:
         return f"<Placement {self.node}: {len(self.owned)} of {self.count} partitions>"
 
     @property
+    def leads(self) -> bool:
+        """Whether this node does what one does for all: it has the first partition. None may, and two for a moment."""
+        return 0 in self.owned
+
+    @property
     def records(self) -> Sequence[NodeRecord]:
         """What the nodes that live have said of themselves when this one last looked, itself included."""
         return tuple(self._nodes.records.values())

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from waiting import until
 from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, tool
 from treadle.events.placement import PARTITIONS
 from treadle.events.subjects import SignalAddress
+from treadle.gateways import relay
 from treadle.gateways.broker.server import EmbeddedServer
 
 LEASE_S = 6.0
@@ -44,6 +45,40 @@ def is_whole(*systems: System) -> bool:
 
 def desk(model: FunctionModel | str = "echo") -> Agent:
     return Agent("You keep watch.", model=model, name="desk")
+
+
+async def test_one_node_tells_what_all_record_and_another_when_it_leaves(
+    nats_server: EmbeddedServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "STANDBY_S", 2.0)  # nobody helps out meanwhile
+    ns = namespace()
+
+    def leads(system: System) -> bool:
+        return system.placement is not None and system.placement.leads
+
+    async with AsyncExitStack() as stack:
+        first = AsyncExitStack()
+        one = await first.enter_async_context(node(nats_server, url, ns, desk()))
+        two = await stack.enter_async_context(node(nats_server, url, ns, desk()))
+        await until(lambda: is_whole(one, two) and owned(one, two) == [16, 16], WITHIN_S)
+        assert (leads(one), leads(two)) == (True, False)
+        heard: list[str] = []
+        messages = await stack.enter_async_context(two.bus.subscribe(f"{ns}.event.*.run.*.completed"))
+
+        async def hear() -> None:
+            async for message in messages:
+                heard.append(message.subject)
+
+        hearing = asyncio.create_task(hear())
+        for number in range(10):
+            await two.signal("desk", "look", session_id=f"conv-{number}", user_id="alice")
+        await until(lambda: len(heard) == 10, WITHIN_S)
+        await first.aclose()
+        await until(lambda: leads(two), WITHIN_S)
+        await two.signal("desk", "look", session_id="conv-10", user_id="alice")
+        await until(lambda: len(heard) == 11, WITHIN_S)
+        assert len(set(heard)) == 11, "each was told once"
+        hearing.cancel()
 
 
 async def test_nodes_share_the_partitions_and_take_what_one_gives_up(nats_server: EmbeddedServer, url: str) -> None:

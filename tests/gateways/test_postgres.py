@@ -1,5 +1,6 @@
 """What a connection to PostgreSQL sets, what its errors mean, and that no password is ever told."""
 
+import asyncio
 import socket
 import traceback
 from importlib.machinery import ModuleSpec
@@ -10,6 +11,7 @@ from postgres import PostgresServer
 from psycopg import errors
 
 from treadle.events.errors import ConfigError, ReadOnly, TreadleError, Unavailable
+from treadle.gateways.journals import open_journal
 from treadle.gateways.postgres import connect, redacted, require, translate, translated
 
 SECRET = "geheim"
@@ -117,6 +119,24 @@ def test_an_error_is_translated_by_what_to_do_next(error: psycopg.Error, kind: t
     with pytest.raises(kind, match="the journal") as told, translated("the journal"):
         raise error
     assert told.value.__cause__ is error
+
+
+async def test_who_is_cancelled_while_a_connection_becomes_free_is_cancelled(postgres_url: str) -> None:
+    journal = await open_journal(postgres_url)
+
+    async def look() -> None:
+        while True:
+            await journal.last_position()
+
+    for turns in range(10):
+        looking = asyncio.create_task(look())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await journal.last_position()  # there is one connection: the other one gets it now
+        looking.cancel()
+        done, _ = await asyncio.wait((looking,), timeout=5.0)
+        assert done and looking.cancelled(), f"cancelled after {turns} turns of the loop, it goes on"
+    await journal.close()
 
 
 def test_without_psycopg_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

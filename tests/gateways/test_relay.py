@@ -11,7 +11,9 @@ from waiting import until
 
 from treadle import Agent, System, tool
 from treadle.events.journal import Journal
+from treadle.gateways import relay
 from treadle.gateways.broker.server import EmbeddedServer
+from treadle.gateways.buses.nats import NatsBus
 from treadle.gateways.journals import open_journal
 from treadle.gateways.relay import Relay
 
@@ -27,6 +29,11 @@ class Told:
     def relay(self) -> Relay:
         assert self.system.relay is not None
         return self.system.relay
+
+    @property
+    def bus(self) -> NatsBus:
+        assert isinstance(self.system.bus, NatsBus)
+        return self.system.bus
 
     async def all(self) -> list[tuple[str, int]]:
         """EVENTS, when the relay has caught up."""
@@ -52,6 +59,34 @@ async def test_everything_is_told_once_in_the_order_of_the_journal(nats_server: 
         await write_runs(told.system.journal, 150)
         assert await told.all() == await told.journal()
         assert (await told.relay.lag(), told.relay.skipped) == (0, 0)
+
+
+async def test_what_nobody_tells_is_told_by_a_relay_that_stands_by(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "STANDBY_S", 0.05)
+    async with relaying(nats_server, namespace()) as told:
+        await told.relay.close()
+        standby = Relay(told.system.journal, told.bus, told.system.subjects, leads=lambda: False)
+        await standby.start()
+        await write_runs(told.system.journal, 150)
+        last = await told.system.journal.last_position()
+        await until(lambda: standby.position >= last, WITHIN_S)
+        assert await told.nats.stored() == await told.journal()
+        await standby.close()
+
+
+async def test_a_relay_that_stands_by_tells_what_is_left_when_it_closes(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "STANDBY_S", 600.0)
+    async with relaying(nats_server, namespace()) as told:
+        await told.relay.close()
+        standby = Relay(told.system.journal, told.bus, told.system.subjects, leads=lambda: False)
+        await standby.start()
+        await write_runs(told.system.journal, 3)
+        await standby.close()
+        assert await told.nats.stored() == await told.journal()
 
 
 async def test_the_next_relay_goes_on_where_the_last_one_was(nats_server: EmbeddedServer, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 import pytest
 from recording import answered, started, whole_run, write, write_runs
+from waiting import until
 
 from treadle.events.envelope import Position, Recorded
 from treadle.events.errors import ConfigError, CorruptEvent, NotFound, Unavailable
@@ -31,6 +32,7 @@ from treadle.projections import (
     Table,
     Transaction,
     Views,
+    runner,
 )
 
 T = TypeVar("T")
@@ -366,6 +368,55 @@ async def test_two_followers_of_the_same_views_fold_each_event_once(
         await first.catch_up(DEADLINE_S)
         assert set((await second.of(Turns).counted()).values()) == {8}
         assert len(await second.of(Turns).counted()) == 21
+
+
+class Watched(Damaged):
+    """A journal that counts how often it is read."""
+
+    reads = 0
+
+    async def read_all(self, after: int = 0, limit: int = 1000, *, category: str = "") -> Sequence[Recorded]:
+        self.reads += 1
+        return await super().read_all(after, limit, category=category)
+
+
+async def test_a_process_that_stands_by_does_not_read_what_another_one_folds(
+    journal: MemoryJournal, views: Views, their_views: Views
+) -> None:
+    watched = Watched(journal)
+    standby = Projections(watched, their_views, [Turns()], leads=lambda: False)
+    async with Projections(journal, views, [Turns()]), standby:
+        await until(lambda: watched.reads == 1)  # is there anything?
+        await write_runs(journal, 3)
+        await until(lambda: "turns at 24" in repr(standby), DEADLINE_S)
+        assert watched.reads == 1
+        await write_runs(journal, 1, first=3)
+        await standby.catch_up(DEADLINE_S)
+        assert len(await standby.of(Turns).counted()) == 4, "who waits does not stand by"
+
+
+async def test_what_nobody_folds_is_folded_by_who_stands_by(
+    journal: MemoryJournal, views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "STANDBY_S", 0.05)
+    async with Projections(journal, views, [Turns()], page_events=10, leads=lambda: False) as standby:
+        await write_runs(journal, 3)
+        await until(lambda: "turns at 24" in repr(standby), DEADLINE_S)
+        assert sum((await standby.of(Turns).counted()).values()) == 24
+
+
+async def test_an_index_that_older_tables_lack_is_made_and_nothing_is_folded_again(
+    journal: MemoryJournal, views: Views
+) -> None:
+    await write(journal, "run-r1", *whole_run())
+    async with Projections(journal, views, [Runs()]) as projections:
+        await projections.catch_up(DEADLINE_S)
+    await views.transact(lambda tx: tx.execute("DROP INDEX runs_by_finished_at_owner"))
+    async with Projections(Damaged(journal, 1), views, [Runs()]) as projections:
+        await projections.catch_up(DEADLINE_S)
+        assert [run.run_id for run in await projections.runs.list()] == ["r1"]
+        assert await projections.problems() == []
+    await views.transact(lambda tx: tx.execute("DROP INDEX runs_by_finished_at_owner"))
 
 
 async def test_closing_in_the_middle_loses_and_doubles_nothing(journal: MemoryJournal, views: Views) -> None:

@@ -181,6 +181,9 @@ async def test_runs_are_listed_newest_first_and_by_what_was_asked_for(
     assert ids(await runs.list(before=(await runs.get("r3")).position)) == ["r2", "r1"]
     assert ids(await runs.open_runs()) == ["r2", "r3"]
     assert ids(await runs.open_runs("billing")) == ["r2"]
+    (owner,) = await runs.open_owners()
+    assert ids(await runs.open_runs(owners=[owner, "somebody"])) == ["r2", "r3"]
+    assert ids(await runs.open_runs(owners=["somebody"])) == ids(await runs.open_runs(owners=[])) == []
 
 
 async def test_a_run_that_is_not_there_is_named(runs: Runs) -> None:
