@@ -9,7 +9,7 @@ A statement that takes long is another matter. The server ends it by itself, and
 """
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ class AsyncConnection(psycopg.AsyncConnection[Any]):
 
 
 @contextmanager
-def heeding_cancels() -> Iterator[None]:
+def heeding_cancels() -> Generator[None]:
     """Raise `CancelledError` at the end of the block if it was cancelled and has not noticed.
 
     psycopg and its pool wait by `asyncio.wait_for`, which up to Python 3.11 forgets that it was cancelled when what it

@@ -41,8 +41,8 @@ TELL = signal.SIGUSR1
 """Asks a node to write to its log what it is at."""
 
 DESK, HELPER = "desk", "helper"
-THINKING_S = 0.02
-LINGERING_S = 0.02
+THINKING_S = 0.15
+LINGERING_S = 0.05
 
 PLAIN, IDEMPOTENT, DESTRUCTIVE = "post", "charge", "wipe"
 """The tools that have effects, by what they are said to be."""
