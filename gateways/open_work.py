@@ -8,7 +8,7 @@ from functools import partial
 from ..actors.host import Host
 from ..actors.run_actor import ContinueRun
 from ..actors.session_messages import DescribeSession, ResumeSession
-from ..events.errors import Fenced, Owned, TreadleError
+from ..events.errors import Fenced, Owned, ReplayDivergence, TreadleError
 from ..events.run import RunState
 from ..events.subjects import SignalAddress
 from ..projections import Projections
@@ -32,6 +32,7 @@ class OpenWork:
         self._projections = projections
         self._is_ours = is_ours
         self._going_on: dict[str, asyncio.Task[None]] = {}
+        self._diverged: set[str] = set()  # our code does not go with their history: looking again does not change that
         self._looking: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -86,7 +87,9 @@ class OpenWork:
             if owners is not None and row.owner == mine and row.state == RunState.INTERRUPTED:
                 continue  # it waits for who wants it
             count += 1
-            if row.run_id not in self._going_on and not self._host.run(row.run_id).is_live:
+            if row.run_id in self._going_on or row.run_id in self._diverged:
+                continue
+            if not self._host.run(row.run_id).is_live:
                 task = asyncio.create_task(self._go_on(row.run_id, address), name=f"going on with {row.run_id}")
                 self._going_on[row.run_id] = task
                 task.add_done_callback(partial(self._gone_on, row.run_id))
@@ -104,6 +107,9 @@ class OpenWork:
                 await host.session(*address).ask(ResumeSession())
         except (Fenced, Owned) as exc:
             _log.info("run %s is somebody else's: %s", run_id, exc)
+        except ReplayDivergence as exc:
+            self._diverged.add(run_id)
+            _log.error("run %s stays open, and is not tried again here: %s", run_id, exc)
         except TreadleError as exc:
             _log.warning("run %s stays open: %s", run_id, exc)
         except Exception:
