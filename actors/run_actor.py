@@ -82,9 +82,13 @@ class MoveRun(Struct, frozen=True):
     """Leave the run open for another node: between two steps, or at once. Answers None when that is on disk.
 
     A run that only waits for approvals is left at once. One that ends before is not left at all.
+
+    Attributes:
+        leaving: Because this node ends. Then the run of a delegated task stays: it is a part of its parent's step.
     """
 
     now: bool = False
+    leaving: bool = False
 
 
 RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon | MoveRun
@@ -124,8 +128,8 @@ class RunActor(CoroutineActor):
                 return self.later(self._approve(message))
             case Abandon():
                 return self.later(self._abandon())
-            case MoveRun(now):
-                return self.later(self._move(now))
+            case MoveRun():
+                return self.later(self._move(message))
 
     def _start(self, message: StartRun) -> Reply[RunResult]:
         run = RunActivation(message.spec, self._host.services, message.request)
@@ -153,11 +157,13 @@ class RunActor(CoroutineActor):
             run.abandon()
             await asyncio.wait((asyncio.ensure_future(driving),))
 
-    async def _move(self, now: bool) -> None:
+    async def _move(self, message: MoveRun) -> None:
         if self._going is None:
             return
         run, driving = self._going
-        run.move(now=now)
+        if message.leaving and run.request.parent_run_id:
+            return
+        run.move(now=message.now)
         await _settled(run, driving)
         if not driving.done():
             run.move(now=True)  # it waits for somebody's approval, here or elsewhere

@@ -142,8 +142,8 @@ class SessionActor(CoroutineActor):
                 return self._abandon(run_id)
             case SignalSession():
                 return self._begin_signal(message) or self.later(self._signal(message))
-            case MoveSession(now):
-                return self.later(self._move(now))
+            case MoveSession():
+                return self.later(self._move(message))
             case ParkSignal(signal_id, reason, size_bytes):
                 return self.later(self._park(signal_id, reason, size_bytes))
             case EndOpenRun():
@@ -205,11 +205,11 @@ class SessionActor(CoroutineActor):
                 await self._queue(ResumeSession())
         return await self._host.result(self._host.run(run_id), AwaitEnd())
 
-    async def _move(self, now: bool) -> None:
-        if self._conversing and self._prompt is None:
+    async def _move(self, message: MoveSession) -> None:
+        if self._conversing and (message.leaving or self._prompt is None):
             self._moving = True
             if self._live_run:
-                await self._host.run(self._live_run).ask(MoveRun(now))
+                await self._host.run(self._live_run).ask(MoveRun(message.now, message.leaving))
 
     async def _describe(self) -> list[Message]:
         await self._entity.refresh()
@@ -263,7 +263,7 @@ class SessionActor(CoroutineActor):
                         failure = refused
                         await self._catch_up()
                         break  # it stays first in the row, and what is behind it would meet the same
-                elif self._prompts:
+                elif self._prompts and not self._moving:
                     item = self._prompts.pop(0)
                     self._prompt = item
                     await _answer([item.reply], self._prompt_result(item.message))
@@ -347,7 +347,10 @@ class SessionActor(CoroutineActor):
         if isinstance(message, Prompt) and not message.run_id:
             message = structs.replace(message, run_id=self._host.services.clock.new_id())
         try:
-            return await self._run_item(message)
+            result = await self._run_item(message)
+            if self._moving and self._entity.state.open is not None:
+                raise _moved()
+            return result
         except Owned as exc:
             elsewhere = self._host.services.elsewhere
             # Whoever wants to hear every chunk, or to go on with what another node is at, is told who has it.

@@ -71,13 +71,16 @@ class SignalSession(Struct, frozen=True):
 class MoveSession(Struct, frozen=True):
     """Another node takes this session's signals from now on: leave the run of one for it, and begin no other.
 
-    Answers None when that is on disk. A prompt that somebody here waits for is brought to its end all the same.
+    Answers None when that is on disk. A prompt that somebody here waits for is brought to its end all the same, unless
+    this node leaves: then whoever waits is told to ask elsewhere.
 
     Attributes:
         now: Do not wait for the step that goes on: its outcome will be unknown.
+        leaving: This node ends.
     """
 
     now: bool = False
+    leaving: bool = False
 
 
 class ParkSignal(Struct, frozen=True):

@@ -154,8 +154,12 @@ class Services:
             self._bus.serve(self._subjects.works(name), self._work(name), queue=f"worker-{name}")
         )
 
-    async def close(self) -> None:
+    async def shut(self) -> None:
+        """Answer no more. What was begun goes on."""
         await self._stack.aclose()
+
+    async def close(self) -> None:
+        await self.shut()
         running = tuple(self._running)
         for each in running:
             each.cancel()

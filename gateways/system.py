@@ -152,6 +152,7 @@ class System:
         self.services: Services | None = None
         self.firings: Firings | None = None
         self.placement: Placement | None = None
+        self._partitions: SignalPartitions | None = None
         self._open_work: OpenWork | None = None
         self.offers: Offers | None = None
         self._agents: list[Agent] = []
@@ -366,25 +367,28 @@ class System:
         await asyncio.Event().wait()
 
     async def drain(self) -> None:
-        """Take no more signals, and hand the sessions on to other nodes; returns when that is done.
+        """Take no more signals and prompts, and hand on to other nodes what goes on; returns when that is done.
 
         Runs leave between two steps; a step that takes longer than `drain_s` is left as it is, its outcome unknown.
         Without NATS nobody could go on, and nothing is drained.
         """
-        if self.placement is not None:
-            await self.placement.leave()
+        if self.placement is None or self._partitions is None or self.services is None:
+            return
+        await self.services.shut()
+        await asyncio.gather(self.placement.leave(), self._partitions.leave())
 
     async def _place(self, bus: NatsBus, signals: Signals) -> None:
         """Take part in the placement of signals on nodes."""
         node = self.node
         count = await patiently(partial(partitions, bus.jetstream, self.subjects))
+        self._partitions = SignalPartitions(bus, signals, node.host, self.subjects, count, drain_s=self._drain_s)
         self.placement = Placement(
             node.journal.owner,
             bus,
             Leases(bus.jetstream, self.subjects),
             self.subjects,
             count=count,
-            partitions=SignalPartitions(bus, signals, node.host, self.subjects, count, drain_s=self._drain_s),
+            partitions=self._partitions,
             agents=node.host.names,
             is_alive=node.journal.is_alive,
             monotonic=node.clock.monotonic,

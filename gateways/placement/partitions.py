@@ -5,9 +5,13 @@ import logging
 from collections.abc import Sequence
 
 from ...actors.host import Host
+from ...actors.run_actor import MoveRun
+from ...actors.runtime import Ref
 from ...actors.session_messages import MoveSession
 from ...events.errors import TreadleError
-from ...events.session import CATEGORY, session_key
+from ...events.run import CATEGORY as RUN
+from ...events.session import CATEGORY as SESSION
+from ...events.session import session_key
 from ...events.subjects import SignalAddress, Subjects
 from ..buses.nats import NatsBus
 from ..intake import Intake
@@ -71,13 +75,25 @@ class SignalPartitions:
         if partition in self._intakes:
             await self._intakes.pop(partition).shut()
 
+    async def leave(self) -> None:
+        """Have all that goes on here left between two steps, whoever asked for it: this node ends.
+
+        What takes longer than `drain_s` is left as it is.
+        """
+        # Sessions first: one whose run has been left begins no other.
+        await self._tell(self._host.live(SESSION), MoveSession(leaving=True), self._drain_s)
+        await self._tell(self._host.live(RUN), MoveRun(leaving=True), self._drain_s)
+
     async def _move(self, partition: int, *, now: bool) -> None:
         """Tell the sessions that live here to let another node go on, and wait until they have."""
-        sessions = [ref for ref in self._host.live(CATEGORY) if self._partition(ref.address) == partition]
-        moving = [asyncio.ensure_future(ref.ask(MoveSession(now))) for ref in sessions]
+        sessions = [ref for ref in self._host.live(SESSION) if self._partition(ref.address) == partition]
+        await self._tell(sessions, MoveSession(now), None if now else self._drain_s)
+
+    async def _tell(self, refs: Sequence[Ref], message: MoveSession | MoveRun, timeout_s: float | None) -> None:
+        moving = [asyncio.ensure_future(ref.ask(message)) for ref in refs]
         if moving:
-            await asyncio.wait(moving, timeout=None if now else self._drain_s)
-        for ref, moved in zip(sessions, moving, strict=True):
+            await asyncio.wait(moving, timeout=timeout_s)
+        for ref, moved in zip(refs, moving, strict=True):
             if not moved.done():
                 moved.cancel()
             elif (failure := moved.exception()) is not None:

@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hosting import WITHIN_S, Gate, namespace
-from waiting import until
+from hosting import WITHIN_S, Gate, calling, namespace
+from waiting import until, until_asked
 
-from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, tool
+from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, current_call, tool
 from treadle.events.placement import PARTITIONS
 from treadle.events.subjects import SignalAddress
 from treadle.gateways import relay
@@ -157,6 +157,42 @@ async def test_a_run_moves_between_two_steps_and_nothing_is_done_twice(nats_serv
             assert (run.state, run.output, run.owner) == (RunState.COMPLETED, "all done", two.journal.owner)
     assert called == Counter({str(number): 1 for number in range(20)})
     assert asked == Counter(range(21))
+
+
+@pytest.mark.parametrize("session", ["long", ""])
+async def test_a_step_of_a_prompt_is_not_cut_when_its_node_leaves(
+    session: str, nats_server: EmbeddedServer, url: str
+) -> None:
+    ns, called, gate = namespace(), list[int](), asyncio.Event()
+
+    @tool
+    async def pay() -> str:
+        """Pay, once."""
+        called.append(current_call().attempt)
+        await gate.wait()
+        return "paid"
+
+    def payer() -> Agent:
+        return Agent("Pay.", model=calling("pay"), name="desk", tools=[pay])
+
+    async with node(nats_server, url, ns, payer()) as two:
+        async with node(nats_server, url, ns, leaving := payer()) as one:
+            asking = asyncio.create_task(leaving.run("go", session_id=session, user_id="alice"))
+            await until(lambda: called == [1], WITHIN_S)
+            draining = asyncio.create_task(one.drain())
+            await until(lambda: one.draining, WITHIN_S)
+            gate.set()
+            await draining
+            await asyncio.wait((asking,))
+
+        async def is_paid() -> bool:
+            await two.projections.catch_up()
+            return [(run.state, run.output) for run in await two.projections.runs.list()] == [
+                (RunState.COMPLETED, "paid")
+            ]
+
+        await until_asked(is_paid, 2 * LEASE_S)
+    assert called == [1]
 
 
 async def test_a_node_that_closes_without_draining_leaves_its_runs_to_another(
