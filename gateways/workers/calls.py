@@ -68,8 +68,12 @@ class RemoteTools:
             look = Look(call.call_id, attempt)
             try:
                 standing = await self._told(subject, look)
-            except Unavailable:
-                continue  # nobody has it, or whoever has it says nothing
+            except Unserved:
+                continue  # nobody has it
+            except Unavailable as exc:
+                # Somebody has it and is slow, or it is we who do not hear: as patiently as with a call of our own.
+                _log.info("attempt %d at call %s: %s", attempt, call.call_id, exc)
+                standing = Standing("running")
             _log.info("attempt %d at call %s is %s at a worker", attempt, call.call_id, standing.state)
             if standing.state == "running":
                 try:

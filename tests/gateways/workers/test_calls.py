@@ -35,6 +35,7 @@ from treadle.events.run import (
 )
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.workers import offers, wire
+from treadle.gateways.workers.taken import TakenCall
 
 
 class Place:
@@ -392,6 +393,46 @@ async def test_a_worker_ends_in_good_order_while_its_server_is_away(
         await until(lambda: "lost" in caplog.text, WITHIN_S)
         async with asyncio.timeout(WITHIN_S):
             await worker.close()
+
+
+async def test_a_worker_that_is_slow_to_say_how_a_call_stands_is_not_taken_for_gone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun, looked = asyncio.Event(), list[int](), list[int]()
+
+    @tool
+    async def work() -> str:
+        begun.append(current_call().attempt)
+        await gate.wait()
+        return "done"
+
+    standing = TakenCall.standing
+
+    async def slow(self: TakenCall, wait_s: float) -> Any:
+        if begun and wait_s == wire.POLL_S:
+            looked.append(1)
+            if len(looked) == 1:
+                await asyncio.Event().wait()
+            gate.set()
+        return await standing(self, wait_s)
+
+    monkeypatch.setattr(TakenCall, "standing", slow)
+    monkeypatch.setattr(wire, "FIRST_POLL_S", 60.0)  # whoever began it asks no more
+    monkeypatch.setattr(wire, "ANSWER_S", 0.3)
+    async with place.worker(work), place.system() as system:
+        remote_tools = system.node.services.remote
+        assert remote_tools is not None
+
+        def attempt(number: int) -> "asyncio.Task[Any]":
+            context = CallContext("c1", number, "work", "r1", "", "alice", "desk", 0)
+            return asyncio.create_task(remote_tools.call(work.spec, {}, context, RunContext(user_id="alice")))
+
+        first = attempt(1)
+        await until(lambda: begun == [1], WITHIN_S)
+        async with asyncio.timeout(WITHIN_S):
+            assert await attempt(2) == "done"
+            assert await first == "done"
+    assert begun == [1]
 
 
 async def lose(worker: Worker) -> None:
