@@ -169,10 +169,15 @@ class JetStream:
 
     async def newest_of_each(self, stream: str, subject: str) -> tuple[list[StoredMessage], int]:
         """The newest message of every subject under `subject`, and up to which number of the stream that holds."""
-        found, end = await self._get_many(stream, f"messages of {subject!r}", {"multi_last": [subject]})
+        what, asked = f"messages of {subject!r}", {"multi_last": [subject]}
+        found, end = await self._get_many(stream, what, asked)
         up_to = end.get("Nats-UpTo-Sequence")
-        if up_to is None:  # it is not told when there is none
-            up_to = (await self.call(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
+        if up_to is None:
+            # It is not told when there is none. Looked at before the messages, or one that comes in between would count
+            # as seen: two nodes that start together would both take everything.
+            last = (await self.call(f"STREAM.INFO.{stream}"))["state"]["last_seq"]
+            found, end = await self._get_many(stream, what, asked)
+            up_to = end.get("Nats-UpTo-Sequence", last)
         return [_stored_message(msg) for msg in found], int(up_to)
 
     async def _get_many(self, stream: str, what: str, asked: Mapping[str, Any]) -> tuple[list[Msg], Mapping[str, str]]:

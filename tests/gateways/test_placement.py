@@ -5,16 +5,20 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hosting import WITHIN_S, Gate, calling, namespace
 from waiting import until, until_asked
 
 from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, current_call, tool
-from treadle.events.placement import PARTITIONS
-from treadle.events.subjects import SignalAddress
+from treadle.events.placement import PARTITIONS, NodeRecord
+from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import relay
 from treadle.gateways.broker.server import EmbeddedServer
+from treadle.gateways.broker.streams import lay_streams
+from treadle.gateways.buses.nats import NatsBus
+from treadle.gateways.placement import Leases, LostLease
 
 LEASE_S = 6.0
 
@@ -79,6 +83,29 @@ async def test_one_node_tells_what_all_record_and_another_when_it_leaves(
         await until(lambda: len(heard) == 11, WITHIN_S)
         assert len(set(heard)) == 11, "each was told once"
         hearing.cancel()
+
+
+async def test_of_two_nodes_that_find_an_empty_namespace_one_takes_everything(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects = Subjects(namespace())
+    async with await NatsBus.connect(nats_server.url, namespace=subjects.namespace) as bus:
+        await lay_streams(bus.jetstream, subjects)
+        one, two = (Leases(bus.jetstream, subjects) for _ in range(2))
+        asked = bus.jetstream.call
+
+        async def after_the_other(subject: str, *args: Any) -> Any:
+            if subject.startswith("STREAM.INFO"):
+                monkeypatch.undo()
+                nodes = await one.read()
+                await one.claim(NodeRecord(node="one", partitions=tuple(range(PARTITIONS))), nodes.up_to)
+            return await asked(subject, *args)
+
+        monkeypatch.setattr(bus.jetstream, "call", after_the_other)
+        nodes = await two.read()
+        if "one" not in nodes.records:
+            with pytest.raises(LostLease):
+                await two.claim(NodeRecord(node="two", partitions=tuple(range(PARTITIONS))), nodes.up_to)
 
 
 async def test_nodes_share_the_partitions_and_take_what_one_gives_up(nats_server: EmbeddedServer, url: str) -> None:
