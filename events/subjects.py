@@ -119,6 +119,17 @@ class Subjects:
         """The filter for the signals of one partition, as they are in their stream."""
         return f"{self.namespace}.placed.{partition}.>"
 
+    def unplaced(self) -> tuple[str, ...]:
+        """The filters for what was sent as a signal and is addressed to no session, so that it is in no partition.
+
+        None of them matches a signal as it was sent, or nats-server 2.15.1 keeps every signal: with a consumer on
+        `signal.>` beside those of the partitions it does not remove what was acknowledged.
+        """
+        head = f"{self.namespace}.signal"
+        too_short = [".".join([head, *"*" * count]) for count in range(1, _SIGNAL_TOKENS)]
+        too_long = ".".join([head, *"*" * (_SIGNAL_TOKENS + 1)])
+        return *too_short, too_long, f"{too_long}.>"
+
     def stored(self, pattern: str) -> list[str]:
         """Under which patterns what is sent under `pattern` is in its stream: signals are placed there."""
         head, kind, *rest = pattern.split(".")

@@ -76,7 +76,8 @@ class Signals:
         wait_s = self.ack_wait_s
         consuming: AbstractAsyncContextManager[AsyncIterator[Delivery]]
         if isinstance(self._bus, NatsBus):
-            consuming = self._bus.consume_stored("signals", "signals", everything, ack_wait_s=wait_s, limit=LIMIT)
+            filters = self._subjects.unplaced()
+            consuming = self._bus.consume_stored("signals", "signals", *filters, ack_wait_s=wait_s, limit=LIMIT)
         else:
             consuming = self._bus.consume("signals", everything, ack_wait_s=wait_s, limit=LIMIT)
         await self.take("signals", consuming)

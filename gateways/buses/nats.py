@@ -222,12 +222,12 @@ class NatsBus:
 
     @asynccontextmanager
     async def consume_stored(
-        self, consumer: str, kind: str, subject: str, *, ack_wait_s: float, limit: int
+        self, consumer: str, kind: str, *subjects: str, ack_wait_s: float, limit: int
     ) -> AsyncGenerator[AsyncIterator[Delivery]]:
-        """As `consume`, of what is under `subject` in the stream of this kind, wherever it was sent."""
+        """As `consume`, of what is under `subjects` in the stream of this kind, wherever it was sent."""
         self._check_connected()
         stream = stream_name(kind, self.subjects)
-        async with self._consuming(consumer, stream, [subject], ack_wait_s, limit) as deliveries:
+        async with self._consuming(consumer, stream, subjects, ack_wait_s, limit) as deliveries:
             yield deliveries
 
     @asynccontextmanager

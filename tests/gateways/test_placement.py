@@ -16,7 +16,7 @@ from treadle.events.placement import PARTITIONS, NodeRecord
 from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import relay
 from treadle.gateways.broker.server import EmbeddedServer
-from treadle.gateways.broker.streams import lay_streams
+from treadle.gateways.broker.streams import lay_streams, stream_name
 from treadle.gateways.buses.nats import NatsBus
 from treadle.gateways.placement import Leases, LostLease
 
@@ -106,6 +106,23 @@ async def test_of_two_nodes_that_find_an_empty_namespace_one_takes_everything(
         if "one" not in nodes.records:
             with pytest.raises(LostLease):
                 await two.claim(NodeRecord(node="two", partitions=tuple(range(PARTITIONS))), nodes.up_to)
+
+
+async def test_what_was_acknowledged_is_gone_from_the_stream(nats_server: EmbeddedServer, url: str) -> None:
+    async with node(nats_server, url, namespace(), desk()) as system:
+        signals, bus = system.signals, system.bus
+        assert signals is not None and isinstance(bus, NatsBus)
+        for number in range(5):
+            await system.signal("desk", "go", session_id=str(number), user_id="alice")
+        for addressed_to_nobody in ("a", "a.b", "a.b.c.d", "a.b.c.d.e"):
+            await bus.enqueue(f"{system.subjects.namespace}.signal.{addressed_to_nobody}", b"go", addressed_to_nobody)
+        await until(lambda: (signals.done, signals.parked) == (5, 4), WITHIN_S)
+
+        async def is_empty() -> bool:
+            told = await bus.jetstream.call(f"STREAM.INFO.{stream_name('signals', system.subjects)}")
+            return bool(told["state"]["messages"] == 0)
+
+        await until_asked(is_empty)
 
 
 async def test_nodes_share_the_partitions_and_take_what_one_gives_up(nats_server: EmbeddedServer, url: str) -> None:
