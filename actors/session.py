@@ -44,6 +44,9 @@ from .session_messages import (
     SignalSession,
 )
 
+WAITING_LIMIT = 1000
+"""How many signals a session takes ahead of their runs."""
+
 FOLD: Fold[Session] = Fold(Session, evolve, SNAPSHOT)
 
 _log = logging.getLogger("treadle.actors")
@@ -184,6 +187,8 @@ class SessionActor(CoroutineActor):
 
     async def _signal(self, message: SignalSession) -> RunResult | None:
         signal = message.signal
+        if message.answer_when == "taken" and len(self._state.waiting) >= WAITING_LIMIT:
+            raise Unavailable("this session", f"{len(self._state.waiting)} signals wait for their run", 5.0)
         await self._entity.commit(lambda state: receive_signal(signal, state))
         if message.answer_when == "taken":
             self._converse()

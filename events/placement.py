@@ -22,12 +22,14 @@ class NodeRecord(Struct, frozen=True, kw_only=True):
         agents: Whom it hosts.
         partitions: Whose signals it takes, in order.
         leaving: It takes no more, and gives up what it has.
+        journal: Names the journal that it writes to; empty while that has no event.
     """
 
     node: str
     agents: tuple[str, ...] = ()
     partitions: tuple[int, ...] = ()
     leaving: bool = False
+    journal: str = ""
 
 
 class Share(NamedTuple):

@@ -31,6 +31,10 @@ busy elsewhere) are not counted."""
 LIMIT = 1024
 """How many signals are handled at once."""
 
+HELD_OF_A_SESSION = 16
+"""How many signals of one session are held at once until their runs have ended. Those behind them are acknowledged when
+they are in the journal, or one busy session would be in the way of all that share its partition."""
+
 FAILURES_KEPT = 10_000
 """Of how many signals it is remembered how often they could not be run."""
 
@@ -63,6 +67,7 @@ class Signals:
         self._hand_on = hand_on
         self.ack_wait_s = ack_wait_s
         self._intakes: list[Intake] = []
+        self._held: Counter[SignalAddress] = Counter()
         self._failures: Counter[int] = Counter()  # of signals that could not be run, by their number in the queue
 
     @property
@@ -128,8 +133,15 @@ class Signals:
     async def _run(self, address: SignalAddress, signal: RuntimeSignal) -> RunResult | None:
         """The end of the signal's run; None when there is none, or when it is another node's to run."""
         if address.agent in self._host:
-            asked = SignalSession(signal, causation_id=signal.id)
-            result: RunResult | None = await self._host.session(*address).ask(asked)
+            crowded = self._held[address] >= HELD_OF_A_SESSION
+            asked = SignalSession(signal, "taken" if crowded else "ended", causation_id=signal.id)
+            self._held[address] += 1
+            try:
+                result: RunResult | None = await self._host.session(*address).ask(asked)
+            finally:
+                self._held[address] -= 1
+                if not self._held[address]:
+                    del self._held[address]
             return result
         if self._hand_on is None or not await self._hand_on(address, signal):
             raise NotFound("agent", address.agent, "no node that takes these signals hosts it")

@@ -16,7 +16,7 @@ from msgspec import Struct
 from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..actors.elsewhere import SignalThere
 from ..events.bus import Bus
-from ..events.errors import ConfigError
+from ..events.errors import ConfigError, Unavailable
 from ..events.journal import Journal
 from ..events.signal import RuntimeSignal
 from ..events.subjects import DEFAULT_NAMESPACE, SignalAddress, Subjects
@@ -30,7 +30,7 @@ from .broker.server import EmbeddedServer
 from .broker.streams import partitions
 from .broker.tls import Tls
 from .buses.inprocess import InProcessBus
-from .buses.nats import NatsBus
+from .buses.nats import NatsBus, shown_urls
 from .delegation import Delegations
 from .elsewhere import Elsewhere
 from .firings import Firings
@@ -391,9 +391,13 @@ class System:
             partitions=self._partitions,
             agents=node.host.names,
             is_alive=node.journal.is_alive,
+            journal=self._journal_id,
             monotonic=node.clock.monotonic,
         )
         await patiently(self.placement.start)
+
+    async def _journal_id(self) -> str:
+        return await self.relay.identity() if self.relay is not None else ""
 
     async def _take_up(self) -> None:
         """Go on with what is open, and keep looking for what others leave."""
@@ -412,7 +416,12 @@ class System:
 
     async def _hand_on(self, address: SignalAddress, signal: RuntimeSignal) -> bool:
         """Give a signal for an agent that is not hosted here to a node that hosts it; False when there is none."""
-        node = self.placement.host_of(address) if self.placement is not None else ""
+        placement = self.placement
+        if placement is None:
+            return False
+        node = placement.host_of(address)
+        if not node and address.agent in placement.hosted:
+            raise Unavailable(f"agent {address.agent!r}", "the nodes that host it have gone; it waits for one")
         if not node or node == self.journal.owner:
             return False
         await self._elsewhere.ask(node, SignalThere(*address, signal))
@@ -537,7 +546,7 @@ class System:
             owner=self.journal.owner,
             journal=self.journal.name,
             journal_position=await self.journal.last_position(),
-            nats=self.server.url if self.server is not None else self._nats or "in process",
+            nats=self.server.url if self.server is not None else shown_urls(self._nats or "") or "in process",
             nats_connected=self.bus.connected,
             relay_lag=await self.relay.lag() if self.relay is not None else 0,
             projection_lag=max((lag.behind for lag in lags.values()), default=0),

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ...events.call import CallEnded
 from ...events.envelope import Recorded, read_stored
 from ...events.errors import ConfigError, CorruptEvent, Unavailable
 from ...events.run import CLOSING_TAGS
@@ -32,6 +33,10 @@ from .shelves import SUFFIX
 
 FILE_BYTES = 16 * 1024 * 1024
 """How much goes into one file, before compression. Its rows leave the journal in one transaction."""
+
+
+CLOSING = CLOSING_TAGS | {CallEnded.event_tag}
+"""What ends a stream for good: a run, and a worker's record of a call."""
 
 
 class Kept(Struct, frozen=True):
@@ -82,7 +87,7 @@ class Archiver:
         *,
         closed_before: datetime,
         directory: Path | None = None,
-        closing_types: Collection[str] = CLOSING_TAGS,
+        closing_types: Collection[str] = CLOSING,
         file_bytes: int = FILE_BYTES,
         told: Callable[[str], None] = nobody,
     ) -> None:

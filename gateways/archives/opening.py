@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from ...events.errors import ConfigError
-from ...events.run import CLOSING_TAGS
 from ..journals import is_postgres, journal_path
 from ..journals.owner_name import new_owner
-from .archiver import FILE_BYTES, Archiver, Report, nobody
+from .archiver import CLOSING, FILE_BYTES, Archiver, Report, nobody
 from .catalog import Store
 
 
@@ -19,7 +18,7 @@ async def archive_closed(
     *,
     closed_before: datetime,
     into: Path | None = None,
-    closing_types: Collection[str] = CLOSING_TAGS,
+    closing_types: Collection[str] = CLOSING,
     file_bytes: int = FILE_BYTES,
     told: Callable[[str], None] = nobody,
 ) -> Report:

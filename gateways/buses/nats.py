@@ -103,7 +103,7 @@ class NatsBus:
                 should be.
         """
         urls = [each.strip() for each in url.split(",") if each.strip()]
-        shown = ", ".join(_without_secrets(each) for each in urls)
+        shown = ", ".join(without_secrets(each) for each in urls)
         client = Client()
         bus = cls(
             client,
@@ -382,6 +382,12 @@ class NatsBus:
             logger.debug("NATS at %s while connecting: %s", self._url, error)
 
 
-def _without_secrets(url: str) -> str:
+def shown_urls(urls: str) -> str:
+    """One URL or several, with commas, as they may be shown."""
+    return ", ".join(without_secrets(each) for each in urls.split(",")) if urls else ""
+
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be shown."""
     parts = urlsplit(url if "://" in url else f"nats://{url}")
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -79,7 +79,9 @@ def claim(directory: Path) -> Generator[None]:
 def write(directory: Path, system: SystemFile) -> None:
     """Replace the file in one step: who reads it finds the old one or the new one."""
     draft = directory / f".system.json.{os.getpid()}"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(system), indent=2) + b"\n")
+    # A URL of a NATS server may carry a password, with which the commands of this directory connect.
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(system), indent=2) + b"\n")
     draft.replace(directory / "system.json")
 
 

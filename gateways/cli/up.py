@@ -21,6 +21,7 @@ from typer import Argument, Option
 from ...actors.tool import Tool
 from ...events.errors import Unavailable
 from ..broker.server import EmbeddedServer
+from ..buses.nats import shown_urls
 from ..journals import is_postgres, journal_path, open_journal
 from ..operations.health import alive, health_of
 from ..operations.health_http import HealthServer
@@ -126,7 +127,9 @@ async def _host(
             described = _described(system, place.own_journal, place.own_nats, offered, worker, probes.url)
             system_file.write(place.directory, described)
             _say_ready(call, described)
-            notifier.tell("READY=1", f"STATUS={', '.join([*described.agents, *described.tools])} on {described.nats}")
+            notifier.tell(
+                "READY=1", f"STATUS={', '.join([*described.agents, *described.tools])} on {shown_urls(described.nats)}"
+            )
             watchdog = asyncio.create_task(notifier.watch(lambda: ", ".join(map(str, alive(system)))))
             try:
                 await _look_after(system.server)
@@ -161,7 +164,7 @@ async def _work(call: Call, tools: Sequence[Tool], notifier: Notifier) -> None:
             tools=tuple(tool.name for tool in tools),
         )
         _say_ready(call, described)
-        notifier.tell("READY=1", f"STATUS={', '.join(described.tools)} on {described.nats}")
+        notifier.tell("READY=1", f"STATUS={', '.join(described.tools)} on {shown_urls(described.nats)}")
         watchdog = asyncio.create_task(notifier.watch(lambda: ""))
         try:
             await worker.serve()
@@ -209,12 +212,14 @@ def _shown(journal: str) -> str:
 
 
 def _say_ready(call: Call, system: SystemFile) -> None:
+    nats = shown_urls(system.nats)
     if call.out.json:
-        call.out.object({"ready": True, **{name: getattr(system, name) for name in system.__struct_fields__[:-1]}})
+        shown = {name: getattr(system, name) for name in system.__struct_fields__[:-1]}
+        call.out.object({"ready": True, **shown, "nats": nats})
         return
     hosted = ", ".join([*system.agents, *system.tools])
     journal = f"journal {system.journal}" if system.journal else "no journal"
-    call.out.say(f"ready: {hosted} on {system.nats}, {journal}, process {system.pid}", "green")
+    call.out.say(f"ready: {hosted} on {nats}, {journal}, process {system.pid}", "green")
 
 
 async def _look_after(server: EmbeddedServer | None) -> None:

@@ -91,7 +91,7 @@ class PostgresJournal(QueuedJournal):
     async def is_alive(self, owner: str) -> bool:
         if owner == self._owner:
             return not self._tail.closed
-        return await self._reader.is_locked(lock_key(owner))
+        return await self._reader.is_locked(lock_key(owner)) or self._tail.is_just_back
 
     def holds(self, since: float) -> bool:
         return self._tail.holds(since)

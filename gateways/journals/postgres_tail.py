@@ -36,6 +36,9 @@ HEARTBEAT_S = 3.0
 LIFE_S = 10.0
 """How long the server believes that an owner lives from which it hears nothing: then it ends the connection."""
 
+COMING_BACK_S = 3.0
+"""How long nobody is called dead after the server came back: each owner has to take its lock anew."""
+
 MARGIN_S = 1.0
 """For what two clocks, and the way between them, may differ in `LIFE_S`."""
 
@@ -61,6 +64,7 @@ class PostgresTail:
         self._look = look
         self._monotonic = monotonic
         self._alive_since = self._alive_until = 0.0
+        self._came_back_at = -math.inf
         self._waiting: list[tuple[int, Future[None]]] = []
         self._newest = 0
         self._listening = asyncio.Event()
@@ -70,6 +74,11 @@ class PostgresTail:
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def is_just_back(self) -> bool:
+        """Whether our own connection was lost a moment ago: others may not be back yet, and hold no lock."""
+        return not self._listening.is_set() or self._monotonic() < self._came_back_at + COMING_BACK_S
 
     def holds(self, since: float) -> bool:
         """As `Journal.holds`."""
@@ -125,6 +134,8 @@ class PostgresTail:
             try:
                 async with await AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     life_s = await _limit_silence(connection)
+                    if self._alive_since:
+                        self._came_back_at = self._monotonic()
                     begun = self._monotonic()
                     await connection.execute("SELECT pg_advisory_lock(%s)", (self._key,))
                     self._alive_until, self._alive_since = begun + life_s, self._monotonic()
@@ -137,7 +148,7 @@ class PostgresTail:
                         begun = self._monotonic()
                         await connection.execute(b"SELECT 1")
                         self._alive_until = begun + life_s
-            except psycopg.Error as exc:
+            except (psycopg.Error, OSError) as exc:
                 self._listening.clear()
                 self._wake_all()  # whoever waits looks for itself from now on
                 _log.warning("%s: nobody tells of the events of others until it is back: %s", self._name, exc)

@@ -63,12 +63,14 @@ class SignalPartitions:
         intake = self._intakes.get(partition)
         if intake is None:
             return  # another node has it already
-        await intake.shut()
-        await self._move(partition, now=False)
-        if not await intake.wait(_NAK_S):
-            _log.warning("%d runs of partition %d are left within a step", len(intake.held), partition)
-            await self._move(partition, now=True)
-        await self.drop(partition)
+        try:
+            await intake.shut()
+            await self._move(partition, now=False)
+            if not await intake.wait(_NAK_S):
+                _log.warning("%d runs of partition %d are left within a step", len(intake.held), partition)
+                await self._move(partition, now=True)
+        finally:
+            await self.drop(partition)
 
     async def drop(self, partition: int) -> None:
         # What was begun goes on: the journal decides whether it gets to its end here.
@@ -94,7 +96,7 @@ class SignalPartitions:
         if moving:
             await asyncio.wait(moving, timeout=timeout_s)
         for ref, moved in zip(refs, moving, strict=True):
-            if not moved.done():
+            if not moved.done() or moved.cancelled():
                 moved.cancel()
             elif (failure := moved.exception()) is not None:
                 if not isinstance(failure, TreadleError):

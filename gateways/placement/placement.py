@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import structs
 
 from ...events.bus import Bus
-from ...events.errors import TreadleError, Unavailable
+from ...events.errors import ConfigError, TreadleError, Unavailable
 from ...events.placement import NodeRecord, host_of, share
 from ...events.subjects import SignalAddress, Subjects
 from .leases import Leases, LostLease, Nodes, record_in
@@ -52,10 +52,12 @@ class Placement:
 
     Args:
         is_alive: As `Journal.is_alive`: False is certain.
+        journal: Names the journal, once it has an event.
     Attributes:
         owned: The partitions whose signals are taken here.
         count: How many partitions there are.
         leaving: It gives up all it has.
+        hosted: The agents that nodes have hosted since this one is here.
         moved: How many partitions were taken and given up since the start.
     """
 
@@ -70,6 +72,7 @@ class Placement:
         partitions: Partitions,
         agents: Callable[[], Sequence[str]],
         is_alive: Callable[[str], Awaitable[bool]],
+        journal: Callable[[], Awaitable[str]],
         monotonic: Callable[[], float],
     ) -> None:
         self.node = node
@@ -77,12 +80,15 @@ class Placement:
         self.owned: frozenset[int] = frozenset()
         self.leaving = False
         self.moved = 0
+        self.hosted: set[str] = set()
         self._bus = bus
         self._leases = leases
         self._subjects = subjects
         self._partitions = partitions
         self._agents = agents
         self._is_alive = is_alive
+        self._identity = journal
+        self._journal = ""
         self._monotonic = monotonic
         self._nodes = Nodes({}, {}, 0)
         self._sequence = 0
@@ -194,6 +200,8 @@ class Placement:
         for _ in range(_ATTEMPTS):
             nodes = await self._leases.read()
             others = [record for record in nodes.records.values() if not await self._has_gone(record, nodes)]
+            self._journal = await self._identity()
+            self._check_one_journal(others)
             step = share(self._record(), others, self.count)
             if step.lost:
                 _log.warning("partitions %s of %s are another node's now", sorted(step.lost), self.node)
@@ -211,11 +219,26 @@ class Placement:
             except LostLease:
                 continue
             self._until = begun + self._leases.lease_s
+            self.hosted.update(agent for record in others for agent in record.agents)
             self._nodes = structs.replace(nodes, records={record.node: record for record in (*others, taken)})
             if step.take:
                 await self._take(step.take)
             return
         raise Unavailable(f"the lease of {self.node}", "others were first, again and again")
+
+    def _check_one_journal(self, others: Sequence[NodeRecord]) -> None:
+        """Nodes that share signals and no journal would each run a part of every conversation.
+
+        Raises:
+            ConfigError: Another node writes to another journal.
+        """
+        for other in others:
+            if other.partitions and other.journal and self._journal and other.journal != self._journal:
+                raise ConfigError(
+                    f"node {other.node} takes signals of namespace {self._subjects.namespace!r} for another journal "
+                    f"(its first event is {other.journal}, ours is {self._journal}); give all nodes the same "
+                    "--journal, or this one another --namespace"
+                )
 
     async def _has_gone(self, record: NodeRecord, nodes: Nodes) -> bool:
         """Whether a record is nobody's: our own, or that of a process that is dead, whose lease need not run out."""
@@ -253,5 +276,9 @@ class Placement:
     def _record(self, partitions: frozenset[int] | None = None) -> NodeRecord:
         owned = self.owned if partitions is None else partitions
         return NodeRecord(
-            node=self.node, agents=tuple(self._agents()), partitions=tuple(sorted(owned)), leaving=self.leaving
+            node=self.node,
+            agents=tuple(self._agents()),
+            partitions=tuple(sorted(owned)),
+            leaving=self.leaving,
+            journal=self._journal,
         )

@@ -11,7 +11,19 @@ import pytest
 from hosting import WITHIN_S, Gate, calling, namespace
 from waiting import until, until_asked
 
-from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, current_call, tool
+from treadle import (
+    Agent,
+    ConfigError,
+    FunctionModel,
+    Message,
+    ModelReply,
+    RunState,
+    System,
+    ToolCall,
+    ToolSpec,
+    current_call,
+    tool,
+)
 from treadle.events.placement import PARTITIONS, NodeRecord
 from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import relay
@@ -253,3 +265,40 @@ async def test_a_node_that_closes_without_draining_leaves_its_runs_to_another(
             rest = other.signals
             await until(lambda: gate.waiting + rest.done == 10 and gate.waiting > 0, WITHIN_S)
         await until(lambda: rest.done == 10, WITHIN_S)
+
+
+async def test_a_node_with_another_journal_is_refused(nats_server: EmbeddedServer, tmp_path: Path) -> None:
+    ns, agent, other = namespace(), desk(), desk()
+    async with node(nats_server, f"sqlite:{tmp_path}/one.db", ns, agent) as one:
+        await agent.run("look")
+        placement = one.placement
+        assert placement is not None
+        await until(lambda: bool(placement.records[0].journal), WITHIN_S)
+        async with System(journal=f"sqlite:{tmp_path}/two.db") as alone:
+            await alone.host(other).run("look")
+        with pytest.raises(ConfigError, match="for another journal"):
+            async with node(nats_server, f"sqlite:{tmp_path}/two.db", ns, desk()):
+                pass
+
+
+async def test_a_signal_waits_for_the_node_that_hosted_its_agent(nats_server: EmbeddedServer, url: str) -> None:
+    ns = namespace()
+
+    def night() -> Agent:
+        return Agent("Watch.", model="echo", name="night")
+
+    async with node(nats_server, url, ns, desk()) as one:
+        async with node(nats_server, url, ns, night()) as two:
+            await until(lambda: owned(one, two) == [16, 16], WITHIN_S)
+        await until(lambda: owned(one) == [PARTITIONS], WITHIN_S)
+        await one.signal("night", "look", session_id="s", user_id="alice")
+        signals = one.signals
+        assert signals is not None
+        await asyncio.sleep(3.5)  # longer than five tries of a signal that cannot be run take
+        assert (signals.done, signals.parked) == (0, 0)
+        async with node(nats_server, url, ns, night()) as two:
+            taking = (signals, two.signals)
+            await until(lambda: sum(each.done for each in taking if each is not None) > 0, WITHIN_S)
+            await until(lambda: two.node.system.stats().waiting == 0, WITHIN_S)
+            await two.projections.catch_up()
+            assert [run.agent for run in await two.projections.runs.list()] == ["night"]

@@ -323,3 +323,20 @@ async def test_outages_do_not_count_as_attempts() -> None:
     assert signals.parked == 0
     await signals.close()
     await bus.close()
+
+
+async def test_a_busy_session_is_not_in_the_way_of_those_behind_it(
+    nats_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals_module, "HELD_OF_A_SESSION", 2)
+    gate, ns = Gate(), namespace()
+    async with hosting(nats_server, Agent(model=gate.model), ns) as desk:
+        for number in range(6):
+            await desk.nats.signal("alice.desk.s", {"summary": f"look {number}"})
+        # Two are held while their runs go on; the others are in the journal, and wait there.
+        await until(lambda: desk.signals.done == 4, WITHIN_S)
+        assert (desk.signals.running, gate.prompts) == (2, ["look 0"])
+        gate.open()
+        await until(lambda: len(gate.prompts) == 6, WITHIN_S)
+        await until(lambda: desk.signals.done == 6, WITHIN_S)
+        assert gate.prompts == [f"look {number}" for number in range(6)]
