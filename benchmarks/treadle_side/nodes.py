@@ -1,7 +1,7 @@
 """Signals from a raw NATS client until all their runs have completed: nodes are processes, on one PostgreSQL.
 
-Each case is one view of the same round: how many runs a second, and what processor time a run took of the nodes, of the
-database and of the broker. Where nodes, database and broker share a few cores, only the last three say what more
+Each case is one view of the same round: how many runs a second, and what processor time a run took of the nodes and of
+the database. Where nodes, database and broker share a few cores, only the last two say what more
 machines would do.
 """
 
@@ -53,7 +53,7 @@ async def working(view: Callable[[Work], float]) -> AsyncGenerator[Round]:
                 before = [process_cpu_s(pid) for pid in pids]
                 database = server_cpu_s()
                 began = time.perf_counter()
-                runs = await completed(client, namespace, sessions, times(2000))
+                runs = await completed(client, namespace, sessions, times(1000))
                 wall_s = time.perf_counter() - began
                 # What follows a run's end is its work, too: views are folded, signals acknowledged, others wake up.
                 await asyncio.sleep(1.5)
