@@ -199,9 +199,9 @@ class Placement:
     async def _decide(self) -> None:
         for _ in range(_ATTEMPTS):
             nodes = await self._leases.read()
-            others = [record for record in nodes.records.values() if not await self._has_gone(record, nodes)]
             self._journal = await self._identity()
-            self._check_one_journal(others)
+            self._check_one_journal(nodes)
+            others = [record for record in nodes.records.values() if not await self._has_gone(record, nodes)]
             step = share(self._record(), others, self.count)
             if step.lost:
                 _log.warning("partitions %s of %s are another node's now", sorted(step.lost), self.node)
@@ -226,18 +226,19 @@ class Placement:
             return
         raise Unavailable(f"the lease of {self.node}", "others were first, again and again")
 
-    def _check_one_journal(self, others: Sequence[NodeRecord]) -> None:
+    def _check_one_journal(self, nodes: Nodes) -> None:
         """Nodes that share signals and no journal would each run a part of every conversation.
 
         Raises:
             ConfigError: Another node writes to another journal.
         """
-        for other in others:
+        for other in nodes.records.values():
             if other.partitions and other.journal and self._journal and other.journal != self._journal:
                 raise ConfigError(
                     f"node {other.node} takes signals of namespace {self._subjects.namespace!r} for another journal "
                     f"(its first event is {other.journal}, ours is {self._journal}); give all nodes the same "
-                    "--journal, or this one another --namespace"
+                    f"--journal, or this one another --namespace; of a node that has died this is forgotten in "
+                    f"{self._leases.lease_s:g} s"
                 )
 
     async def _has_gone(self, record: NodeRecord, nodes: Nodes) -> bool:
@@ -246,6 +247,8 @@ class Placement:
             return True
         if self._nodes.sequences.get(record.node, 0) not in (0, nodes.sequences[record.node]):
             return False  # it has spoken since we last looked
+        if record.journal and record.journal != self._journal:
+            return False  # our journal knows nothing of it
         try:
             return not await self._is_alive(record.node)
         except TreadleError as exc:
