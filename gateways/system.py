@@ -14,12 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from ..actors.clock import SYSTEM_CLOCK, Clock
-from ..actors.elsewhere import SignalThere
 from ..events.bus import Bus
-from ..events.errors import ConfigError, Unavailable
+from ..events.errors import ConfigError
 from ..events.journal import Journal
 from ..events.signal import RuntimeSignal
-from ..events.subjects import DEFAULT_NAMESPACE, SignalAddress, Subjects
+from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
 from . import schedules
 from .agent import Agent
@@ -27,7 +26,6 @@ from .arguments import check_text, signal_of
 from .auditor import Auditor
 from .broker.patience import patiently
 from .broker.server import EmbeddedServer
-from .broker.streams import partitions
 from .broker.tls import Tls
 from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus, shown_urls
@@ -35,11 +33,11 @@ from .delegation import Delegations
 from .elsewhere import Elsewhere
 from .firings import Firings
 from .journals import open_journal
+from .membership import Membership
 from .node import Node
-from .open_work import OpenWork
 from .operations.node_status import Role
 from .operations.presence import Presence
-from .placement import DRAIN_S, Leases, Placement, SignalPartitions
+from .placement import DRAIN_S, Placement
 from .read_models import open_read_models
 from .relay import Relay, publish_chunk
 from .run_event import Event
@@ -151,9 +149,7 @@ class System:
         self.signals: Signals | None = None
         self.services: Services | None = None
         self.firings: Firings | None = None
-        self.placement: Placement | None = None
-        self._partitions: SignalPartitions | None = None
-        self._open_work: OpenWork | None = None
+        self._membership: Membership | None = None
         self.offers: Offers | None = None
         self._agents: list[Agent] = []
 
@@ -197,6 +193,11 @@ class System:
         return ("worker",) if self._worker else ("host", "worker")
 
     @property
+    def placement(self) -> Placement | None:
+        """Its place among the nodes of its namespace; None while it takes no signals, and without NATS."""
+        return self._membership.placement if self._membership is not None else None
+
+    @property
     def draining(self) -> bool:
         """Whether it is about to leave, and takes nothing new."""
         return self._closing or (self.placement is not None and self.placement.leaving)
@@ -228,16 +229,17 @@ class System:
         self._stack.push_async_callback(node.close)
         await node.start()
         self._node, self.node_id = node, journal.owner
+        membership = self._membership = Membership(node, self.subjects, drain_s=self._drain_s)
         if self._with_projections:
             views, kept = open_read_models(spec if isinstance(spec, str) else "memory", self._directory)
             self._stack.push_async_callback(views.close)
-            self._projections = Projections(journal, views, kept, leads=self._leads)
+            self._projections = Projections(journal, views, kept, leads=membership.leads)
             await self._stack.enter_async_context(self._projections)
         if self._nats is not None:
-            await self._connect(self._nats, journal)
+            await self._connect(self._nats, journal, membership)
         else:
             self._stack.push_async_callback(self.bus.close)
-        self._stack.push_async_callback(self._say_left)
+        self._stack.push_async_callback(membership.say_left)
         # Actors stop while the bus is there: their last events are still told.
         self._stack.push_async_callback(node.stop_actors)
         # Without NATS nobody else is on the bus: a worker that is not here is nowhere.
@@ -252,11 +254,11 @@ class System:
         if self._nats is not None:
             node.services.elsewhere = self._elsewhere
         self._tenants = Tenants(journal, self.subjects, self.services)
-        self.signals = Signals(self.bus, node.host, self.subjects, hand_on=self._hand_on)
+        self.signals = Signals(self.bus, node.host, self.subjects, hand_on=membership.hand_on)
         self._stack.push_async_callback(self.signals.close)
-        self._stack.push_async_callback(self._close_placement)
+        self._stack.push_async_callback(membership.stop)
 
-    async def _connect(self, nats: str, journal: Journal) -> None:
+    async def _connect(self, nats: str, journal: Journal, membership: Membership) -> None:
         url = nats
         if nats == "embedded":
             port, monitor_port = self._ports
@@ -274,7 +276,7 @@ class System:
         self._stack.push_async_callback(bus.close)
         await self.bus.close()
         self.bus = bus
-        self.relay = Relay(journal, bus, self.subjects, leads=self._leads)
+        self.relay = Relay(journal, bus, self.subjects, leads=membership.leads)
         self._stack.push_async_callback(self.relay.close)
         await self.relay.start()
         self.auditor = Auditor(journal, bus, self.subjects, self.relay, clock=self._clock)
@@ -341,7 +343,7 @@ class System:
         if self._serving:
             return
         assert self.services is not None and self.signals is not None
-        assert self.offers is not None
+        assert self.offers is not None and self._membership is not None
         self._serving = True
         await self.offers.start()
         for agent in self._agents:
@@ -351,12 +353,12 @@ class System:
         for spec in node.host:
             await self.services.serve_worker(spec.name)
         await self._elsewhere.start()
+        if not self._worker and isinstance(self.bus, NatsBus) and self.relay is not None:
+            await self._membership.join(self.bus, self.signals, self.relay.identity)
+        if self._resume and self._projections is not None:
+            await self._membership.take_up(self._projections)
         if self._worker:
-            await self._take_up()
             return
-        if isinstance(self.bus, NatsBus):
-            await self._place(self.bus, self.signals)
-        await self._take_up()
         await patiently(self.signals.start)
         if self.firings is not None:
             await patiently(self.firings.start)
@@ -372,71 +374,9 @@ class System:
         Runs leave between two steps; a step that takes longer than `drain_s` is left as it is, its outcome unknown.
         Without NATS nobody could go on, and nothing is drained.
         """
-        if self.placement is None or self._partitions is None or self.services is None:
-            return
-        await self.services.shut()
-        await asyncio.gather(self.placement.leave(), self._partitions.leave())
-
-    async def _place(self, bus: NatsBus, signals: Signals) -> None:
-        """Take part in the placement of signals on nodes."""
-        node = self.node
-        count = await patiently(partial(partitions, bus.jetstream, self.subjects))
-        self._partitions = SignalPartitions(bus, signals, node.host, self.subjects, count, drain_s=self._drain_s)
-        self.placement = Placement(
-            node.journal.owner,
-            bus,
-            Leases(bus.jetstream, self.subjects),
-            self.subjects,
-            count=count,
-            partitions=self._partitions,
-            agents=node.host.names,
-            is_alive=node.journal.is_alive,
-            journal=self._journal_id,
-            monotonic=node.clock.monotonic,
-        )
-        await patiently(self.placement.start)
-
-    async def _journal_id(self) -> str:
-        return await self.relay.identity() if self.relay is not None else ""
-
-    async def _take_up(self) -> None:
-        """Go on with what is open, and keep looking for what others leave."""
-        if self._resume and self._projections is not None:
-            self._open_work = OpenWork(self.node.host, self._projections, self._is_ours)
-            await self._open_work.take_up()
-            if self.placement is not None:
-                self._open_work.keep_looking()
-
-    def _leads(self) -> bool:
-        """Whether this node publishes and folds what all nodes record; one that takes no signals does it for itself."""
-        return self.placement is None or self.placement.leads
-
-    def _is_ours(self, address: SignalAddress) -> bool:
-        return self.placement is None or self.placement.host_of(address) == self.journal.owner
-
-    async def _hand_on(self, address: SignalAddress, signal: RuntimeSignal) -> bool:
-        """Give a signal for an agent that is not hosted here to a node that hosts it; False when there is none."""
-        placement = self.placement
-        if placement is None:
-            return False
-        node = placement.host_of(address)
-        if not node and address.agent in placement.hosted:
-            raise Unavailable(f"agent {address.agent!r}", "the nodes that host it have gone; it waits for one")
-        if not node or node == self.journal.owner:
-            return False
-        await self._elsewhere.ask(node, SignalThere(*address, signal))
-        return True
-
-    async def _close_placement(self) -> None:
-        """Take and move nothing any more. That this node has left is said when its actors have stopped."""
-        if self._open_work is not None:
-            await self._open_work.close()
-        if self.placement is not None:
-            await self.placement.stop()
-
-    async def _say_left(self) -> None:
-        if self.placement is not None:
-            await self.placement.say_left()
+        if self._membership is not None and self.placement is not None and self.services is not None:
+            await self.services.shut()
+            await self._membership.leave()
 
     # --- using ---
 
