@@ -90,7 +90,7 @@ async def test_a_system_that_drains_or_closes_is_alive_and_not_ready(
     async with hosting(nats_server.url, "memory") as system:
         await becomes(system, ready=True)
         with monkeypatch.context() as patch:
-            patch.setattr(system, "placement", Leaving())
+            patch.setattr(System, "placement", Leaving())
             assert await health_of(system) == draining
         await becomes(system, ready=True)
     assert await health_of(system) == draining

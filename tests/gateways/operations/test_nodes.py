@@ -138,7 +138,7 @@ async def test_a_node_tells_its_partitions_and_that_it_drains(monkeypatch: pytes
     async with System() as system:
         assert ((await status_of(system)).partitions, (await status_of(system)).draining) == (None, False)
         with monkeypatch.context() as patch:
-            patch.setattr(system, "placement", Third())
+            patch.setattr(System, "placement", Third())
             status = await status_of(system)
     assert (status.partitions, status.draining) == (Partitions((1, 4), 6), True)
 
