@@ -10,9 +10,6 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-PARTITIONS = 32
-"""How many partitions a new namespace has: no more nodes than these can share its signals."""
-
 
 class NodeRecord(Struct, frozen=True, kw_only=True):
     """What a node says of itself, again and again while it lives.

@@ -11,9 +11,13 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from treadle import FunctionModel, Message, ModelReply, ToolCall, ToolSpec
+from treadle import Agent, FunctionModel, Message, ModelReply, System, ToolCall, ToolSpec
+from treadle.gateways.broker.server import EmbeddedServer
 
 WITHIN_S = 15.0
+
+PARTITIONS = 32
+"""As `nats/streams/signals.json` has it."""
 
 
 def namespace() -> str:
@@ -142,3 +146,15 @@ async def outsider(url: str, namespace: str) -> AsyncGenerator[Outsider]:
         yield Outsider(client, namespace)
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def node(
+    server: EmbeddedServer, journal: str, namespace: str, *agents: Agent, worker: bool = False
+) -> AsyncGenerator[System]:
+    """One of several systems that host these agents over one journal and one server."""
+    async with System(journal=journal, nats=server.url, namespace=namespace, worker=worker) as system:
+        for agent in agents:
+            system.host(agent)
+        await system.start_hosting()
+        yield system

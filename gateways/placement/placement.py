@@ -58,7 +58,6 @@ class Placement:
         count: How many partitions there are.
         leaving: It gives up all it has.
         hosted: The agents that nodes have hosted since this one is here.
-        moved: How many partitions were taken and given up since the start.
     """
 
     def __init__(
@@ -79,7 +78,6 @@ class Placement:
         self.count = count
         self.owned: frozenset[int] = frozenset()
         self.leaving = False
-        self.moved = 0
         self.hosted: set[str] = set()
         self._bus = bus
         self._leases = leases
@@ -259,7 +257,6 @@ class Placement:
         """Take what was claimed. What cannot be taken now is given up again by the next beat."""
         await self._partitions.take(sorted(partitions))
         self.owned |= partitions
-        self.moved += len(partitions)
         _log.info("%s takes %d more partitions, %d of %d", self.node, len(partitions), len(self.owned), self.count)
 
     async def _drain(self, partition: int) -> None:
@@ -268,7 +265,6 @@ class Placement:
         finally:
             del self._draining[partition]
             self.owned -= {partition}
-            self.moved += 1
             self._changed.set()
 
     async def _drop(self, partitions: frozenset[int]) -> None:

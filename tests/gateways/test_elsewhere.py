@@ -1,27 +1,16 @@
 """A ref works wherever its actor lives: prompts, answers and cancellations reach the node that works on it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hosting import WITHIN_S, Gate, calling, namespace
+from hosting import WITHIN_S, Gate, calling, namespace, node
 from waiting import until
 
-from treadle import Agent, RunState, System, tool
+from treadle import Agent, RunState, tool
 from treadle.events.subjects import SignalAddress
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.run_handle import Run
-
-
-@asynccontextmanager
-async def node(server: EmbeddedServer, url: str, ns: str, *agents: Agent) -> AsyncGenerator[System]:
-    async with System(journal=url, nats=server.url, namespace=ns) as system:
-        for agent in agents:
-            system.host(agent)
-        await system.start_hosting()
-        yield system
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """What a node goes on with by itself, among others that live."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hosting import WITHIN_S, namespace
+from hosting import WITHIN_S, namespace, node
 from waiting import until, until_asked
 
 from treadle import Agent, RunContext, RunState, Steps, System, Unavailable
@@ -18,15 +16,6 @@ from treadle.gateways.broker.server import EmbeddedServer
 @pytest.fixture(autouse=True)
 def _looking_often(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     monkeypatch.setattr(open_work, "LOOK_EVERY_S", 0.05)
-
-
-@asynccontextmanager
-async def node(server: EmbeddedServer, url: str, ns: str, *agents: Agent) -> AsyncGenerator[System]:
-    async with System(journal=url, nats=server.url, namespace=ns) as system:
-        for agent in agents:
-            system.host(agent)
-        await system.start_hosting()
-        yield system
 
 
 class Stumbling:

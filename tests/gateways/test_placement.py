@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hosting import WITHIN_S, Gate, calling, namespace
+from hosting import PARTITIONS, WITHIN_S, Gate, calling, namespace, node
 from waiting import until, until_asked
 
 from treadle import (
@@ -24,7 +24,7 @@ from treadle import (
     current_call,
     tool,
 )
-from treadle.events.placement import PARTITIONS, NodeRecord
+from treadle.events.placement import NodeRecord
 from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import relay
 from treadle.gateways.broker.server import EmbeddedServer
@@ -38,15 +38,6 @@ LEASE_S = 6.0
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:{tmp_path}/events.db"
-
-
-@asynccontextmanager
-async def node(server: EmbeddedServer, url: str, ns: str, *agents: Agent) -> AsyncGenerator[System]:
-    async with System(journal=url, nats=server.url, namespace=ns) as system:
-        for agent in agents:
-            system.host(agent)
-        await system.start_hosting()
-        yield system
 
 
 def owned(*systems: System) -> list[int]:

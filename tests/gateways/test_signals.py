@@ -7,13 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from hosting import WITHIN_S, Gate, Outsider, calling, namespace, outsider
+from hosting import PARTITIONS, WITHIN_S, Gate, Outsider, calling, namespace, outsider
 from waiting import until
 
 from treadle import Agent, FunctionModel, Message, ModelReply, RuntimeSignal, System, ToolCall, ToolSpec, tool
 from treadle.events.envelope import Recorded
 from treadle.events.errors import Refused, Unavailable
-from treadle.events.placement import PARTITIONS
 from treadle.events.subjects import SignalAddress, Subjects
 from treadle.gateways import signals as signals_module
 from treadle.gateways.broker.server import EmbeddedServer

@@ -1,8 +1,7 @@
 """The same failures where processes share a database and a broker, and no memory and no disk (L4, L9, L10, A14)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from crash.afterwards import afterwards
@@ -10,7 +9,7 @@ from crash.children import Children, Life
 from crash.databases import directory
 from crash.ledger import Ledger
 from crash.programs import LEDGER
-from hosting import WITHIN_S, calling, namespace, outsider
+from hosting import WITHIN_S, calling, namespace, node, outsider
 from known_failures.agents import asks, once
 from postgres import PostgresServer
 from waiting import until
@@ -22,24 +21,12 @@ from treadle import (
     ModelReply,
     Run,
     RunState,
-    System,
     ToolSpec,
     current_call,
     delegate,
     tool,
 )
 from treadle.gateways.broker.server import EmbeddedServer
-
-
-@asynccontextmanager
-async def node(
-    server: EmbeddedServer, url: str, ns: str, *agents: Agent, worker: bool = False
-) -> AsyncGenerator[System]:
-    async with System(journal=url, nats=server.url, namespace=ns, worker=worker) as system:
-        for agent in agents:
-            system.host(agent)
-        await system.start_hosting()
-        yield system
 
 
 async def test_a_crash_and_two_resumes_on_other_machines_make_one_payment(
