@@ -21,6 +21,7 @@ from ..events.errors import CorruptEvent, TreadleError, Unavailable
 from ..events.journal import Journal
 from ..events.subjects import Subjects
 from .broker.jetstream import Outgoing
+from .broker.patience import START_S, patiently
 from .broker.streams import lay_streams, stream_name
 from .buses.nats import NatsBus
 
@@ -69,8 +70,13 @@ class Relay:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Lay the streams, find out where EVENTS ends, and go on from there."""
-        await self._find()
+        """Lay the streams, find out where EVENTS ends, and go on from there.
+
+        Raises:
+            ConfigError: The streams cannot be what they have to be.
+            Unavailable: The server does not serve, and a cluster has had the time to elect its leaders.
+        """
+        await patiently(self._find, START_S if self._bus.jetstream.cluster else 0)
         self._task = asyncio.create_task(self._follow(), name="relay")
 
     async def close(self) -> None:

@@ -71,14 +71,14 @@ async def test_an_entry_says_who_did_what(journal: MemoryJournal) -> None:
 
 
 async def test_no_text_that_somebody_wrote_is_in_the_audit(journal: MemoryJournal, views: Views) -> None:
-    await write(journal, "run-r1", started(prompt="My secret is 4711"), called())
-    await write(journal, "run-r1", ToolFailed(call_id="call-1", error="4711 is wrong"), RunCancelled(reason="4711"))
+    await write(journal, "run-r1", started(prompt="My secret is sesame"), called())
+    await write(journal, "run-r1", ToolFailed(call_id="call-1", error="sesame is wrong"), RunCancelled(reason="sesame"))
     async with Projections(journal, views, [Audit()]) as projections:
         await projections.catch_up(DEADLINE_S)
         out = io.BytesIO()
         await projections.audit.export(out)
     assert b"run:r1" in out.getvalue()
-    assert b"4711" not in out.getvalue()
+    assert b"sesame" not in out.getvalue()
 
 
 async def test_entries_are_listed_by_what_was_asked_for(journal: MemoryJournal, views: Views) -> None:
