@@ -167,8 +167,14 @@ class Budgets:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def reserve(self, scopes: Scopes, call_id: str, tokens_in: int, tokens_out: int, cause: Meta) -> None:
-        asked = Reserved(call_id=call_id, run_id=cause.run_id, input_tokens=tokens_in, output_tokens=tokens_out)
+    async def reserve(self, scopes: Scopes, call_id: str, most: Usage, cause: Meta) -> None:
+        asked = Reserved(
+            call_id=call_id,
+            run_id=cause.run_id,
+            input_tokens=most.input_tokens,
+            output_tokens=most.output_tokens,
+            cost_usd=most.cost_usd,
+        )
         tried: list[str] = []
         try:
             for scope, limits in scopes:

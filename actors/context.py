@@ -58,10 +58,19 @@ class CallContext(Struct, frozen=True, gc=False):
     depth: int = 0
 
 
+class ModelCallContext(Struct, frozen=True, gc=False):
+    """The model call that is going on, for adapters: providers and gateways in between can be told its id."""
+
+    call_id: str
+    attempt: int
+    run_id: str
+
+
 _NOWHERE = RunContext()
 
 _run: ContextVar[RunContext] = ContextVar("treadle_run", default=_NOWHERE)
 _call: ContextVar[CallContext] = ContextVar("treadle_call")
+_model_call: ContextVar[ModelCallContext | None] = ContextVar("treadle_model_call", default=None)
 
 
 def get_run_context() -> RunContext:
@@ -109,3 +118,13 @@ def enter_call(call: CallContext) -> Token[CallContext]:
 
 def leave_call(token: Token[CallContext]) -> None:
     _call.reset(token)
+
+
+def current_model_call() -> ModelCallContext | None:
+    """The model call that this code makes; None outside of any run."""
+    return _model_call.get()
+
+
+def enter_model_call(call: ModelCallContext) -> None:
+    """The model that is asked from here on is asked for `call`."""
+    _model_call.set(call)

@@ -6,19 +6,26 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import msgspec
 from msgspec import Struct
 
-from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
 from .json_form import check_finite
+from .model_errors import BadReply, TruncatedAnswer
 
 
 class ModelChunk(Struct, frozen=True, omit_defaults=True):
-    """A piece of an answer while it is made: text, thinking, a whole tool call, or the finish with its usage."""
+    """A piece of an answer while it is made: text, thinking, a whole tool call, or the finish with its usage.
+
+    Attributes:
+        carried, model, request_id: With the finish, as in `ModelReply`.
+    """
 
     kind: Literal["text", "thinking", "tool_call", "finish"]
     text: str = ""
     tool_call: ToolCall | None = None
     finish_reason: str = ""
     usage: Usage | None = None
+    carried: dict[str, Any] = {}
+    model: str = ""
+    request_id: str = ""
 
 
 @runtime_checkable
@@ -26,10 +33,20 @@ class Model(Protocol):
     """A language model: messages and a tool catalogue in, chunks out.
 
     An implementation may also offer `async complete(messages, *, tools, **options) -> ModelReply`; it is used
-    when nobody watches the chunks. It may raise anything: the run records the failure and ends as failed.
+    when nobody watches the chunks. It may raise anything: the run records the failure and ends as failed; what is a
+    `TransientModelError` is tried again as the agent's `RetryPolicy` says.
 
-    It may offer `estimate(messages) -> (input_tokens, output_tokens)`, the most that a call will use: budgets set so
-    much aside. Without it they guess, and take `options["max_tokens"]`, or 1,024, for the output.
+    It may also have:
+
+    * `estimate(messages) -> (input_tokens, output_tokens)`: the most that a call will use; budgets set so much aside.
+      Without it they guess, and take `options["max_tokens"]`, or 1,024, for the output.
+    * `cost_usd(usage) -> float | None`: what that costs; None when it is not known.
+    * `billed = True`: calls cost money. The intent of each is on disk before it is sent, so that one whose answer was
+      lost with the process is charged.
+    * `endpoint`: names what fails together, for the circuit breaker; without it, `name`.
+    * `alternatives`: the models to be asked in its place, one after the other (`FallbackModel`).
+    * `native_output = True`: takes `output_schema=` as an option and keeps to it.
+    * `async aclose()`: closes the connections of this event loop; called when the system closes.
     """
 
     @property
@@ -42,33 +59,38 @@ class Model(Protocol):
         ...
 
 
-class ModelCallFailed(TreadleError):
-    """The model raised, hung, or sent half an answer. The failure is recorded; `kind` says which."""
-
-    def __init__(self, message: str, kind: str = "error") -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
     """The whole reply of a stream of chunks.
 
     Raises:
-        ModelCallFailed: The stream ended without its `finish` chunk: half an answer is no answer. Or it has no JSON.
+        TruncatedAnswer: The stream ended without its `finish` chunk: half an answer is no answer.
+        BadReply: It has no JSON.
     """
     text: list[str] = []
+    thinking: list[str] = []
     calls: list[ToolCall] = []
     finish: ModelChunk | None = None
     async for chunk in chunks:
         if chunk.kind == "text":
             text.append(chunk.text)
+        elif chunk.kind == "thinking":
+            thinking.append(chunk.text)
         elif chunk.kind == "tool_call" and chunk.tool_call is not None:
             calls.append(chunk.tool_call)
         elif chunk.kind == "finish":
             finish = chunk
     if finish is None:
-        raise ModelCallFailed(f"model {model!r} stopped in the middle of its answer", "truncated")
-    reply = ModelReply("".join(text), tuple(calls), finish.usage or Usage(), finish.finish_reason or "stop")
+        raise TruncatedAnswer(f"model {model!r} stopped in the middle of its answer", may_be_charged=True)
+    reply = ModelReply(
+        "".join(text),
+        tuple(calls),
+        finish.usage or Usage(),
+        finish.finish_reason or "stop",
+        "".join(thinking),
+        finish.carried,
+        finish.model,
+        finish.request_id,
+    )
     return _recordable(reply, model)
 
 
@@ -76,12 +98,10 @@ def text_of(reply: Any, model: str) -> ModelReply:
     """What a `complete` method returned, checked.
 
     Raises:
-        ModelCallFailed: It is no `ModelReply`, or has no JSON.
+        BadReply: It is no `ModelReply`, or has no JSON.
     """
     if not isinstance(reply, ModelReply):
-        raise ModelCallFailed(
-            f"model {model!r} returned {type(reply).__name__} from complete(); a ModelReply is expected", "bad_reply"
-        )
+        raise BadReply(f"model {model!r} returned {type(reply).__name__} from complete(); a ModelReply is expected")
     return _recordable(reply, model)
 
 
@@ -94,7 +114,7 @@ def _recordable(reply: ModelReply, model: str) -> ModelReply:
                 check_finite(call.args)
         return _decode(encoded)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as exc:
-        raise ModelCallFailed(f"model {model!r} answered what has no JSON form: {exc}", "bad_reply") from exc
+        raise BadReply(f"model {model!r} answered what has no JSON form: {exc}", usage=reply.usage) from exc
 
 
 _encode = msgspec.json.Encoder().encode

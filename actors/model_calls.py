@@ -1,34 +1,39 @@
-"""The model calls of one run: reserved, asked, recorded, settled; or answered from the history."""
+"""The model calls of one run: reserved, asked, recorded, charged; or answered from the history.
+
+Each attempt is an event, and is charged on its own. The intent of one that costs something is on disk before it is
+sent; so when its answer is lost with the process, whoever goes on with the run knows of it and charges it.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..events.budget import Limits
-from ..events.errors import BudgetExceeded, TreadleError
-from ..events.message import Message, ModelReply, ToolSpec
-from ..events.run import ModelCompleted, ModelFailed, request_model
-from .deadline import Deadline
-from .foreign import called, contained
-from .model import ModelCallFailed, ModelChunk, collect, text_of
-from .spec import AgentSpec
+from msgspec import structs
+
+from ..events.message import Message, ModelReply, Usage
+from ..events.run import (
+    ModelAttemptFailed,
+    ModelCompleted,
+    ModelFailed,
+    ModelFellBack,
+    ModelRequested,
+    ModelStep,
+    give_up,
+    request_model,
+)
+from .context import ModelCallContext
+from .model import Model
+from .model_attempt import ModelAttempt
+from .model_charges import Interrupted, ModelCharges, most_of
+from .model_errors import CircuitOpen, ModelError, TransientModelError, model_error
 from .steps import digest_of
-from .tool import say
 
 if TYPE_CHECKING:
     from .run import RunActivation
 
-
-GUESSED_OUTPUT_TOKENS = 1024
-"""Set aside for an answer when neither the model nor the agent's options say how long it may get."""
-
-
-class Interrupted(TreadleError):
-    """A limit ends the run; it is no failure. `reason` is what callers see: `max_turns`, `budget:max_tokens` …"""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+_LOST = "the process died before the answer was stored"
 
 
 class ModelCalls:
@@ -36,130 +41,159 @@ class ModelCalls:
 
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
-        self._scopes = _scopes(run.spec, run.user_id)
+        self._models: Sequence[Model] = (run.spec.model, *getattr(run.spec.model, "alternatives", ()))
+        self.charges = ModelCharges(run)
 
     async def call(self, step: str, messages: Sequence[Message], *, tools: bool) -> ModelReply:
-        """The answer of the model at this step: recorded, or asked for now."""
-        state = self._run.state
+        """The answer of the model at this step: recorded, or asked for now.
+
+        Raises:
+            ModelError: The model did not answer; recorded.
+            Interrupted: A limit is reached: turns, budget.
+        """
+        state, run_id, digest = self._run.state, self._run.run_id, digest_of(messages)
         if step not in state.models and state.turns >= self._run.started.max_turns:
             raise Interrupted("max_turns", f"the run has made {state.turns} model calls, its limit is max_turns")
-        intents = request_model(self._run.run_id, step, digest_of(messages), state)
-        call_id = f"{self._run.run_id}_{step}"
-        if not intents:
-            outcome = state.models[step].outcome
-            if isinstance(outcome, ModelCompleted):
-                await self._settle(call_id, outcome)
-                return outcome.reply
-            assert isinstance(outcome, ModelFailed)
-            await self.release(call_id, outcome.error)
-            raise ModelCallFailed(outcome.error, outcome.kind)
-        await self._reserve(call_id, messages)
-        self._run.record(intents)
+        begun = request_model(run_id, step, digest, state)
+        if step in state.models:
+            self._run.record(give_up(step, "lost", _LOST, state))
+            await self.charges.square(state.models[step])
+        if not begun:
+            return await self._recorded(state.models[step])
+        while True:
+            call = state.models.get(step)
+            await self._until(call)
+            (asked,) = request_model(run_id, step, digest, state)
+            reply = await self._attempt(asked, self._models[call.alternative if call else 0], messages, tools)
+            if reply is not None:
+                return reply
+
+    async def _recorded(self, call: ModelStep) -> ModelReply:
+        outcome, asked = call.outcome, call.requested
+        if isinstance(outcome, ModelCompleted):
+            await self.charges.charge(asked.call_id, asked.attempt, outcome.reply.usage)
+            return outcome.reply
+        assert isinstance(outcome, ModelFailed)
+        await self.charges.charge_failed(asked.call_id, asked.attempt, outcome.usage, outcome.error)
+        raise model_error(outcome.error, outcome.kind, status=outcome.status, request_id=outcome.request_id)
+
+    async def _until(self, call: ModelStep | None) -> None:
+        """Wait for the time of the next attempt, which is recorded: whoever goes on with the run waits for the rest."""
+        if call is None or not call.failed or not (at := call.failed[-1].retry_at):
+            return
+        wait_s = (datetime.fromisoformat(at) - self._run.services.clock.now()).total_seconds()
+        if wait_s > 0:
+            await self._run.barrier()
+            await asyncio.sleep(wait_s)
+
+    async def _attempt(
+        self, asked: ModelRequested, model: Model, messages: Sequence[Message], tools: bool
+    ) -> ModelReply | None:
+        """Make one attempt and record it; None when another is to follow.
+
+        Raises:
+            ModelError: It was the last one.
+        """
+        options = self._run.spec.options
+        most = most_of(model, messages, options)
+        await self.charges.reserve(asked.call_id, asked.attempt, most)
+        billed: bool = getattr(model, "billed", False)
+        of = model.name if model is not self._models[0] else ""
+        self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
         watched = bool(self._run.feeds) or self._run.services.live is not None
-        if watched:
+        if watched or billed:
             # Whoever watches is told of the call before its answer, and of nothing that is not on disk.
             await self._run.barrier()
+        if watched:
             await asyncio.sleep(0)  # and before it: the journal may have stored this without letting anybody else go on
         if not self._run.is_ours:
             await self._run.make_sure()
+        attempt = ModelAttempt(
+            self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
+        )
         self._run.parking.begin_work()
         try:
-            reply = await self._ask_model(messages, self._run.started.tools if tools else (), watched)
-        except asyncio.CancelledError:
-            raise
-        except Exception as exc:
-            failed = exc if isinstance(exc, ModelCallFailed) else ModelCallFailed(say(exc), type(exc).__name__)
-            self._run.record([ModelFailed(step=step, call_id=call_id, error=str(failed), kind=failed.kind)])
-            await self.release(call_id, str(failed))
-            raise failed from exc
+            reply = await self._through_circuit(attempt, model, messages, tools)
+        except ModelError as error:
+            last = await self._failed(asked.step, error, attempt.final, most if billed else Usage())
+            if last:
+                raise
+            return None
         finally:
             self._run.parking.end_work()
-        completed = ModelCompleted(step=step, call_id=call_id, reply=reply)
-        self._run.record([completed])
-        await self._settle(call_id, completed)
+        self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
+        await self.charges.charge(asked.call_id, asked.attempt, reply.usage)
         return reply
 
-    async def _ask_model(self, messages: Sequence[Message], tools: Sequence[ToolSpec], watched: bool) -> ModelReply:
-        model, limit_s = self._run.spec.model, self._run.spec.model_timeout_s
-        complete = None if watched else getattr(model, "complete", None)
-        deadline = Deadline(limit_s)
+    async def _through_circuit(
+        self, attempt: ModelAttempt, model: Model, messages: Sequence[Message], tools: bool
+    ) -> ModelReply:
+        circuits, policy = self._run.services.circuits, self._run.spec.retry
+        endpoint: str = getattr(model, "endpoint", model.name)
+        circuits.enter(endpoint, policy)
+        error: BaseException | None = None
         try:
-            if complete is not None:
-                asked = called(complete, messages, tools=tools, **self._run.spec.options)
-                return text_of(await contained(asked, deadline), model.name)
-            return await contained(self._collect(messages, tools, watched), deadline)
-        except TimeoutError as exc:
-            if not deadline.expired:
-                raise
-            raise ModelCallFailed(
-                f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)", "timeout"
-            ) from exc
+            return await attempt.ask(messages, self._run.started.tools if tools else (), self._run.spec.options)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            circuits.leave(endpoint, policy, error)
 
-    async def _collect(self, messages: Sequence[Message], tools: Sequence[ToolSpec], watched: bool) -> ModelReply:
-        model = self._run.spec.model
-        chunks = model.stream(messages, tools=tools, **self._run.spec.options)
-        return await collect(self._relay(chunks) if watched else chunks, model.name)
+    async def _failed(self, step: str, error: ModelError, final: bool, most: Usage) -> bool:
+        """Record a failed attempt, and what follows from it; whether it was the last."""
+        call = self._run.state.models[step]
+        asked, usage, estimated = call.requested, error.usage or Usage(), False
+        if error.usage is None and error.may_be_charged:
+            usage, estimated = most, most != Usage()
+        told: dict[str, Any] = {
+            "step": step, "call_id": asked.call_id, "error": str(error), "kind": error.kind, "model": asked.model,
+            "status": error.status, "request_id": error.request_id, "usage": usage, "estimated": estimated,
+        }  # fmt: skip
+        retry_at = None if final else self._retry_at(call, error)
+        falls = retry_at is None and not final and self._falls_back(call, error)
+        if retry_at is None and not falls:
+            self._run.record([ModelFailed(**told)])
+        else:
+            at = retry_at.isoformat() if retry_at is not None else ""
+            self._run.record([ModelAttemptFailed(attempt=asked.attempt, retry_at=at, **told)])
+            if falls:
+                self._fall_back(call, error)
+        await self.charges.charge_failed(asked.call_id, asked.attempt, usage, str(error))
+        return retry_at is None and not falls
 
-    async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncIterator[ModelChunk]:
-        async for chunk in chunks:
-            if chunk.kind != "finish":
-                await self._tell_chunk(chunk)
-            yield chunk
+    def _retry_at(self, call: ModelStep, error: ModelError) -> datetime | None:
+        if not isinstance(error, TransientModelError) or isinstance(error, CircuitOpen):
+            return None
+        policy, now = self._run.spec.retry, self._run.services.clock.now()
+        delay_s = policy.delay_s(call.tries + 1, error.retry_after_s, random.random())
+        return None if delay_s is None else now + timedelta(seconds=delay_s)
 
-    async def _tell_chunk(self, chunk: ModelChunk) -> None:
-        for feed in self._run.feeds:
-            await feed.chunk(chunk)
-        if self._run.services.live is not None:
-            await self._run.services.live(self._run.user_id, self._run.run_id, chunk)
+    def _falls_back(self, call: ModelStep, error: ModelError) -> bool:
+        own: Any = self._run.spec.model
+        return call.alternative + 1 < len(self._models) and own.falls_on(error)
 
-    async def _reserve(self, call_id: str, messages: Sequence[Message]) -> None:
-        if not self._scopes or self._run.services.budget is None:
-            return
-        # What a run holds that was never stored, nobody would give back: its signal leads to a run of another id.
-        await self._run.until_stored()
-        # And what a former owner reserves after its successor has settled would be charged twice.
-        await self._run.make_sure()
-        estimate = getattr(self._run.spec.model, "estimate", None)
-        tokens_in, tokens_out = (
-            estimate(messages) if estimate is not None else _estimate(messages, self._run.spec.options)
+    def _fall_back(self, call: ModelStep, error: ModelError) -> None:
+        number = call.alternative + 1
+        before, then = self._models[number - 1].name, self._models[number].name
+        self._run.record(
+            [
+                ModelFellBack(
+                    step=call.requested.step,
+                    call_id=call.requested.call_id,
+                    alternative=number,
+                    from_model=before,
+                    to_model=then,
+                    reason=f"{then} answered in the place of {before}, which failed: {error}",
+                )
+            ]
         )
-        try:
-            cause = self._run.cause(call_id)
-            await self._run.services.budget.reserve(self._scopes, call_id, tokens_in, tokens_out, cause)
-        except BudgetExceeded as exc:
-            raise Interrupted(f"budget:{exc.limit.partition('=')[0]}", str(exc)) from exc
 
-    async def _settle(self, call_id: str, completed: ModelCompleted) -> None:
-        if self._scopes and self._run.services.budget is not None:
-            usage, cause = completed.reply.usage, self._run.cause(call_id)
-            await self._run.services.budget.settle(self._scopes, call_id, usage, cause)
-
-    async def release(self, call_id: str, reason: str) -> None:
-        if self._scopes and self._run.services.budget is not None:
-            await self._run.services.budget.release(self._scopes, call_id, reason, self._run.cause(call_id))
-
-    async def spend_time(self, seconds: float) -> None:
-        """Charge the time that this activation took."""
-        if self._scopes and self._run.services.budget is not None:
-            await self._run.services.budget.spend_time(self._scopes, seconds, self._run.cause(self._run.run_id))
-
-    async def release_unanswered(self) -> None:
-        """Give back what calls without an outcome hold. Before the end is recorded: nobody looks at an ended run."""
-        for call in self._run.state.models.values():
+    async def end_unanswered(self) -> None:
+        """Charge what calls without an outcome hold. Before the end is recorded: nobody looks at an ended run."""
+        for step, call in self._run.state.models.items():
             if call.outcome is None:
-                await self.release(call.requested.call_id, "the run ended before the model had answered")
-
-
-def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
-    scopes: list[tuple[str, Limits]] = []
-    if spec.budget is not None:
-        scopes.append((spec.name, spec.budget))
-    if spec.budget_per_user is not None:
-        scopes.append((f"{spec.name}/{user_id}", spec.budget_per_user))
-    return tuple(scopes)
-
-
-def _estimate(messages: Sequence[Message], options: Mapping[str, Any]) -> tuple[int, int]:
-    """A guess at a call's tokens, input and output, for models that cannot tell: four characters a token."""
-    chars = sum(len(message.content) + 16 * (1 + len(message.tool_calls)) for message in messages)
-    return chars // 4 + 1, int(options.get("max_tokens") or GUESSED_OUTPUT_TOKENS)
+                self._run.record(
+                    give_up(step, "cancelled", "the run ended before the model had answered", self._run.state)
+                )
+                await self.charges.square(call)

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from ..events.message import Usage
 from ..events.run import ApprovalRequested, Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -17,7 +18,9 @@ class RunResult(Struct, kw_only=True):
         state: completed, failed, cancelled, interrupted (by a limit, or open and resumable), waiting (for approvals).
         interrupted: There is no final answer, though nothing failed; `interruption_reason` says why:
             `max_turns`, `budget:<cap>`, `approval:<call_id>` …
-        error: What failed, empty when nothing did.
+        error: What failed, empty when nothing did. For a degraded answer, what is not as it was asked for.
+        estimated: The part of tokens and cost that nobody has confirmed: model calls whose answer was lost are charged
+            at the most that they may have used.
         waiting_for: The approvals that the run waits for.
     """
 
@@ -36,6 +39,7 @@ class RunResult(Struct, kw_only=True):
     tokens_out: int = 0
     cached_tokens_in: int = 0
     cost_usd: float = 0.0
+    estimated: Usage = Usage()
     started_at: datetime = _NEVER
     finished_at: datetime = _NEVER
     waiting_for: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested])
@@ -69,14 +73,15 @@ def result_of(
         tokens_out=state.usage.output_tokens,
         cached_tokens_in=state.usage.cached_input_tokens,
         cost_usd=state.usage.cost_usd,
+        estimated=state.estimated,
         started_at=started_at or _NEVER,
         finished_at=last_at or _NEVER,
     )
     if state.started is not None:
         result.metadata = dict(state.started.metadata)
     match state.closed:
-        case RunCompleted(output):
-            result.output = output
+        case RunCompleted(output, degraded=degraded):
+            result.output, result.error = output, degraded
         case RunFailed(error, kind):
             result.error, result.error_kind = error, kind
         case RunCancelled(reason):

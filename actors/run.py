@@ -58,8 +58,9 @@ from .deadline import Deadline
 from .entity import Entity, Fold
 from .feed import Batch, Feed
 from .json_form import recordable
-from .model import ModelCallFailed
-from .model_calls import Interrupted, ModelCalls
+from .model_calls import ModelCalls
+from .model_charges import Interrupted
+from .model_errors import ModelError
 from .parking import Parking
 from .result import RunResult, result_of
 from .run_history import RunRequest
@@ -323,7 +324,7 @@ class RunActivation:
                 driver.uncancel()
                 closing = self._ending
             self._ends = True
-            await self.models.spend_time(self.services.clock.monotonic() - begun)
+            await self.models.charges.spend_time(self.services.clock.monotonic() - begun)
             await self._close(closing)
         finally:
             self._driver = None
@@ -350,7 +351,7 @@ class RunActivation:
                 return RunFailed(error=say(exc), kind="TimeoutError", turns=state.turns, usage=state.usage)
             error = f"the run took longer than Agent(timeout={self.spec.timeout_s:g}) seconds"
             return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage)
-        except ModelCallFailed as exc:
+        except ModelError as exc:
             return RunFailed(error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage)
         except (Exception, SystemExit) as exc:
             _log.exception("run %s failed in its strategy", self.run_id)
@@ -361,7 +362,7 @@ class RunActivation:
             error = "the strategy raised CancelledError, and nobody had cancelled it"
             _log.error("run %s failed: %s", self.run_id, error, exc_info=exc)
             return RunFailed(error=error, kind="CancelledError", turns=state.turns, usage=state.usage)
-        return RunCompleted(output=output, turns=state.turns, usage=state.usage)
+        return RunCompleted(output=output, turns=state.turns, usage=state.usage, degraded=state.degraded)
 
     async def end(self, closing: Closing, session: SessionSide | None = None) -> RunResult:
         """Close a run that nobody drives."""
@@ -370,7 +371,7 @@ class RunActivation:
         return self.result()
 
     async def _close(self, closing: Closing) -> None:
-        await self.models.release_unanswered()
+        await self.models.end_unanswered()
         session = self._session
         while True:
             append = session.closing(closing) if session is not None else None

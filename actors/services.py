@@ -17,6 +17,7 @@ from ..events.journal import Journal
 from ..events.memory import EpisodeRemembered, FactAsserted, Memory
 from ..events.message import ToolSpec, Usage
 from ..events.worker import TaskAccepted, TaskEnded
+from .circuit import Circuits
 from .clock import Clock
 from .context import CallContext, RunContext
 from .model import ModelChunk
@@ -57,8 +58,8 @@ Scopes = Sequence[tuple[str, Limits]]
 class BudgetPort(Protocol):
     """The budgets that a run's model calls are charged to; the run is the cause's."""
 
-    async def reserve(self, scopes: Scopes, call_id: str, tokens_in: int, tokens_out: int, cause: Meta) -> None:
-        """Durable when it returns.
+    async def reserve(self, scopes: Scopes, call_id: str, most: Usage, cause: Meta) -> None:
+        """Set `most` aside for a call; durable when it returns. Where its cost is nothing, nobody knows it.
 
         Raises:
             BudgetExceeded: One of the scopes refuses; none holds a reservation then.
@@ -145,6 +146,7 @@ class Services(Struct, kw_only=True):
     journal: Journal
     clock: Clock
     threads: ToolThreads
+    circuits: Circuits
     memory: MemoryPort | None = None
     budget: BudgetPort | None = None
     work: WorkPort | None = None

@@ -8,6 +8,7 @@ from msgspec import Struct
 from ..events.budget import Limits
 from ..events.message import ToolCall
 from .model import Model
+from .retry import RetryPolicy
 from .tool import Tool
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
         max_turns: Model calls in one run; the run is interrupted after them.
         timeout_s: Seconds that one activation of a run may work, waiting for approvals included; None: no limit.
         model_timeout_s: Seconds that one model call may take.
+        retry: What is done about a model call that failed and may succeed later.
         budget: Caps for all runs of this agent together; `budget_per_user` for those of each user.
     """
 
@@ -68,3 +70,4 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
     budget_per_user: Limits | None = None
     memory: bool = False
     options: Mapping[str, Any] = {}
+    retry: RetryPolicy = RetryPolicy()

@@ -75,7 +75,7 @@ class Steps:
         """One model call.
 
         Raises:
-            ModelCallFailed: The model did not answer; recorded.
+            ModelError: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget.
         """
         step = self._step()

@@ -14,6 +14,7 @@
     ├── ReadOnly                 open it writable, or write elsewhere
     ├── MailboxFull              slow down: the actor has `capacity` messages waiting
     ├── ReplayDivergence         the code no longer does what the history says
+    ├── ModelError               a model call came to nothing; its own tree is in `actors/model_errors.py`
     └── Refused                  never retry: an answer, not a fault
         ├── BudgetExceeded
         ├── NotFound

@@ -20,14 +20,34 @@ class ToolCall(Struct, frozen=True, gc=False):
     args: dict[str, Any] = {}
 
 
+class Image(Struct, frozen=True, omit_defaults=True, gc=False):
+    """A picture in a message: its bytes, or where the provider finds it.
+
+    Attributes:
+        media_type: `image/png`, `image/jpeg`, `image/gif` or `image/webp`; empty with a `url`.
+        data: The bytes in base64.
+        url: An address that the provider can reach.
+    """
+
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+
 class Message(Struct, frozen=True, omit_defaults=True, gc=False):
-    """One message of a conversation, as models see it."""
+    """One message of a conversation, as models see it.
+
+    Attributes:
+        carried: What the provider wants back with its own answer (see `ModelReply`).
+    """
 
     role: Role
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     name: str = ""
+    images: tuple[Image, ...] = ()
+    carried: dict[str, Any] = {}
 
 
 class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
@@ -59,12 +79,30 @@ class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ModelReply(Struct, frozen=True, omit_defaults=True):
-    """A model's whole answer to one call."""
+    """A model's whole answer to one call.
+
+    Attributes:
+        finish_reason: `stop`, `tool_calls`, or `length` when it was cut off at the most tokens that it may have.
+        thinking: What it thought, as far as the provider shows it.
+        carried: What the provider wants back in the next call, by provider: signed thinking, encrypted reasoning.
+            Others ignore it.
+        model: The model that answered, by the provider's own name.
+        request_id: The provider's id of the request.
+    """
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
     finish_reason: str = "stop"
+    thinking: str = ""
+    carried: dict[str, Any] = {}
+    model: str = ""
+    request_id: str = ""
+
+    @property
+    def message(self) -> Message:
+        """The answer as a message of the conversation that goes on."""
+        return Message("assistant", self.text, self.tool_calls, carried=self.carried)
 
 
 class ToolSpec(Struct, frozen=True, omit_defaults=True):

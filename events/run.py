@@ -115,26 +115,85 @@ class ModelRequested(Event, tag="run.model_requested"):
 
     Attributes:
         digest: SHA-256 (16 hex digits) of what is sent: a replay that would send something else diverges.
-        attempt: 2 and more when an earlier attempt has no outcome in the journal: it may have been paid.
+        attempt: 2 and more when an earlier attempt failed, or has no outcome in the journal.
+        model: The model that is asked, when it is not the run's own.
+        most: What the attempt may use at most, as far as that is known: charged when its answer is lost. Of models
+            that cost something; on disk before the request is sent.
     """
 
     step: str
     call_id: str
     digest: str
     attempt: int = 1
+    model: str = ""
+    most: Usage = Usage()
+
+
+class ModelAttemptFailed(Event, tag="run.model_attempt_failed"):
+    """An attempt at a model call came to nothing, and the call goes on: with another attempt, or another model.
+
+    Attributes:
+        kind: As of `ModelFailed`; `lost` when the process died before the answer was stored, `cancelled` when nobody
+            wanted it any more.
+        usage: What is charged for it.
+        estimated: Nobody knows what the provider charges; `usage` is the most that it may be.
+        retry_at: Not before this time is it tried again; ISO 8601, empty for at once.
+    """
+
+    step: str
+    call_id: str
+    attempt: int
+    error: str
+    kind: str
+    model: str = ""
+    status: int = 0
+    request_id: str = ""
+    usage: Usage = Usage()
+    estimated: bool = False
+    retry_at: str = ""
+
+
+class ModelFellBack(Event, tag="run.model_fell_back"):
+    """The call goes on with another model, which the agent names for this case. The run's answer is `degraded`.
+
+    Attributes:
+        alternative: Which of the agent's models is asked now; its own is number 0.
+    """
+
+    step: str
+    call_id: str
+    alternative: int
+    from_model: str
+    to_model: str
+    reason: str
 
 
 class ModelCompleted(Event, tag="run.model_completed"):
+    """The answer. `model` is who gave it, when that is not the run's own."""
+
     step: str
     call_id: str
     reply: ModelReply
+    model: str = ""
 
 
 class ModelFailed(Event, tag="run.model_failed"):
+    """The call came to nothing, in its last attempt.
+
+    Attributes:
+        kind: The word of the taxonomy in `actors/model_errors.py`; the name of the exception when it is not in there.
+        usage, estimated: What is charged for the last attempt, as of `ModelAttemptFailed`.
+    """
+
     step: str
     call_id: str
     error: str
     kind: str = "error"
+    model: str = ""
+    status: int = 0
+    request_id: str = ""
+    usage: Usage = Usage()
+    estimated: bool = False
 
 
 class ToolRequested(Event, tag="run.tool_requested"):
@@ -200,9 +259,20 @@ class ApprovalDecided(Event, tag="run.approval_decided"):
 
 
 class RunCompleted(Event, tag="run.completed"):
+    """The run has its answer.
+
+    Attributes:
+        degraded: Why the answer is not what was asked for: another model gave it. Empty when nothing is missing.
+    """
+
     output: str
     turns: int = 0
     usage: Usage = Usage()
+    degraded: str = ""
+
+    @property
+    def state(self) -> RunState:
+        return RunState.DEGRADED if self.degraded else RunState.COMPLETED
 
 
 class RunFailed(Event, tag="run.failed"):
@@ -236,6 +306,8 @@ RunEvent: TypeAlias = (
     | MemoryUnreadable
     | ValueRecorded
     | ModelRequested
+    | ModelAttemptFailed
+    | ModelFellBack
     | ModelCompleted
     | ModelFailed
     | ToolRequested
@@ -259,12 +331,31 @@ CLOSING_TAGS = frozenset({"run.completed", "run.failed", "run.cancelled", "run.i
 Outcome: TypeAlias = ToolCompleted | ToolFailed | ToolOutcomeUnknown
 
 
+NO_FAULT = ("lost", "cancelled")
+"""Kinds of failed attempts that tell nothing of the model: its answer was lost on our side, or not wanted any more."""
+
 Value: TypeAlias = ValueRecorded | MemoryRecalled | MemoryUnreadable
 
 
 class ModelStep(Struct, gc=False):
+    """One call. `failed` are the attempts that came to nothing; the model asked last is number `alternative`."""
+
     requested: ModelRequested
+    failed: tuple[ModelAttemptFailed, ...] = ()
+    alternative: int = 0
     outcome: ModelCompleted | ModelFailed | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """The last attempt has neither an answer nor a failure."""
+        ended = self.failed[-1].attempt if self.failed else 0
+        return self.outcome is None and self.requested.attempt > ended
+
+    @property
+    def tries(self) -> int:
+        """How often the model asked last has failed; what was lost or cancelled does not count."""
+        model = self.requested.model
+        return sum(each.model == model and each.kind not in NO_FAULT for each in self.failed)
 
 
 class ToolStep(Struct, gc=False):
@@ -286,7 +377,12 @@ class ToolStep(Struct, gc=False):
 
 
 class Run(Struct):
-    """The fold of a run's stream. Owned by one activation; `evolve` changes it in place."""
+    """The fold of a run's stream. Owned by one activation; `evolve` changes it in place.
+
+    Attributes:
+        estimated: The part of `usage` that nobody has confirmed.
+        degraded: Why its answers are not those of the model that it was to ask.
+    """
 
     started: RunStarted | None = None
     owner: str = ""
@@ -296,13 +392,15 @@ class Run(Struct):
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     turns: int = 0
     usage: Usage = Usage()
+    estimated: Usage = Usage()
+    degraded: str = ""
     closed: Closing | None = None
 
     @property
     def state(self) -> RunState:
         match self.closed:
             case RunCompleted():
-                return RunState.COMPLETED
+                return self.closed.state
             case RunFailed():
                 return RunState.FAILED
             case RunCancelled():
@@ -342,8 +440,16 @@ def evolve(state: Run, event: Event) -> Run:
         case ModelCompleted():
             state.models[event.step].outcome = event
             state.usage += event.reply.usage
+        case ModelAttemptFailed():
+            failed = state.models[event.step]
+            failed.failed = (*failed.failed, event)
+            _charge(event.usage, event.estimated, state)
+        case ModelFellBack():
+            state.models[event.step].alternative = event.alternative
+            state.degraded = state.degraded or event.reason
         case ModelFailed():
             state.models[event.step].outcome = event
+            _charge(event.usage, event.estimated, state)
         case ToolRequested():
             call = state.tools.setdefault(event.call_id, ToolStep())
             call.requested, call.used = event, True
@@ -359,6 +465,17 @@ def evolve(state: Run, event: Event) -> Run:
         case _:
             pass  # an event of a newer Treadle: kept in the stream, unknown to this fold
     return state
+
+
+def usage_of(event: ModelCompleted | ModelAttemptFailed | ModelFailed) -> Usage:
+    """What an attempt is charged."""
+    return event.reply.usage if isinstance(event, ModelCompleted) else event.usage
+
+
+def _charge(usage: Usage, estimated: bool, state: Run) -> None:
+    state.usage += usage
+    if estimated:
+        state.estimated += usage
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
@@ -402,6 +519,34 @@ def request_model(run_id: str, step: str, digest: str, state: Run) -> list[Model
     if known.outcome is not None:
         return []
     return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=known.requested.attempt + 1)]
+
+
+def give_up(step: str, kind: str, error: str, state: Run) -> list[ModelAttemptFailed]:
+    """The end of an attempt whose answer nobody waits for any more, charged at the most that it may have used.
+
+    Nothing when it has an answer, or has failed.
+    """
+    call = state.models.get(step)
+    if call is None or not call.unanswered:
+        return []
+    asked = call.requested
+    return [
+        ModelAttemptFailed(
+            step=step,
+            call_id=asked.call_id,
+            attempt=asked.attempt,
+            model=asked.model,
+            error=error,
+            kind=kind,
+            usage=asked.most,
+            estimated=asked.most != Usage(),
+        )
+    ]
+
+
+def attempt_id(call_id: str, attempt: int) -> str:
+    """What an attempt at a call is charged under."""
+    return call_id if attempt == 1 else f"{call_id}.{attempt}"
 
 
 def check_tool(run_id: str, step: str, call_id: str, tool: str, args: dict[str, Any], state: Run) -> ToolStep:

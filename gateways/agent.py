@@ -15,7 +15,9 @@ import msgspec
 
 from ..actors.context import RunContext
 from ..actors.feed import Batch, Feed
+from ..actors.generation import Generation
 from ..actors.result import RunResult
+from ..actors.retry import RetryPolicy
 from ..actors.run_actor import Abandon, StartRun
 from ..actors.run_history import RunRequest
 from ..actors.runtime import ActorDead, Ref, Reply
@@ -62,7 +64,9 @@ class Agent:
         max_turns: Model calls in one run.
         timeout_s: Seconds that a run may take; None: no limit.
         model_timeout_s: Seconds that one model call may take.
-        options: Passed to the model with every call: `temperature`, `max_tokens` …
+        generation: How the model is to answer: temperature, length, effort …
+        options: Passed to the model with every call, for models that take other words than `Generation` has.
+        retry_policy: What is done about a model call that failed and may succeed later.
     Raises:
         ConfigError: The message names what does not fit and what would.
     """
@@ -83,7 +87,9 @@ class Agent:
         max_turns: int = 50,
         timeout_s: float | None = None,
         model_timeout_s: float | None = 600.0,
+        generation: Generation | None = None,
         options: Mapping[str, Any] | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         if max_turns < 1:
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
@@ -108,7 +114,8 @@ class Agent:
             budget=budget,
             budget_per_user=budget_per_user,
             memory=memory,
-            options=dict(options or {}),
+            options={**(generation.options if generation is not None else {}), **(options or {})},
+            retry=retry_policy or RetryPolicy(),
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
         self._node: Node | None = None

@@ -66,7 +66,7 @@ def delegate(
             depth=call.depth + 1,
         )
         ended = await services.work.delegate(worker, task, current_cause())
-        if ended.state != RunState.COMPLETED:
+        if ended.state not in (RunState.COMPLETED, RunState.DEGRADED):
             raise DelegationFailed(f"worker {worker!r} ended {ended.state}: {ended.error or ended.output}")
         return ended.output
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..actors.blackboard import BlackboardActor, Blackboards
 from ..actors.budget import BudgetActor, Budgets
+from ..actors.circuit import Circuits
 from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..actors.host import Host
 from ..actors.memory import MemoryActor, MemoryPartitions
@@ -53,7 +54,7 @@ class Node:
         self._owns_journal = owns_journal
         self.clock = clock
         self.threads = ToolThreads()
-        self.services = Services(journal=journal, clock=clock, threads=self.threads)
+        self.services = Services(journal=journal, clock=clock, threads=self.threads, circuits=Circuits(clock))
         self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
         self.host = Host(self.system, self.services)
         self.services.memory = MemoryPartitions(self.host)

@@ -15,8 +15,9 @@ from ..events.budget import CATEGORY as BUDGET
 from ..events.budget import Limits, Opened, Released, Reserved, Settled, TimeSpent, Warned
 from ..events.envelope import Recorded
 from ..events.errors import NotFound
+from ..events.message import Usage
 from ..events.run import CATEGORY as RUN
-from ..events.run import CLOSING_TAGS, ModelCompleted, RunStarted
+from ..events.run import CLOSING_TAGS, ModelAttemptFailed, ModelCompleted, ModelFailed, RunStarted, usage_of
 from .projection import Projection
 from .views import Row, Table, Transaction, Where, stamp
 
@@ -109,10 +110,11 @@ class BudgetView(Projection):
     """Usage by user, agent, model and day; budgets by scope."""
 
     name = "budget"
-    schema = 1
+    schema = 2
     tables = (_USAGE, _RUNS, _SCOPES, _RESERVED, _TIMES, _WARNED)
     handles = frozenset(
-        {RunStarted.event_tag, ModelCompleted.event_tag, *CLOSING_TAGS}
+        {event.event_tag for event in (RunStarted, ModelCompleted, ModelAttemptFailed, ModelFailed)}
+        | CLOSING_TAGS
         | {event.event_tag for event in (Opened, Reserved, Settled, Released, Warned, TimeSpent)}
     )
 
@@ -176,16 +178,18 @@ class BudgetView(Projection):
                 tx.execute(f"{_RUNS.insert} ON CONFLICT (run_id) DO NOTHING", (run_id, event.agent, event.model))
                 if recorded.version == 1:
                     self._known[run_id] = event.agent, event.model  # what was just written need not be asked
-            case ModelCompleted():
+            case ModelCompleted() | ModelAttemptFailed() | ModelFailed():
+                usage = usage_of(event)
+                if usage == Usage() and not isinstance(event, ModelCompleted):
+                    return  # it cost nothing, and answered nothing
                 agent, model = self._agent_and_model(tx, run_id)
-                usage = event.reply.usage
                 more = ", ".join(f"{name} = budget_usage.{name} + excluded.{name}" for name in _COUNTED)
                 tx.execute(
                     f"{_USAGE.insert} ON CONFLICT ({', '.join(GROUPS)}) DO UPDATE SET {more}",
                     (
                         recorded.user_id,
                         agent,
-                        model,
+                        event.model or model,
                         _day(recorded.at),
                         1,
                         usage.input_tokens,

@@ -14,7 +14,9 @@ from ..events.run import (
     CATEGORY,
     ApprovalDecided,
     ApprovalRequested,
+    ModelAttemptFailed,
     ModelCompleted,
+    ModelFailed,
     ModelRequested,
     RunCancelled,
     RunCompleted,
@@ -28,6 +30,7 @@ from ..events.run import (
     ToolFailed,
     ToolOutcomeUnknown,
     ToolRequested,
+    usage_of,
 )
 from .projection import Projection
 from .views import Table, Transaction, Where, moment, stamp
@@ -222,8 +225,8 @@ class Runs(Projection):
                 _see(tx, recorded, run_id, ", state = ?, error = ?", RunState.INTERRUPTED.value, _cut(event.reason))
             case ModelRequested():
                 _see(tx, recorded, run_id, ", turns = turns + ?", int(event.attempt == 1))
-            case ModelCompleted():
-                usage = event.reply.usage
+            case ModelCompleted() | ModelAttemptFailed() | ModelFailed():
+                usage = usage_of(event)
                 _see(
                     tx, recorded, run_id,
                     ", input_tokens = input_tokens + ?, output_tokens = output_tokens + ?, cost_usd = cost_usd + ?",
@@ -257,7 +260,7 @@ class Runs(Projection):
                 _see(tx, recorded, run_id)
                 _set_open_state(tx, run_id)
             case RunCompleted():
-                _close(tx, recorded, run_id, RunState.COMPLETED, event.output, "")
+                _close(tx, recorded, run_id, event.state, event.output, event.degraded)
             case RunFailed():
                 _close(tx, recorded, run_id, RunState.FAILED, "", event.error)
             case RunCancelled():

@@ -3,7 +3,6 @@
 Source: Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models", 2022 (arXiv:2210.03629).
 """
 
-from ...events.message import Message
 from ..steps import Steps
 
 
@@ -14,7 +13,7 @@ async def react(steps: Steps) -> str:
         reply = await steps.model(messages)
         if not reply.tool_calls:
             return reply.text
-        messages.append(Message("assistant", reply.text, reply.tool_calls))
+        messages.append(reply.message)
         results = await steps.tools(reply.tool_calls)
         for result in results:
             if result.ok and result.ends_turn:

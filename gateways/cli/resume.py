@@ -94,7 +94,7 @@ async def _here(call: Call, row: RunRow, references: list[str]) -> None:
     if result.state == RunState.WAITING:
         asked_for = ", ".join(waits.call_id for waits in result.waiting_for)
         call.out.note(f"it waits for an approval of {asked_for}: start the system and use `treadle approve`")
-    call.exit(0 if result.state == RunState.COMPLETED else 1)
+    call.exit(0 if result.state in (RunState.COMPLETED, RunState.DEGRADED) else 1)
 
 
-_ENDED = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.INTERRUPTED})
+_ENDED = frozenset({RunState.COMPLETED, RunState.DEGRADED, RunState.FAILED, RunState.CANCELLED, RunState.INTERRUPTED})

@@ -62,6 +62,8 @@ def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
     for recorded in events:
         at, event = recorded.at, recorded.event
         match event:
+            case ModelRequested() if event.call_id in steps:
+                steps[event.call_id].attempts = event.attempt
             case ModelRequested():
                 steps[event.call_id] = StepRow(event.call_id, "model", "", {}, event.attempt, "open", at)
             case ModelCompleted():

@@ -170,7 +170,7 @@ async def test_a_reservation_that_fails_half_way_holds_nothing() -> None:
         scopes: Scopes = (("desk", Limits(max_tokens=100)), ("broken", Limits(max_tokens=100)))
         budgets = Budgets(_Failing(system))  # type: ignore[arg-type]  # pyright: ignore
         with pytest.raises(Unavailable):
-            await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
+            await budgets.reserve(scopes, "call-1", Usage(5, 5), CAUSE)
         assert (await spent(system, "desk")).reserved == {}
         assert await kinds(system, "desk") == ["opened", "reserved", "released"]
 
@@ -179,8 +179,8 @@ async def test_what_was_given_back_can_be_given_back_again_and_settled_never() -
     async with System() as system:
         budgets = Budgets(system.node.host)
         scopes: Scopes = (("desk", Limits(max_tokens=100)),)
-        await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
-        await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
+        await budgets.reserve(scopes, "call-1", Usage(5, 5), CAUSE)
+        await budgets.reserve(scopes, "call-1", Usage(5, 5), CAUSE)
         assert list((await spent(system, "desk")).reserved.values()) == [
             Reserved(call_id="call-1", run_id="run-1", input_tokens=5, output_tokens=5)
         ]
@@ -196,8 +196,8 @@ async def test_who_waited_for_room_holds_the_reservation_and_not_who_made_the_ro
         budgets = Budgets(system.node.host)
         scopes: Scopes = (("desk", Limits(max_tokens=10)),)
         bob = Meta(user_id="bob", session_id="s", run_id="run-2", correlation_id="s", causation_id="call-2")
-        await budgets.reserve(scopes, "call-1", 5, 5, CAUSE)
-        waiting = asyncio.create_task(budgets.reserve(scopes, "call-2", 1, 1, bob))
+        await budgets.reserve(scopes, "call-1", Usage(5, 5), CAUSE)
+        waiting = asyncio.create_task(budgets.reserve(scopes, "call-2", Usage(1, 1), bob))
         await system.node.host.budget("desk").ask(AskBudget())
         assert not waiting.done()
         await budgets.settle(scopes, "call-1", Usage(1, 1), CAUSE)

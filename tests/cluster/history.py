@@ -19,6 +19,7 @@ from treadle.events.run import (
     RunTakenOver,
     ToolCompleted,
     ToolRequested,
+    attempt_id,
 )
 
 from .agents import DESTRUCTIVE, IDEMPOTENT, PLAIN
@@ -171,7 +172,7 @@ class Charges:
                     case ModelRequested(call_id=call_id, attempt=attempt):
                         attempts[call_id] = max(attempts[call_id], attempt)
                     case ModelCompleted(call_id=call_id, reply=reply):
-                        answered[call_id] = reply.usage
+                        answered[attempt_id(call_id, attempts[call_id])] = reply.usage
                     case _:
                         pass
             if any(isinstance(recorded.event, RunTakenOver) for recorded in events):
@@ -191,9 +192,9 @@ class Charges:
                 case _:
                     pass
         found = dict.fromkeys(held, "still holds a reservation") | {
-            call_id: f"was made {attempts[call_id]} times and charged {charged[call_id]} times"
+            call_id: f"was charged {charged[call_id]} times"
             for call_id in answered.keys() | charged.keys()
-            if not 1 <= charged[call_id] <= attempts[call_id]
+            if charged[call_id] != 1
         }
         for call_id, complaint in found.items():
             if call_id.rpartition("_")[0] in taken_over:

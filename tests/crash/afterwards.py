@@ -18,6 +18,7 @@ from treadle.events.run import (
     CLOSING_TAGS,
     ApprovalDecided,
     ApprovalRequested,
+    ModelAttemptFailed,
     ModelRequested,
     RunSuspended,
     RunTakenOver,
@@ -126,6 +127,8 @@ def tell(events: Sequence[Recorded]) -> Story:
             case RunTakenOver() | RunSuspended() | TimeSpent():
                 continue
             case ModelRequested(attempt=attempt) if attempt > 1:
+                continue
+            case ModelAttemptFailed(kind="lost"):
                 continue
             case ToolRequested() as event:
                 tools[event.call_id] = event.tool

@@ -18,7 +18,8 @@ from treadle import (
     ToolSpec,
     Usage,
 )
-from treadle.actors.model import ModelCallFailed, collect
+from treadle.actors.model import collect
+from treadle.actors.model_errors import BadReply
 
 QUESTION = [Message("system", "Be brief."), Message("user", "one  two"), Message("assistant", "three")]
 
@@ -71,6 +72,6 @@ async def test_a_function_sees_the_messages_and_the_tools_and_may_be_a_coroutine
 @pytest.mark.parametrize("odd", [None, 42, ["text"]])
 async def test_a_function_that_returns_something_else_is_a_failed_call(odd: Any) -> None:
     model = FunctionModel(lambda messages, tools: odd, name="rules")
-    with pytest.raises(ModelCallFailed, match="'rules' returned") as caught:
+    with pytest.raises(BadReply, match="'rules' returned") as caught:
         await collect(model.stream([]), "rules")
     assert caught.value.kind == "bad_reply"

@@ -1,0 +1,75 @@
+"""One attempt at a model call: what is sent, and what comes back; chunks go to whoever watches."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..events.message import Message, ModelReply, ToolSpec
+from .context import ModelCallContext, enter_model_call
+from .deadline import Deadline
+from .foreign import called, contained
+from .model import Model, ModelChunk, collect, text_of
+from .model_errors import ModelError, ModelTimeout
+from .tool import say
+
+if TYPE_CHECKING:
+    from .run import RunActivation
+
+
+class ModelAttempt:
+    """An attempt.
+
+    Attributes:
+        final: It must not be made again: somebody has seen a part of its answer, or it took all the time there is.
+    """
+
+    def __init__(self, run: "RunActivation", model: Model, call: ModelCallContext, watched: bool) -> None:
+        self.final = False
+        self._run = run
+        self._model = model
+        self._call = call
+        self._watched = watched
+
+    async def ask(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]
+    ) -> ModelReply:
+        """The model's answer.
+
+        Raises:
+            ModelError: There is none. Whatever the model raised has become one.
+        """
+        model, limit_s = self._model, self._run.spec.model_timeout_s
+        complete = None if self._watched else getattr(model, "complete", None)
+        deadline = Deadline(limit_s)
+        enter_model_call(self._call)
+        try:
+            if complete is not None:
+                asked = called(complete, messages, tools=tools, **options)
+                return text_of(await contained(asked, deadline), model.name)
+            return await contained(self._collect(messages, tools, options), deadline)
+        except ModelError:
+            raise
+        except Exception as exc:
+            if not (isinstance(exc, TimeoutError) and deadline.expired):
+                raise ModelError(say(exc), type(exc).__name__) from exc
+            self.final = True
+            why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)"
+            raise ModelTimeout(why, may_be_charged=True) from exc
+
+    async def _collect(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]
+    ) -> ModelReply:
+        chunks = self._model.stream(messages, tools=tools, **options)
+        return await collect(self._relay(chunks) if self._watched else chunks, self._model.name)
+
+    async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncIterator[ModelChunk]:
+        async for chunk in chunks:
+            if chunk.kind != "finish":
+                self.final = True
+                await self._tell(chunk)
+            yield chunk
+
+    async def _tell(self, chunk: ModelChunk) -> None:
+        for feed in self._run.feeds:
+            await feed.chunk(chunk)
+        if self._run.services.live is not None:
+            await self._run.services.live(self._run.user_id, self._run.run_id, chunk)
