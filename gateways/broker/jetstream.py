@@ -6,9 +6,10 @@ Names and error codes are those of the server's `$JS.API`.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from nats import errors
@@ -31,6 +32,8 @@ _NOT_IN_A_CLUSTER = 10074  # replicas of a server that is alone: a 500, and no o
 _ID_IN_PROCESS = 10158  # a message with this id is under way to the replicas: whether it arrives is not known yet
 _LOOK_AGAIN_S = 0.02
 _BATCH_BYTES = 8 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 class _Failure(msgspec.Struct):
@@ -239,6 +242,9 @@ class JetStream:
             Unavailable: No stream takes the subject, or it did not confirm; ask again with the same id.
             JetStreamError: The stream refused it.
         """
+        return await self._until_taken(partial(self._store_one, message))
+
+    async def _store_one(self, message: Outgoing) -> Stored:
         what = f"stream of {message.subject!r}"
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.timeout_s
@@ -261,14 +267,30 @@ class JetStream:
         """
         stored: list[Stored] = []
         for chunk in _chunks(messages):
-            if 1 < len(chunk) <= _FEW:
-                stored += await self._store_each(chunk)
-                continue
-            try:
-                stored += await self._store_batch(chunk)
-            except JetStreamError:
-                stored += await self._store_each(chunk)
+            stored += await self._until_taken(partial(self._store_chunk, chunk))
         return stored
+
+    async def _store_chunk(self, messages: Sequence[Outgoing]) -> list[Stored]:
+        if 1 < len(messages) <= _FEW:
+            return await self._store_each(messages)
+        try:
+            return await self._store_batch(messages)
+        except JetStreamError:
+            return await self._store_each(messages)
+
+    async def _until_taken(self, store: Callable[[], Awaitable[T]]) -> T:
+        """What `store` returns. In a cluster a stream has no leader for a while, or our server does not know it yet:
+        what nobody takes is tried again until it is late. The ids tell what was stored meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_s
+        while True:
+            try:
+                return await store()
+            except _Untaken:
+                if not self.cluster or loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     def fail_pipelines(self, error: Exception) -> None:
         """End every pipeline that waits for confirmations: the connection is gone, they will not come."""
@@ -320,7 +342,8 @@ class JetStream:
                 await pipeline.send(self._client, messages, f"{self._inbox}.{number}", self.timeout_s)
         except Unavailable as error:
             done = f"{pipeline.answered} of {len(messages)} messages were confirmed"
-            raise Unavailable(error.what, f"{error.why} ({done}); send all again with the same ids") from error
+            kind = _Untaken if isinstance(error, _Untaken) else Unavailable
+            raise kind(error.what, f"{error.why} ({done}); send all again with the same ids") from error
         finally:
             del self._pipelines[number]
         return pipeline.answers
@@ -335,7 +358,7 @@ class JetStream:
         except Unavailable as error:
             match error.__cause__:
                 case errors.NoRespondersError():
-                    raise Unavailable(what, f"there is no such stream{self._or_no_leader}") from error
+                    raise _Untaken(what, f"there is no such stream{self._or_no_leader}") from error
                 case TimeoutError():
                     raise Unavailable(what, f"no answer within {self.timeout_s:g} s{self._or_no_leader}") from error
                 case _:
@@ -349,6 +372,10 @@ class JetStream:
         pipeline, number = msg.subject.rsplit(".", 2)[1:]
         if pipeline in self._pipelines:  # or it was given up, and its messages were sent again since
             self._pipelines[pipeline].receive(int(number), msg.data)
+
+
+class _Untaken(Unavailable):
+    """Nobody took the message: there is no stream for it, or none that has a leader. It is stored nowhere."""
 
 
 class _Pipeline:
@@ -389,7 +416,7 @@ class _Pipeline:
     def receive(self, number: int, data: bytes) -> None:
         """The answer to message `number`."""
         if not data:  # the status of a request that nobody took
-            self.fail(Unavailable("the stream", "no stream takes one of the subjects"))
+            self.fail(_Untaken("the stream", "no stream takes one of the subjects"))
         elif not self.answers[number]:
             self.answers[number] = data
             self.answered += 1
