@@ -1,0 +1,108 @@
+"""What all models have in common that a provider runs and bills: a key, a client, a price."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from msgspec import structs
+
+from ...events.message import Usage
+from .per_loop import PerLoop
+from .prices import Price, price_of
+from .secrets import Secrets, find_key
+
+Client = TypeVar("Client")
+
+
+class HostedModel(ABC, Generic[Client]):
+    """A provider's model. Its key is looked for when it is first asked, so that an agent can be made without one.
+
+    Args:
+        name: The model, by the provider's own name.
+        api_key: Else `secrets` are asked, then the environment (`KEYS`).
+        base_url: Where the provider is; the SDK's default, which may look into the environment.
+        price: What it costs; else the table's.
+        request_timeout_s: Seconds without a byte until the call counts as hanging.
+        client: An SDK client of one's own; key, address and time-out are its own then.
+        options: Of every call, where the call does not say otherwise.
+    """
+
+    provider: ClassVar[str]
+    KEYS: ClassVar[tuple[str, ...]]
+    billed: ClassVar[bool] = True
+    native_output: bool = True
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        secrets: Secrets | None = None,
+        price: Price | None = None,
+        request_timeout_s: float = 120.0,
+        client: Client | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._name = name
+        self._api_key = api_key
+        self._secrets = secrets
+        self._given = client
+        self._price = price
+        self.base_url = base_url
+        self.request_timeout_s = request_timeout_s
+        self.options = dict(options or {})
+        self._clients: PerLoop[Client] = PerLoop(self._connect)
+
+    def __repr__(self) -> str:
+        at = f", base_url={self.base_url!r}" if self.base_url else ""
+        return f"{type(self).__name__}({self._name!r}{at})"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def endpoint(self) -> str:
+        """What fails together."""
+        return f"{self.provider}:{self.base_url or ''}:{self._name}"
+
+    @property
+    def client(self) -> Client:
+        """The SDK's client of this event loop.
+
+        Raises:
+            AuthenticationError: There is no key.
+            ConfigError: The provider's package is not installed; says which.
+        """
+        return self._given if self._given is not None else self._clients.get()
+
+    @property
+    def key(self) -> str:
+        """The key. Raises AuthenticationError when there is none."""
+        return find_key(self.provider, self._api_key, self._secrets, self.KEYS)
+
+    @property
+    def price(self) -> Price | None:
+        """What it costs; None when nobody knows."""
+        return self._price if self._price is not None else price_of(self.provider, self._name)
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What `usage` costs; None when nobody knows."""
+        price = self.price
+        return None if price is None else price.of(usage)
+
+    def priced(self, usage: Usage) -> Usage:
+        """`usage` with its cost; without a price it costs nothing, as far as anybody knows."""
+        return structs.replace(usage, cost_usd=self.cost_usd(usage) or 0.0)
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. A client that was given is its owner's to close."""
+        client = self._clients.pop()
+        if client is not None:
+            await self._disconnect(client)
+
+    @abstractmethod
+    def _connect(self) -> Client: ...
+    @abstractmethod
+    async def _disconnect(self, client: Client) -> None: ...
