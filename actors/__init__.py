@@ -5,6 +5,7 @@ strategies/       how agents think, as code over recorded steps
 
 entity.py         one stream in one activation: fold, record, flush, decide again
 run.py            a run: begins, is taken over, driven, closed     (run_actor.py, run_history.py, result.py)
+opening.py        what a strategy begins with
 steps.py          what a strategy may do to the world: model_calls.py, tool_calls.py
 tool_execution.py one call of a tool, with an outcome whatever it does
 parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)

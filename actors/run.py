@@ -61,13 +61,14 @@ from .json_form import recordable
 from .model_calls import ModelCalls
 from .model_charges import Interrupted
 from .model_errors import ModelError
+from .opening import opening_messages
 from .parking import Parking
 from .result import RunResult, result_of
 from .run_history import RunRequest
 from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
-from .tool import as_text, say
+from .tool import say
 from .tool_calls import ToolCalls
 
 FOLD: Fold[Run] = Fold(Run, evolve)
@@ -449,20 +450,7 @@ class RunActivation:
         )
 
     def opening_messages(self) -> list[Message]:
-        started = self.started
-        system = [started.instructions] if started.instructions else []
-        recalled = self.state.values.get("memory")
-        if isinstance(recalled, MemoryRecalled):
-            system += [f"<{name}>\n{content}\n</{name}>" for name, content in recalled.blocks.items()]
-            if recalled.facts:
-                system.append("Known facts:\n" + "\n".join(f"- {fact}" for fact in recalled.facts))
-            if recalled.episodes:
-                system.append("Earlier conversations:\n" + "\n".join(f"- {episode}" for episode in recalled.episodes))
-        messages = [Message("system", "\n\n".join(system))] if system else []
-        messages.extend(self.request.history)
-        given = [f"{name}:\n{as_text(value)}" for name, value in started.shown.items()]
-        messages.append(Message("user", "\n\n".join([started.prompt, *given])))
-        return messages
+        return opening_messages(self.started, self.request.history, self.state)
 
     async def _recall(self) -> None:
         if not self.spec.memory or self.services.memory is None or "memory" in self.state.values:

@@ -1,0 +1,27 @@
+"""What every strategy begins with: what the model is shown before its first answer, all of it from the history."""
+
+from collections.abc import Sequence
+
+from ..events.message import Message
+from ..events.run import MemoryRecalled, Run, RunStarted
+from .tool import as_text
+
+
+def opening_messages(started: RunStarted, history: Sequence[Message], state: Run) -> list[Message]:
+    """Instructions and memory, the conversation so far, the prompt and what was given with it."""
+    system = "\n\n".join(_system(started, state))
+    given = [f"{name}:\n{as_text(value)}" for name, value in started.shown.items()]
+    prompt = Message("user", "\n\n".join([started.prompt, *given]))
+    return [*([Message("system", system)] if system else []), *history, prompt]
+
+
+def _system(started: RunStarted, state: Run) -> list[str]:
+    parts = [started.instructions] if started.instructions else []
+    recalled = state.values.get("memory")
+    if isinstance(recalled, MemoryRecalled):
+        parts += [f"<{name}>\n{content}\n</{name}>" for name, content in recalled.blocks.items()]
+        if recalled.facts:
+            parts.append("Known facts:\n" + "\n".join(f"- {fact}" for fact in recalled.facts))
+        if recalled.episodes:
+            parts.append("Earlier conversations:\n" + "\n".join(f"- {episode}" for episode in recalled.episodes))
+    return parts
