@@ -31,6 +31,7 @@ from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from . import schedules
 from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
+from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .run_event import Event, of_batch, of_chunk
 from .tools.function import as_tool
@@ -49,7 +50,8 @@ class Agent:
 
     Args:
         instructions: The system prompt.
-        model: `"echo"`, or an object with the methods of `treadle.Model`.
+        model: A name (`"claude-opus-4-7"`, `"openai:gpt-4o"`, `"echo"`), a mapping with `name` and what else is to be
+            said of it, or an object with the methods of `treadle.Model`.
         name: The agent's address on a system. Agents that are to be resumed in another process want one.
         tools: Functions, or what `@tool` made of them; `remote(…)` for tools that workers do.
         runtime: The journal: `"memory"`, or `"sqlite:./runs.db"` for runs that survive the process.
@@ -66,7 +68,7 @@ class Agent:
         model_timeout_s: Seconds that one model call may take.
         generation: How the model is to answer: temperature, length, effort …
         options: Passed to the model with every call, for models that take other words than `Generation` has.
-        retry_policy: What is done about a model call that failed and may succeed later.
+        retry_policy: What is done about a model call that failed and may succeed later; else what the model brings.
     Raises:
         ConfigError: The message names what does not fit and what would.
     """
@@ -95,6 +97,8 @@ class Agent:
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
+        resolved = resolve_model(model)
+        check_cost_caps(resolved, budget, budget_per_user)
         self._runtime = runtime or "memory"
         self.has_name = name is not None
         if name is None:
@@ -102,7 +106,7 @@ class Agent:
             name = "agent" if self._runtime != "memory" else f"agent-{next(_unnamed)}"
         self.spec = AgentSpec(
             name=name,
-            model=resolve_model(model),
+            model=resolved,
             instructions=instructions,
             tools=_by_name([each for each in tools if not isinstance(each, Wanted)]),
             strategy=_strategy(strategy),
@@ -115,7 +119,7 @@ class Agent:
             budget_per_user=budget_per_user,
             memory=memory,
             options={**(generation.options if generation is not None else {}), **(options or {})},
-            retry=retry_policy or RetryPolicy(),
+            retry=retry_policy or getattr(resolved, "retry", None) or RetryPolicy(),
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
         self._node: Node | None = None
