@@ -261,6 +261,7 @@ class RunActivation:
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},
+            images=request.images,
         )
         self._record_with([started], session.opening() if session is not None else None, session)
 
@@ -461,7 +462,7 @@ class RunActivation:
         messages = [Message("system", "\n\n".join(system))] if system else []
         messages.extend(self.request.history)
         given = [f"{name}:\n{as_text(value)}" for name, value in started.shown.items()]
-        messages.append(Message("user", "\n\n".join([started.prompt, *given])))
+        messages.append(Message("user", "\n\n".join([started.prompt, *given]), images=started.images))
         return messages
 
     async def _recall(self) -> None:

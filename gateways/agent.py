@@ -31,6 +31,7 @@ from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from . import schedules
 from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
+from .images import Picture, images_of
 from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .run_event import Event, of_batch, of_chunk
@@ -256,6 +257,7 @@ class Agent:
         user_id: str | None = None,
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        images: Sequence[Picture] = (),
     ) -> RunResult:
         """Run a prompt to its end.
 
@@ -264,19 +266,23 @@ class Agent:
 
         Cancelling this call suspends the run: `resume` continues it.
 
+        Args:
+            images: Pictures for the model to see with the prompt: each a `Path`, bytes, the text of a URL, an `Image`.
         Returns:
             The result: completed, interrupted by a limit, or waiting for an approval.
         Raises:
-            ConfigError: The prompt is empty, or a part of the context cannot be recorded; nothing was.
+            ConfigError: The prompt is empty, a part of the context cannot be recorded, or a picture is none; nothing
+                was recorded.
             RunError: The run failed or was cancelled; the result is in `.result`. `RunTimeout` after `timeout_s`.
             Owned: Another process, which is alive, is running this session.
         """
         request = _context(context, user_id, session_id, metadata)
-        return _checked(await self._run(prompt, request, None))
+        return _checked(await self._run(prompt, request, None, images))
 
-    async def _run(self, prompt: str, context: RunContext, feed: Feed | None) -> RunResult:
+    async def _run(self, prompt: str, context: RunContext, feed: Feed | None, images: Sequence[Picture]) -> RunResult:
         check_prompt(prompt)
         check_context(context)
+        shown = await asyncio.to_thread(images_of, images) if images else ()
         node = self._node
         if node is None or not node.is_open or self._wanted or self._loop is not asyncio.get_running_loop():
             node = await self.node()
@@ -284,10 +290,10 @@ class Agent:
         if not context.session_id:
             ref = node.host.run(run_id)
             given = context if context.metadata or context.shown else None
-            request = RunRequest(run_id=run_id, prompt=prompt, user_id=context.user_id, context=given)
+            request = RunRequest(run_id=run_id, prompt=prompt, images=shown, user_id=context.user_id, context=given)
             return await _unless_cancelled(ref.ask(StartRun(self.spec, request, feed=feed)), ref, Abandon())
         ref = node.host.session(context.user_id, self.name, context.session_id)
-        message = Prompt(spec=self.spec, prompt=prompt, run_id=run_id, context=context, feed=feed)
+        message = Prompt(spec=self.spec, prompt=prompt, images=shown, run_id=run_id, context=context, feed=feed)
         return await _unless_cancelled(ref.ask(message), ref, AbandonPrompt(run_id))
 
     async def resume(self, session_id: str, prompt: str | None = None, *, user_id: str | None = None) -> RunResult:
@@ -326,6 +332,7 @@ class Agent:
         user_id: str | None = None,
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        images: Sequence[Picture] = (),
     ) -> AsyncIterator[Event]:
         """Run a prompt and yield what happens: recorded events once they are on disk, chunks as they come.
 
@@ -334,7 +341,7 @@ class Agent:
         """
         feed = Feed()
         request = _context(context, user_id, session_id, metadata)
-        running = asyncio.ensure_future(self._run(prompt, request, feed))
+        running = asyncio.ensure_future(self._run(prompt, request, feed, images))
 
         def ended(done: "asyncio.Future[RunResult]") -> None:
             feed.end()
