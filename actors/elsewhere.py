@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from ..events.message import Image
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
 from .context import RunContext
@@ -48,6 +49,7 @@ class PromptThere(Struct, frozen=True, kw_only=True, tag="prompt"):
     session_id: str
     run_id: str
     prompt: str
+    images: tuple[Image, ...] = ()
     metadata: Mapping[str, Any] = {}
     inputs: Mapping[str, Any] = {}
     knowledge: Any = None
@@ -101,6 +103,7 @@ def prompt_there(user_id: str, agent: str, session_id: str, prompt: Prompt) -> P
         session_id=session_id,
         run_id=prompt.run_id,
         prompt=prompt.prompt,
+        images=prompt.images,
         metadata=recordable(dict(context.metadata)),
         inputs=recordable(dict(context.inputs)),
         knowledge=recordable(context.knowledge),

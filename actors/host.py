@@ -1,6 +1,7 @@
 """What actors of one system know of each other: who is hosted, and where everybody lives."""
 
 from collections.abc import Iterator
+from weakref import WeakValueDictionary
 
 from ..events.blackboard import blackboard_stream
 from ..events.budget import budget_stream
@@ -9,6 +10,7 @@ from ..events.memory import memory_stream
 from ..events.run import run_stream
 from ..events.session import session_stream
 from ..events.worker import worker_stream
+from .model import Model
 from .result import RunResult
 from .runtime import ActorSystem, Ref
 from .services import Services
@@ -25,10 +27,20 @@ class Host:
         self.system = system
         self.services = services
         self._agents: dict[str, AgentSpec] = {}
+        self._replaced: WeakValueDictionary[int, Model] = WeakValueDictionary()
 
     def add(self, spec: AgentSpec) -> None:
         """Host an agent; one of the same name is replaced, and its running runs go on as they began."""
+        before = self._agents.get(spec.name)
+        if before is not None and before.model is not spec.model and hasattr(before.model, "__weakref__"):
+            self._replaced[id(before.model)] = before.model
         self._agents[spec.name] = spec
+
+    @property
+    def models(self) -> list[Model]:
+        """The models of all agents that are hosted here, or were and are still around; each once."""
+        found = {id(spec.model): spec.model for spec in self}
+        return list({**dict(self._replaced), **found}.values())
 
     def agent(self, name: str) -> AgentSpec:
         """The agent of that name.

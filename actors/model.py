@@ -44,7 +44,9 @@ class Model(Protocol):
     * `billed = True`: calls cost money. The intent of each is on disk before it is sent, so that one whose answer was
       lost with the process is charged.
     * `endpoint`: names what fails together, for the circuit breaker; without it, `name`.
-    * `alternatives`: the models to be asked in its place, one after the other (`FallbackModel`).
+    * `alternatives`: the models to be asked in its place, one after the other, after an error that
+      `falls_on(error)`; `primary`: the model to be asked first, when that is not itself (`FallbackModel`).
+    * `retry`: the `RetryPolicy` for its calls, where the agent has none.
     * `native_output = True`: takes `output_schema=` as an option and keeps to it.
     * `async aclose()`: closes the connections of this event loop; called when the system closes.
     """

@@ -41,7 +41,8 @@ class ModelCalls:
 
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
-        self._models: Sequence[Model] = (run.spec.model, *getattr(run.spec.model, "alternatives", ()))
+        model = run.spec.model
+        self._models: Sequence[Model] = (getattr(model, "primary", model), *getattr(model, "alternatives", ()))
         self.charges = ModelCharges(run)
 
     async def call(self, step: str, messages: Sequence[Message], *, tools: bool) -> ModelReply:

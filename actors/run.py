@@ -262,6 +262,7 @@ class RunActivation:
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},
+            images=request.images,
         )
         self._record_with([started], session.opening() if session is not None else None, session)
 

@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from ..events.errors import NotFound
 from ..events.journal import Journal
-from ..events.message import Message
-from ..events.run import Run, evolve, run_stream
+from ..events.message import Image, Message
+from ..events.run import Run, RunStarted, evolve, run_stream
 from .context import RunContext
 from .result import RunResult, result_of
 
@@ -17,6 +17,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 
     run_id: str
     prompt: str
+    images: tuple[Image, ...] = ()
     user_id: str = ""
     session_id: str = ""
     history: Sequence[Message] = ()
@@ -65,6 +66,7 @@ async def history_of(journal: Journal, run_id: str) -> RunHistory:
     request = RunRequest(
         run_id=run_id,
         prompt=state.started.prompt,
+        images=state.started.images,
         user_id=first.user_id,
         session_id=first.session_id,
         correlation_id=first.correlation_id,
@@ -72,3 +74,10 @@ async def history_of(journal: Journal, run_id: str) -> RunHistory:
         traceparent=first.traceparent,
     )
     return RunHistory(state, result, request)
+
+
+async def images_of_run(journal: Journal, run_id: str) -> tuple[Image, ...]:
+    """The pictures that a run was begun with; none when the journal does not have it."""
+    begun = await journal.read(run_stream(run_id), 0, 1)
+    started = begun[0].event if begun else None
+    return started.images if isinstance(started, RunStarted) else ()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from ..events.envelope import Meta, StreamName
 from ..events.errors import Owned, Refused, TreadleError, Unavailable, VersionConflict
 from ..events.journal import Append, Pending
-from ..events.message import Message
+from ..events.message import Image, Message
 from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState, run_stream
 from ..events.session import (
     SNAPSHOT,
@@ -31,7 +31,7 @@ from .entity import Entity, Fold
 from .host import Host
 from .result import RunResult
 from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, EndUnbegun, MoveRun, StartRun
-from .run_history import RunRequest, history_of
+from .run_history import RunRequest, history_of, images_of_run
 from .runtime import CoroutineActor, Reply
 from .session_messages import (
     AbandonPrompt,
@@ -124,7 +124,8 @@ class SessionActor(CoroutineActor):
             return
         if state.closed is None and not state.suspended and await journal.is_alive(state.owner):
             return  # somebody works on it, and will not tell a session of its end
-        events: list[RunOpened | RunEnded] = [RunOpened(run_id=request.run_id, prompt=request.prompt)]
+        opened = RunOpened(run_id=request.run_id, prompt=request.prompt, images=_digests(request.images))
+        events: list[RunOpened | RunEnded] = [opened]
         if state.closed is not None:
             result = history.result
             events.append(RunEnded(run_id=request.run_id, state=result.state, output=result.output))
@@ -220,7 +221,13 @@ class SessionActor(CoroutineActor):
         await self._entity.refresh()
         if self._state.waiting and self.agent in self._host:
             self._converse()
-        return self._state.history
+        return await self._history()
+
+    async def _history(self) -> list[Message]:
+        """The conversation so far. Pictures are read where they stand, each in its run."""
+        journal = self._host.services.journal
+        turns = [turn for turn in self._state.turns if turn.images]
+        return self._state.history_with({turn.run_id: await images_of_run(journal, turn.run_id) for turn in turns})
 
     async def _park(self, signal_id: str, reason: str, size_bytes: int) -> bool:
         return bool(await self._entity.commit(lambda state: park_signal(signal_id, reason, size_bytes, state)))
@@ -231,7 +238,7 @@ class SessionActor(CoroutineActor):
         for item in self._prompts:
             if item.message.run_id == message.run_id and isinstance(item.message, Prompt):
                 self._prompts.remove(item)
-                request = self._request(item.message, message.run_id)
+                request = await self._request(item.message, message.run_id)
                 result = await self._end_unbegun(item.message, request, message.closing)
                 item.reply.set(result)
                 return result
@@ -372,7 +379,8 @@ class SessionActor(CoroutineActor):
             # Nobody here works on it: another process may have ended it.
             await self._entity.refresh()
         opened = self._state.open
-        if opened is not None and not opened.signal_id and opened.prompt == message.prompt:
+        asked = (message.prompt, _digests(message.images))
+        if opened is not None and not opened.signal_id and (opened.prompt, opened.images) == asked:
             return await self._continue(ResumeSession(message.spec, feed=message.feed))
         if opened is not None:
             closing = RunInterrupted(reason="superseded by a new prompt")
@@ -385,13 +393,14 @@ class SessionActor(CoroutineActor):
             except _Overtaken:
                 await self._finish_open()
 
-    def _request(self, prompt: Prompt, run_id: str, signal_id: str = "") -> RunRequest:
+    async def _request(self, prompt: Prompt, run_id: str, signal_id: str = "") -> RunRequest:
         return RunRequest(
             run_id=run_id,
             prompt=prompt.prompt,
+            images=prompt.images,
             user_id=self.user_id,
             session_id=self.session_id,
-            history=self._state.history,
+            history=await self._history(),
             context=prompt.context,
             signal_id=signal_id,
             parent_run_id=prompt.parent_run_id,
@@ -408,10 +417,10 @@ class SessionActor(CoroutineActor):
             _Overtaken: Another process wrote to this session: nothing of the run was stored, and it had no effect yet.
         """
         run_id = prompt.run_id or self._host.services.clock.new_id()
-        request = self._request(prompt, run_id, signal_id)
+        request = await self._request(prompt, run_id, signal_id)
         if run_id in self._cancelled:
             return await self._end_unbegun(prompt, request, self._cancelled.pop(run_id))
-        side = self._side(run_id, prompt.prompt, signal_id)
+        side = _Side(self._entity, run_id, prompt.prompt, signal_id, _digests(prompt.images))
         try:
             return await self._live(run_id, StartRun(prompt.spec, request, side, prompt.feed))
         except VersionConflict as exc:
@@ -425,7 +434,7 @@ class SessionActor(CoroutineActor):
         if opened is None:
             raise NothingToResume(self.session_id, self._state.last_run_id)
         history = await history_of(self._host.services.journal, opened.run_id)
-        request = structs.replace(history.request, history=self._state.history)
+        request = structs.replace(history.request, history=await self._history())
         side = self._side(opened.run_id)
         spec = message.spec or self._host.agent(self.agent)
         result = await self._live(opened.run_id, ContinueRun(spec, request, side, feed=message.feed))
@@ -459,22 +468,30 @@ class SessionActor(CoroutineActor):
         finally:
             self._live_run = ""
 
-    def _side(self, run_id: str, prompt: str = "", signal_id: str = "") -> "_Side":
-        return _Side(self._entity, run_id, prompt, signal_id)
+    def _side(self, run_id: str) -> "_Side":
+        return _Side(self._entity, run_id)
 
 
 class _Side:
     """The session's part in the appends of one run."""
 
-    def __init__(self, entity: Entity[Session], run_id: str, prompt: str, signal_id: str) -> None:
+    def __init__(
+        self,
+        entity: Entity[Session],
+        run_id: str,
+        prompt: str = "",
+        signal_id: str = "",
+        images: tuple[str, ...] = (),
+    ) -> None:
         self._entity = entity
         self._run_id = run_id
         self._prompt = prompt
         self._signal_id = signal_id
+        self._images = images
 
     def opening(self) -> Append:
         state = self._entity.state
-        opened = open_run(self._run_id, self._prompt, self._signal_id, state)
+        opened = open_run(self._run_id, self._prompt, self._signal_id, state, self._images)
         if not opened:
             # It was read anew since the run was decided on, and another process has begun one.
             version = self._entity.version
@@ -492,6 +509,10 @@ class _Side:
 
     async def reload(self) -> None:
         await self._entity.load()
+
+
+def _digests(images: Sequence[Image]) -> tuple[str, ...]:
+    return tuple(image.digest for image in images)
 
 
 def _moved() -> Unavailable:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ..events.message import Image
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
 from .context import RunContext
@@ -25,6 +26,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     spec: AgentSpec
     prompt: str
+    images: tuple[Image, ...] = ()
     run_id: str = ""
     context: RunContext | None = None
     parent_run_id: str = ""

@@ -1,5 +1,6 @@
 """What models, tools and runs say to each other: messages, calls, replies, usage, tool specifications."""
 
+from hashlib import sha256
 from typing import Any, Literal
 
 from msgspec import Raw, Struct
@@ -32,6 +33,11 @@ class Image(Struct, frozen=True, omit_defaults=True, gc=False):
     media_type: str = ""
     data: str = ""
     url: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Stands for it where it is not to be repeated."""
+        return sha256(f"{self.media_type}\n{self.url}\n{self.data}".encode()).hexdigest()[:16]
 
 
 class Message(Struct, frozen=True, omit_defaults=True, gc=False):

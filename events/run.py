@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from .envelope import StreamName
 from .errors import Refused, ReplayDivergence
 from .event import Event
-from .message import ModelReply, ToolSpec, Usage
+from .message import Image, ModelReply, ToolSpec, Usage
 
 CATEGORY = "run"
 
@@ -46,6 +46,7 @@ class RunStarted(Event, tag="run.started"):
         tools: The catalogue that the model is shown, fixed for this run.
         depth: 0 for a run that a person or a signal started, one more for each delegation.
         shown: What the caller gave beside the prompt for the model to see: inputs, knowledge, extensions.
+        images: The pictures of the prompt.
     """
 
     agent: str
@@ -63,6 +64,7 @@ class RunStarted(Event, tag="run.started"):
     signal_id: str = ""
     metadata: dict[str, Any] = {}
     shown: dict[str, Any] = {}
+    images: tuple[Image, ...] = ()
 
 
 class RunTakenOver(Event, tag="run.taken_over"):

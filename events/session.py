@@ -4,13 +4,14 @@ The single writer of the conversation: it takes prompts and signals, runs one at
 turns before it. Signals are deduplicated by id and by `dedupe_key`; a run that has ended is never run again.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct, field
 
 from .envelope import StreamName
 from .event import Event
-from .message import Message
+from .message import Image, Message
 from .run import RunState
 from .signal import RuntimeSignal
 
@@ -18,6 +19,9 @@ CATEGORY = "session"
 
 HISTORY_LIMIT_CHARS = 200_000
 """How much of the conversation a session keeps ready for the next run: its newest turns, about 50,000 tokens."""
+
+IMAGE_CHARS = 6_400
+"""What a picture counts for there: providers charge about 1,600 tokens."""
 
 REMEMBERED_SIGNALS = 4096
 """How many signal ids and dedupe keys a session remembers; the broker redelivers long before that many."""
@@ -60,11 +64,16 @@ class SignalParked(Event, tag="session.signal_parked"):
 
 
 class RunOpened(Event, tag="session.run_opened"):
-    """The conversation goes on with this run; there is no other until it has ended."""
+    """The conversation goes on with this run; there is no other until it has ended.
+
+    Attributes:
+        images: The digests of the prompt's pictures; they themselves stand in the run's own `run.started`.
+    """
 
     run_id: str
     prompt: str
     signal_id: str = ""
+    images: tuple[str, ...] = ()
 
 
 class RunEnded(Event, tag="session.run_ended"):
@@ -87,6 +96,12 @@ class Turn(Struct, frozen=True):
     run_id: str
     prompt: str
     output: str
+    images: tuple[str, ...] = ()
+
+    @property
+    def chars(self) -> int:
+        """How much of a conversation it is."""
+        return len(self.prompt) + len(self.output) + len(self.images) * IMAGE_CHARS
 
 
 class Session(Struct):
@@ -103,10 +118,18 @@ class Session(Struct):
 
     @property
     def history(self) -> list[Message]:
-        """The conversation before the next run, oldest first."""
+        """The conversation before the next run, oldest first; without the pictures in it."""
+        return self.history_with({})
+
+    def history_with(self, images: Mapping[str, Sequence[Image]]) -> list[Message]:
+        """The conversation before the next run, oldest first.
+
+        Args:
+            images: The pictures of the runs whose prompts had any.
+        """
         messages: list[Message] = []
         for turn in self.turns:
-            messages.append(Message("user", turn.prompt))
+            messages.append(Message("user", turn.prompt, images=tuple(images.get(turn.run_id, ()))))
             messages.append(Message("assistant", turn.output))
         return messages
 
@@ -133,11 +156,11 @@ def evolve(state: Session, event: Event) -> Session:
         case RunEnded():
             opened, state.open = state.open, None
             if opened is not None and event.state == RunState.COMPLETED:
-                state.turns.append(Turn(event.run_id, opened.prompt, event.output))
-                state.turns_chars += len(opened.prompt) + len(event.output)
+                turn = Turn(event.run_id, opened.prompt, event.output, opened.images)
+                state.turns.append(turn)
+                state.turns_chars += turn.chars
                 while state.turns_chars > HISTORY_LIMIT_CHARS and len(state.turns) > 1:
-                    oldest = state.turns.pop(0)
-                    state.turns_chars -= len(oldest.prompt) + len(oldest.output)
+                    state.turns_chars -= state.turns.pop(0).chars
                     state.turns_dropped += 1
         case _:
             pass
@@ -167,11 +190,11 @@ def park_signal(signal_id: str, reason: str, size_bytes: int, state: Session) ->
     return [SignalParked(signal_id=signal_id, reason=reason, size_bytes=size_bytes)]
 
 
-def open_run(run_id: str, prompt: str, signal_id: str, state: Session) -> list[RunOpened]:
+def open_run(run_id: str, prompt: str, signal_id: str, state: Session, images: tuple[str, ...] = ()) -> list[RunOpened]:
     """Begin a run. Nothing while one is open, for a session runs one at a time, or when the signal had its run."""
     if state.open is not None or (signal_id and state.seen.get(signal_id)):
         return []
-    return [RunOpened(run_id=run_id, prompt=prompt, signal_id=signal_id)]
+    return [RunOpened(run_id=run_id, prompt=prompt, signal_id=signal_id, images=images)]
 
 
 def end_run(run_id: str, ended: RunState, output: str, state: Session) -> list[RunEnded]:

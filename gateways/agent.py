@@ -31,6 +31,8 @@ from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from . import schedules
 from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
+from .images import Picture, images_of
+from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .run_event import Event, of_batch, of_chunk
 from .tools.function import as_tool
@@ -49,7 +51,8 @@ class Agent:
 
     Args:
         instructions: The system prompt.
-        model: `"echo"`, or an object with the methods of `treadle.Model`.
+        model: A name (`"claude-opus-4-7"`, `"openai:gpt-4o"`, `"echo"`), a mapping with `name` and what else is to be
+            said of it, or an object with the methods of `treadle.Model`.
         name: The agent's address on a system. Agents that are to be resumed in another process want one.
         tools: Functions, or what `@tool` made of them; `remote(…)` for tools that workers do.
         runtime: The journal: `"memory"`, or `"sqlite:./runs.db"` for runs that survive the process.
@@ -66,7 +69,7 @@ class Agent:
         model_timeout_s: Seconds that one model call may take.
         generation: How the model is to answer: temperature, length, effort …
         options: Passed to the model with every call, for models that take other words than `Generation` has.
-        retry_policy: What is done about a model call that failed and may succeed later.
+        retry_policy: What is done about a model call that failed and may succeed later; else what the model brings.
     Raises:
         ConfigError: The message names what does not fit and what would.
     """
@@ -95,6 +98,8 @@ class Agent:
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
+        resolved = resolve_model(model)
+        check_cost_caps(resolved, budget, budget_per_user)
         self._runtime = runtime or "memory"
         self.has_name = name is not None
         if name is None:
@@ -102,7 +107,7 @@ class Agent:
             name = "agent" if self._runtime != "memory" else f"agent-{next(_unnamed)}"
         self.spec = AgentSpec(
             name=name,
-            model=resolve_model(model),
+            model=resolved,
             instructions=instructions,
             tools=_by_name([each for each in tools if not isinstance(each, Wanted)]),
             strategy=_strategy(strategy),
@@ -115,7 +120,7 @@ class Agent:
             budget_per_user=budget_per_user,
             memory=memory,
             options={**(generation.options if generation is not None else {}), **(options or {})},
-            retry=retry_policy or RetryPolicy(),
+            retry=retry_policy or getattr(resolved, "retry", None) or RetryPolicy(),
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
         self._node: Node | None = None
@@ -252,6 +257,7 @@ class Agent:
         user_id: str | None = None,
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        images: Sequence[Picture] = (),
     ) -> RunResult:
         """Run a prompt to its end.
 
@@ -260,19 +266,23 @@ class Agent:
 
         Cancelling this call suspends the run: `resume` continues it.
 
+        Args:
+            images: Pictures for the model to see with the prompt: each a `Path`, bytes, the text of a URL, an `Image`.
         Returns:
             The result: completed, interrupted by a limit, or waiting for an approval.
         Raises:
-            ConfigError: The prompt is empty, or a part of the context cannot be recorded; nothing was.
+            ConfigError: The prompt is empty, a part of the context cannot be recorded, or a picture is none; nothing
+                was recorded.
             RunError: The run failed or was cancelled; the result is in `.result`. `RunTimeout` after `timeout_s`.
             Owned: Another process, which is alive, is running this session.
         """
         request = _context(context, user_id, session_id, metadata)
-        return _checked(await self._run(prompt, request, None))
+        return _checked(await self._run(prompt, request, None, images))
 
-    async def _run(self, prompt: str, context: RunContext, feed: Feed | None) -> RunResult:
+    async def _run(self, prompt: str, context: RunContext, feed: Feed | None, images: Sequence[Picture]) -> RunResult:
         check_prompt(prompt)
         check_context(context)
+        shown = await asyncio.to_thread(images_of, images) if images else ()
         node = self._node
         if node is None or not node.is_open or self._wanted or self._loop is not asyncio.get_running_loop():
             node = await self.node()
@@ -280,10 +290,10 @@ class Agent:
         if not context.session_id:
             ref = node.host.run(run_id)
             given = context if context.metadata or context.shown else None
-            request = RunRequest(run_id=run_id, prompt=prompt, user_id=context.user_id, context=given)
+            request = RunRequest(run_id=run_id, prompt=prompt, images=shown, user_id=context.user_id, context=given)
             return await _unless_cancelled(ref.ask(StartRun(self.spec, request, feed=feed)), ref, Abandon())
         ref = node.host.session(context.user_id, self.name, context.session_id)
-        message = Prompt(spec=self.spec, prompt=prompt, run_id=run_id, context=context, feed=feed)
+        message = Prompt(spec=self.spec, prompt=prompt, images=shown, run_id=run_id, context=context, feed=feed)
         return await _unless_cancelled(ref.ask(message), ref, AbandonPrompt(run_id))
 
     async def resume(self, session_id: str, prompt: str | None = None, *, user_id: str | None = None) -> RunResult:
@@ -322,6 +332,7 @@ class Agent:
         user_id: str | None = None,
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        images: Sequence[Picture] = (),
     ) -> AsyncIterator[Event]:
         """Run a prompt and yield what happens: recorded events once they are on disk, chunks as they come.
 
@@ -330,7 +341,7 @@ class Agent:
         """
         feed = Feed()
         request = _context(context, user_id, session_id, metadata)
-        running = asyncio.ensure_future(self._run(prompt, request, feed))
+        running = asyncio.ensure_future(self._run(prompt, request, feed, images))
 
         def ended(done: "asyncio.Future[RunResult]") -> None:
             feed.end()

@@ -129,6 +129,7 @@ async def _prompt(host: Host, message: PromptThere) -> None:
         prompt = Prompt(
             spec=host.agent(message.agent),
             prompt=message.prompt,
+            images=message.images,
             run_id=message.run_id,
             context=context,
             causation_id=message.causation_id,

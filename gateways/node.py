@@ -4,9 +4,11 @@ A node is a journal, an actor system with the actors of all categories, and what
 makes a small one for itself (`embedded`), `System` a whole one.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ..actors.blackboard import BlackboardActor, Blackboards
 from ..actors.budget import BudgetActor, Budgets
@@ -25,6 +27,7 @@ from ..events.errors import ConfigError
 from ..events.journal import Journal
 from ..events.run import CLOSING_TAGS, run_stream
 from .delegation import Delegations
+from .models.closing import close_models
 from .run_event import Event, of_recorded
 
 if TYPE_CHECKING:
@@ -35,11 +38,14 @@ IDLE_TIMEOUT_S = 120.0
 
 _log = logging.getLogger("treadle")
 
+_started: "WeakSet[Node]" = WeakSet()
+"""The nodes of this process that are not closed."""
+
 
 class Node:
     """A journal, actors over it, and the agents hosted here.
 
-    Order of closing: actors first (runs are suspended), then tool threads, then the journal.
+    Order of closing: actors first (runs are suspended), then the connections of models, tool threads, and the journal.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Node:
         """Set where there is a NATS server to keep them."""
         self._open = False
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def is_open(self) -> bool:
@@ -96,7 +103,8 @@ class Node:
 
     async def start(self) -> None:
         await self.system.__aenter__()
-        self._open = True
+        self._open, self._loop = True, asyncio.get_running_loop()
+        _started.add(self)
 
     async def stop_actors(self) -> None:
         """Suspend what runs, and stop every actor; nothing new is recorded afterwards."""
@@ -110,12 +118,20 @@ class Node:
         self._closed = True
         try:
             await self.stop_actors()
+            await self._close_models()
         finally:
             await self._release()
+
+    async def _close_models(self) -> None:
+        """An agent may be asked by several systems of a loop, and so may its model: the last one closes it."""
+        _started.discard(self)
+        beside = [node for node in _started if node._loop is self._loop]
+        await close_models(self.host.models, but=[model for node in beside for model in node.host.models])
 
     async def let_go(self) -> None:
         """Close what is left of a node whose loop has ended: its threads and its journal. Runs on another loop."""
         self._open, self._closed = False, True
+        _started.discard(self)
         await self._release()
 
     async def _release(self) -> None:

@@ -1,7 +1,7 @@
 """Handles on a conversation and on one of its runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..actors.context import RunContext
@@ -14,6 +14,7 @@ from ..events.message import Message
 from ..events.run import RunCancelled, run_stream
 from ..events.signal import RuntimeSignal
 from .arguments import check_context, check_prompt, check_text, well_formed
+from .images import Picture, images_of
 from .run_event import Event
 
 if TYPE_CHECKING:
@@ -92,34 +93,35 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.user_id}/{self.agent.name}/{self.id}>"
 
-    async def start(self, prompt: str, context: RunContext | None = None) -> Run:
+    async def start(self, prompt: str, context: RunContext | None = None, *, images: Sequence[Picture] = ()) -> Run:
         """Begin a run and return at once; prompts of one session run in the order in which they were started."""
         check_prompt(prompt)
         if context is not None:
             check_context(context)
+        shown = await asyncio.to_thread(images_of, images) if images else ()
         node = await self.agent.node()
         run_id = node.clock.new_id()
         ref = node.host.session(self.user_id, self.agent.name, self.id)
-        asking = ref.ask(Prompt(spec=self.agent.spec, prompt=prompt, run_id=run_id, context=context))
+        asking = ref.ask(Prompt(spec=self.agent.spec, prompt=prompt, images=shown, run_id=run_id, context=context))
         answer = asyncio.ensure_future(asking)
         # Nobody need wait for a started run; its failure is in the journal.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         return Run(node, run_id, answer, ref)
 
-    async def run(self, prompt: str, *, on_error: str = "raise") -> RunResult:
+    async def run(self, prompt: str, *, images: Sequence[Picture] = (), on_error: str = "raise") -> RunResult:
         """Run a prompt to its end; with `on_error="return"`, a failed run's result is returned."""
         from ..events.errors import RunError
 
         try:
-            return await self.agent.run(prompt, user_id=self.user_id, session_id=self.id)
+            return await self.agent.run(prompt, user_id=self.user_id, session_id=self.id, images=images)
         except RunError as exc:
             if on_error == "return" and isinstance(exc.result, RunResult):
                 return exc.result
             raise
 
-    def stream(self, prompt: str) -> AsyncIterator[Event]:
+    def stream(self, prompt: str, *, images: Sequence[Picture] = ()) -> AsyncIterator[Event]:
         """As `Agent.stream`."""
-        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id)
+        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id, images=images)
 
     async def resume(self, prompt: str | None = None) -> RunResult:
         """As `Agent.resume`."""

@@ -70,6 +70,8 @@ def test_the_wheel_holds_one_package_and_all_of_it(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 assert f"treadle/{path.relative_to(ROOT)}" in packed
+    for path in (ROOT / "src" / "treadle" / "model").glob("*.py"):
+        assert f"treadle/model/{path.name}" in packed
     assert "treadle/py.typed" in packed
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from msgspec import structs
 
+from ...actors.retry import RetryPolicy
 from ...events.message import Usage
 from .per_loop import PerLoop
 from .prices import Price, price_of
@@ -31,6 +32,8 @@ class HostedModel(ABC, Generic[Client]):
     KEYS: ClassVar[tuple[str, ...]]
     billed: ClassVar[bool] = True
     native_output: bool = True
+    retry: RetryPolicy | None = None
+    """What is done about its failed calls where the agent does not say."""
 
     def __init__(
         self,

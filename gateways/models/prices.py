@@ -1,14 +1,37 @@
 """What models cost: a table that comes with Treadle and that users replace.
 
-Prices change and providers differ by contract: the table says of what day it is, and a bill is the provider's.
+Prices change and providers differ by contract: the table (`prices.toml`) says of what day it is, and a bill is the
+provider's. A table of one's own is laid over it, entry by entry: by `use_prices`, or by `TREADLE_PRICES=FILE` in the
+environment. Nobody's price is guessed: a model that no table has costs an unknown amount, and a cap on it is refused.
 """
 
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import msgspec
 from msgspec import Struct
 
+from ...actors.model import Model
+from ...events.budget import Limits
+from ...events.errors import ConfigError
 from ...events.message import Usage
 
+VARIABLE = "TREADLE_PRICES"
 
-class Price(Struct, frozen=True, kw_only=True):
+_VARIANT = re.compile(r"(-(latest|preview|exp))?(-(\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{3,8}))?")
+"""What may stand after a model's name for the same model of some day: `-2024-08-06`, `-20250929`, `-preview-05-20`."""
+
+_SYNONYMS = {"cohere_chat": "cohere", "dashscope": "qwen"}
+"""LiteLLM's words for providers of the table."""
+
+
+class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """US dollars for a million tokens. What is left out costs as much as `input`."""
 
     input: float
@@ -28,6 +51,114 @@ class Price(Struct, frozen=True, kw_only=True):
         ) / 1_000_000
 
 
+PriceTable: TypeAlias = Mapping[str, Mapping[str, Price]]
+"""Prices by provider and model."""
+
+
 def price_of(provider: str, model: str) -> Price | None:
-    """The price of a provider's model; None when the table does not have it."""
-    return None
+    """The price of a provider's model; None when no table has it.
+
+    A dated name costs what its family does (`gpt-4o-2024-08-06` is a `gpt-4o`), unless it has an entry of its own.
+    Of LiteLLM's models, the provider stands before the slash.
+    """
+    if provider == "litellm":
+        provider, _, model = model.rpartition("/")
+        provider = provider or "openai"
+    models = known_prices().get(_SYNONYMS.get(provider, provider), {})
+    families = (name for name in models if model.startswith(name) and _VARIANT.fullmatch(model, len(name)))
+    family = max(families, key=len, default=None)
+    return models[family] if family is not None else None
+
+
+def known_prices() -> PriceTable:
+    """The table as it is used now.
+
+    Raises:
+        ConfigError: The file that the environment names is wrong; says where.
+    """
+    path = os.environ.get(VARIABLE, "")
+    own = (_read_file(path), _given) if path else (_given,)
+    return _laid_over(_shipped(), *own)
+
+
+def use_prices(prices: str | Path | Mapping[str, Mapping[str, Any]] | None) -> None:
+    """Lay prices over those that come along, and over those of the environment, in this process.
+
+        use_prices({"openai": {"gpt-4o": {"input": 2.0, "output": 8.0}}})
+
+    Args:
+        prices: A TOML file, or what one would hold; None for none of one's own.
+    Raises:
+        ConfigError: An entry is no price; names it, and its file.
+    """
+    global _given
+    _given = _read_file(str(prices)) if isinstance(prices, str | Path) else _table(prices or {}, "use_prices")
+
+
+def check_cost_caps(model: Model, *limits: Limits | None) -> None:
+    """Refuse a cap on the cost of a model when nobody knows what that costs: it would never be reached.
+
+    Raises:
+        ConfigError: Names the model, and what can be done.
+    """
+    if not any(limit is not None and limit.max_cost_usd is not None for limit in limits):
+        return
+    for each in (getattr(model, "primary", model), *getattr(model, "alternatives", ())):
+        price = getattr(each, "cost_usd", None)
+        if getattr(each, "billed", False) and (price is None or price(Usage()) is None):
+            raise ConfigError(
+                f"max_cost_usd needs to know what model {each.name!r} costs, and no table of prices has it: give the "
+                f"model its price, price=Price(input=…, output=…), or a table, use_prices(…) or {VARIABLE}=FILE; "
+                "a model of your own has a method cost_usd(usage)"
+            )
+
+
+_given: PriceTable = {}
+
+
+def _laid_over(*tables: PriceTable) -> PriceTable:
+    laid: dict[str, dict[str, Price]] = {}
+    for table in tables:
+        for provider, models in table.items():
+            laid.setdefault(provider, {}).update(models)
+    return laid
+
+
+@cache
+def _shipped() -> PriceTable:
+    text = (files(__name__.rpartition(".")[0]) / "prices.toml").read_text("utf-8")
+    return _table(tomllib.loads(text), "prices.toml")
+
+
+@cache
+def _read_file(path: str) -> PriceTable:
+    """A file is read once: a bill does not change in the middle of a run."""
+    try:
+        text = Path(path).read_text("utf-8")
+        return _table(tomllib.loads(text), path)
+    except OSError as exc:
+        raise ConfigError(f"prices: {path}: {exc.strerror or exc}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"prices: {path} is no TOML: {exc}") from exc
+
+
+def _table(given: Mapping[str, Any], where: str) -> PriceTable:
+    table: dict[str, dict[str, Price]] = {}
+    for provider, models in given.items():
+        if not isinstance(models, Mapping):
+            raise ConfigError(f"prices: {where}: {provider} is no table of models")
+        entries = cast("Mapping[str, Any]", models)
+        table[provider] = {name: _price(entry, f"{where}: {provider}.{name}") for name, entry in entries.items()}
+    return table
+
+
+def _price(entry: Any, where: str) -> Price:
+    if isinstance(entry, Price):
+        return entry
+    try:
+        price = msgspec.convert(entry, Price)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(f"prices: {where}: {exc}; as in {{ input = 2.5, output = 10.0 }}") from exc
+    if min(price.input, price.output, price.cached_input or 0.0, price.cache_write or 0.0) < 0:
+        raise ConfigError(f"prices: {where}: a price is less than 0")
+    return price

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .actors.context import CallContext, RunContext, current_call, get_run_context, set_run_context
     from .actors.generation import Generation
-    from .actors.model import Model, ModelChunk
+    from .actors.model import ModelChunk
     from .actors.model_errors import (
         AuthenticationError,
         BadReply,
@@ -68,6 +68,10 @@ if TYPE_CHECKING:
     from .gateways.delegation import delegate
     from .gateways.memory import Memory
     from .gateways.models.echo import EchoModel
+    from .gateways.models.facade import Model
+    from .gateways.models.fallback import FallbackModel
+    from .gateways.models.prices import Price, price_of, use_prices
+    from .gateways.models.providers import register_provider
     from .gateways.models.scripted import FunctionModel, ScriptedModel, ScriptedTurn
     from .gateways.run_event import Event
     from .gateways.run_handle import Run, Session
@@ -80,7 +84,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "actors.context": ("CallContext", "RunContext", "current_call", "get_run_context", "set_run_context"),
     "actors.generation": ("Generation",),
-    "actors.model": ("Model", "ModelChunk"),
+    "actors.model": ("ModelChunk",),
     "actors.model_errors": (
         "AuthenticationError",
         "BadReply",
@@ -134,6 +138,10 @@ _NAMES = {
     "gateways.delegation": ("delegate",),
     "gateways.memory": ("Memory",),
     "gateways.models.echo": ("EchoModel",),
+    "gateways.models.facade": ("Model",),
+    "gateways.models.fallback": ("FallbackModel",),
+    "gateways.models.prices": ("Price", "price_of", "use_prices"),
+    "gateways.models.providers": ("register_provider",),
     "gateways.models.scripted": ("FunctionModel", "ScriptedModel", "ScriptedTurn"),
     "gateways.run_event": ("Event",),
     "gateways.run_handle": ("Run", "Session"),
@@ -164,6 +172,7 @@ __all__ = [
     "CorruptEvent",
     "EchoModel",
     "Event",
+    "FallbackModel",
     "Fenced",
     "FunctionModel",
     "Generation",
@@ -184,6 +193,7 @@ __all__ = [
     "OverloadedError",
     "Owned",
     "PermanentModelError",
+    "Price",
     "QuotaExceeded",
     "RateLimitError",
     "ReadOnly",
@@ -220,9 +230,12 @@ __all__ = [
     "current_call",
     "delegate",
     "get_run_context",
+    "price_of",
+    "register_provider",
     "remote",
     "set_run_context",
     "tool",
+    "use_prices",
 ]
 
 

@@ -1,0 +1,151 @@
+"""Models in a row: when one cannot answer, the next one is asked in its place."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
+
+from ...actors.model import Model, ModelChunk, collect, text_of
+from ...actors.model_errors import (
+    AuthenticationError,
+    ContentFilterError,
+    InvalidRequestError,
+    ModelError,
+    OutputValidationError,
+    PermanentModelError,
+    TransientModelError,
+)
+from ...actors.retry import RetryPolicy
+from ...events.errors import ConfigError
+from ...events.message import Message, ModelReply, ToolSpec
+from .resolver import resolve_model
+
+FallOn: TypeAlias = type[ModelError] | tuple[type[ModelError], ...] | Callable[[ModelError], bool]
+"""On which errors the next model is asked: classes, or a function of the error."""
+
+_OURS = (AuthenticationError, InvalidRequestError, ContentFilterError, OutputValidationError)
+"""What is wrong on our side: it must be seen and mended, and another model is no answer to it."""
+
+_log = logging.getLogger("treadle")
+
+
+class FallbackModel:
+    """The first of these models that can answer.
+
+        FallbackModel(["claude-opus-4-7", "gpt-4o"])
+
+    The next one is asked when one has failed for good: on transient errors, when all attempts have been made; at once
+    when an account is out of credit, or an answer is broken. Never when a key is wrong, a request is refused, an answer
+    was filtered, or something unknown happened. And only before the first chunk of an answer has been seen.
+
+    In a run each attempt and each fall is an event, and the run's result is `degraded` and says who answered. On its
+    own, `stream` and `complete` ask one model after the other, each once.
+
+    Args:
+        models: Models or names of models; at least one.
+        fall_on: On which errors the next one is asked; None as above.
+    """
+
+    def __init__(self, models: Sequence[Any], fall_on: FallOn | None = None) -> None:
+        members = tuple(member for model in models for member in _members(resolve_model(model)))
+        if not members:
+            raise ConfigError("FallbackModel needs a model to ask first")
+        self.primary, *rest = members
+        self.alternatives = tuple(rest)
+        self._fall_on = _default if fall_on is None else _predicate(fall_on)
+
+    def __repr__(self) -> str:
+        return f"FallbackModel([{', '.join(repr(model.name) for model in self._all)}])"
+
+    @property
+    def name(self) -> str:
+        return self.primary.name
+
+    @property
+    def billed(self) -> bool:
+        """Whether any of them costs money."""
+        return any(getattr(model, "billed", False) for model in self._all)
+
+    @property
+    def native_output(self) -> bool:
+        """Whether all of them keep to a schema by themselves: which one answers is not known before."""
+        return all(getattr(model, "native_output", False) for model in self._all)
+
+    @property
+    def retry(self) -> RetryPolicy | None:
+        """The policy that the first of them brings."""
+        return getattr(self.primary, "retry", None)
+
+    def falls_on(self, error: BaseException) -> bool:
+        """Whether the next model is to be asked after this error."""
+        return isinstance(error, ModelError) and self._fall_on(error)
+
+    async def complete(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> ModelReply:
+        for model in self._all:
+            try:
+                return await _complete(model, messages, tools, options)
+            except ModelError as error:
+                self._fall_or_raise(model, error)
+        raise AssertionError("the last model neither answered nor failed")
+
+    async def stream(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> AsyncIterator[ModelChunk]:
+        for model in self._all:
+            begun = False
+            try:
+                async for chunk in model.stream(messages, tools=tools, **options):
+                    begun = True
+                    yield chunk
+                return
+            except ModelError as error:
+                if begun:
+                    raise
+                self._fall_or_raise(model, error)
+
+    async def aclose(self) -> None:
+        """Close the connections of all of them."""
+        async with AsyncExitStack() as stack:
+            for model in self._all:
+                if (aclose := getattr(model, "aclose", None)) is not None:
+                    stack.push_async_callback(aclose)
+
+    @property
+    def _all(self) -> tuple[Model, ...]:
+        return (self.primary, *self.alternatives)
+
+    def _fall_or_raise(self, model: Model, error: ModelError) -> None:
+        """Called where `error` is being handled."""
+        if model is self._all[-1] or not self.falls_on(error):
+            raise error
+        _log.warning("model %r failed, and the next one is asked: %s", model.name, error)
+
+
+def _default(error: ModelError) -> bool:
+    return isinstance(error, TransientModelError | PermanentModelError) and not isinstance(error, _OURS)
+
+
+def _predicate(fall_on: FallOn) -> Callable[[ModelError], bool]:
+    if isinstance(fall_on, type):
+        return lambda error: isinstance(error, fall_on)
+    if isinstance(fall_on, tuple):
+        return lambda error: isinstance(error, fall_on)
+    return fall_on
+
+
+def _members(model: Model) -> tuple[Model, ...]:
+    """The models of a row within a row are asked one after the other, too."""
+    if isinstance(model, FallbackModel):
+        return (model.primary, *model.alternatives)
+    return (model,)
+
+
+async def _complete(
+    model: Model, messages: Sequence[Message], tools: Sequence[ToolSpec], options: dict[str, Any]
+) -> ModelReply:
+    complete = getattr(model, "complete", None)
+    if complete is None:
+        return await collect(model.stream(messages, tools=tools, **options), model.name)
+    return text_of(await complete(messages, tools=tools, **options), model.name)

@@ -1,0 +1,5 @@
+"""Anthropic's models."""
+
+from ..gateways.models.anthropic import AnthropicModel
+
+__all__ = ["AnthropicModel"]
