@@ -9,6 +9,7 @@ from ..events.journal import Journal
 from ..events.message import Message
 from ..events.run import Run, evolve, run_stream
 from .context import RunContext
+from .manner import PLAIN, Manner
 from .result import RunResult, result_of
 
 
@@ -21,6 +22,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     session_id: str = ""
     history: Sequence[Message] = ()
     context: RunContext | None = None
+    manner: Manner = PLAIN
     signal_id: str = ""
     parent_run_id: str = ""
     parent_call_id: str = ""
