@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from ..events.message import Image
+from ..events.message import Image, OutputFormat
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
 from .context import RunContext
@@ -54,6 +54,9 @@ class PromptThere(Struct, frozen=True, kw_only=True, tag="prompt"):
     inputs: Mapping[str, Any] = {}
     knowledge: Any = None
     extensions: Mapping[str, Any] = {}
+    output: OutputFormat | None = None
+    retries: int | None = None
+    tone: str | None = None
     causation_id: str = ""
     traceparent: str = ""
 
@@ -108,6 +111,9 @@ def prompt_there(user_id: str, agent: str, session_id: str, prompt: Prompt) -> P
         inputs=recordable(dict(context.inputs)),
         knowledge=recordable(context.knowledge),
         extensions=recordable(dict(context.extensions)),
+        output=prompt.manner.output_format(prompt.spec.model),
+        retries=prompt.manner.retries,
+        tone=prompt.manner.tone,
         causation_id=prompt.causation_id,
         traceparent=prompt.traceparent,
     )

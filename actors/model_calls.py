@@ -6,7 +6,7 @@ sent; so when its answer is lost with the process, whoever goes on with the run 
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class ModelCalls:
         self._models: Sequence[Model] = (getattr(model, "primary", model), *getattr(model, "alternatives", ()))
         self.charges = ModelCharges(run)
 
-    async def call(self, step: str, messages: Sequence[Message], *, tools: bool) -> ModelReply:
+    async def call(self, step: str, messages: Sequence[Message], *, tools: bool, answer: bool = False) -> ModelReply:
         """The answer of the model at this step: recorded, or asked for now.
 
         Raises:
@@ -65,7 +65,7 @@ class ModelCalls:
             call = state.models.get(step)
             await self._until(call)
             (asked,) = request_model(run_id, step, digest, state)
-            reply = await self._attempt(asked, self._models[call.alternative if call else 0], messages, tools)
+            reply = await self._attempt(asked, self._models[call.alternative if call else 0], messages, tools, answer)
             if reply is not None:
                 return reply
 
@@ -88,14 +88,14 @@ class ModelCalls:
             await asyncio.sleep(wait_s)
 
     async def _attempt(
-        self, asked: ModelRequested, model: Model, messages: Sequence[Message], tools: bool
+        self, asked: ModelRequested, model: Model, messages: Sequence[Message], tools: bool, answer: bool
     ) -> ModelReply | None:
         """Make one attempt and record it; None when another is to follow.
 
         Raises:
             ModelError: It was the last one.
         """
-        options = self._run.spec.options
+        options = self._options(model, answer)
         most = most_of(model, messages, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)
@@ -114,7 +114,7 @@ class ModelCalls:
         )
         self._run.parking.begin_work()
         try:
-            reply = await self._through_circuit(attempt, model, messages, tools)
+            reply = await self._through_circuit(attempt, model, messages, tools, options)
         except ModelError as error:
             last = await self._failed(asked.step, error, attempt.final, most if billed else Usage())
             if last:
@@ -126,15 +126,26 @@ class ModelCalls:
         await self.charges.charge(asked.call_id, asked.attempt, reply.usage)
         return reply
 
+    def _options(self, model: Model, answer: bool) -> Mapping[str, Any]:
+        output, options = self._run.started.output, self._run.spec.options
+        if not answer or output is None or not output.native or not getattr(model, "native_output", False):
+            return options
+        return {**options, "output_schema": output}
+
     async def _through_circuit(
-        self, attempt: ModelAttempt, model: Model, messages: Sequence[Message], tools: bool
+        self,
+        attempt: ModelAttempt,
+        model: Model,
+        messages: Sequence[Message],
+        tools: bool,
+        options: Mapping[str, Any],
     ) -> ModelReply:
         circuits, policy = self._run.services.circuits, self._run.spec.retry
         endpoint: str = getattr(model, "endpoint", model.name)
         circuits.enter(endpoint, policy)
         error: BaseException | None = None
         try:
-            return await attempt.ask(messages, self._run.started.tools if tools else (), self._run.spec.options)
+            return await attempt.ask(messages, self._run.started.tools if tools else (), options)
         except BaseException as exc:
             error = exc
             raise

@@ -65,6 +65,17 @@ class ModelError(TreadleError):
         self.usage = usage
         self.may_be_charged = may_be_charged
 
+    @property
+    def details(self) -> dict[str, Any]:
+        """What it says beside its message, for `model_error`."""
+        told = {
+            "provider": self.provider,
+            "status": self.status,
+            "request_id": self.request_id,
+            "retry_after_s": self.retry_after_s,
+        }
+        return {name: value for name, value in told.items() if value}
+
 
 class TransientModelError(ModelError):
     """The same call may succeed later."""
@@ -179,17 +190,27 @@ class OutputValidationError(PermanentModelError):
         self.schema = schema
         self.cause = cause
 
+    @property
+    def details(self) -> dict[str, Any]:
+        return {"raw": self.raw, "cause": self.cause}
+
 
 def _kinds(cls: type[ModelError]) -> dict[str, type[ModelError]]:
-    found = {cls.KIND: cls}
+    # One without a word of its own, somebody's subclass, must not stand for those that are recorded with it.
+    found = {cls.KIND: cls} if "KIND" in vars(cls) else {}
     for below in cls.__subclasses__():
         found |= _kinds(below)
     return found
 
 
-def model_error(message: str, kind: str, *, status: int = 0, request_id: str = "", provider: str = "") -> ModelError:
-    """The error that was recorded with this `kind`; a plain `ModelError` of that kind when it is none of ours."""
-    made = _kinds(ModelError).get(kind, ModelError)
-    if made is OutputValidationError:
-        return OutputValidationError(message)
-    return made(message, kind, status=status, request_id=request_id, provider=provider)
+def model_error_class(kind: str) -> type[ModelError]:
+    """The class of the errors that are recorded with this `kind`; `ModelError` when it is none of ours."""
+    return _kinds(ModelError).get(kind, ModelError)
+
+
+def model_error(message: str, kind: str, **details: Any) -> ModelError:
+    """The error that was recorded with this `kind`, and with these of its `details`."""
+    made = model_error_class(kind)
+    if issubclass(made, OutputValidationError):
+        return made(message, **details)
+    return made(message, kind, **details)

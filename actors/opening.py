@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from ..events.message import Message
 from ..events.run import MemoryRecalled, Run, RunStarted
+from .output import directive
+from .tone import tone_directive
 from .tool import as_text
 
 
 def opening_messages(started: RunStarted, history: Sequence[Message], state: Run) -> list[Message]:
-    """Instructions and memory, the conversation so far, the prompt and what was given with it."""
+    """Instructions, memory and how to answer; the conversation so far; the prompt and what was given with it."""
     system = "\n\n".join(_system(started, state))
     given = [f"{name}:\n{as_text(value)}" for name, value in started.shown.items()]
-    prompt = Message("user", "\n\n".join([started.prompt, *given]))
+    prompt = Message("user", "\n\n".join([started.prompt, *given]), images=started.images)
     return [*([Message("system", system)] if system else []), *history, prompt]
 
 
@@ -24,4 +26,8 @@ def _system(started: RunStarted, state: Run) -> list[str]:
             parts.append("Known facts:\n" + "\n".join(f"- {fact}" for fact in recalled.facts))
         if recalled.episodes:
             parts.append("Earlier conversations:\n" + "\n".join(f"- {episode}" for episode in recalled.episodes))
+    if started.output is not None and not started.output.native:
+        parts.append(directive(started.output))
+    if started.tone:
+        parts.append(tone_directive(started.tone))
     return parts

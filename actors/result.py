@@ -5,8 +5,9 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from ..events.message import Usage
+from ..events.message import OutputFormat, Usage
 from ..events.run import ApprovalRequested, Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
+from .output import given_in
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -18,6 +19,10 @@ class RunResult(Struct, kw_only=True):
         state: completed, failed, cancelled, interrupted (by a limit, or open and resumable), waiting (for approvals).
         interrupted: There is no final answer, though nothing failed; `interruption_reason` says why:
             `max_turns`, `budget:<cap>`, `approval:<call_id>` …
+        output: The answer as the model gave it.
+        output_format: What the answer has to be; None when it may be any text.
+        parsed: The answer as its type, or as JSON values where the type is not known; None without `output_format`,
+            and while there is no answer.
         error: What failed, empty when nothing did. For a degraded answer, what is not as it was asked for.
         estimated: The part of tokens and cost that nobody has confirmed: model calls whose answer was lost are charged
             at the most that they may have used.
@@ -28,12 +33,14 @@ class RunResult(Struct, kw_only=True):
     session_id: str
     user_id: str = ""
     output: str = ""
+    output_format: OutputFormat | None = None
     parsed: Any = None
     state: RunState = RunState.COMPLETED
     interrupted: bool = False
     interruption_reason: str = ""
     error: str = ""
     error_kind: str = ""
+    error_details: dict[str, Any] = field(default_factory=dict[str, Any])
     turns: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
@@ -48,7 +55,13 @@ class RunResult(Struct, kw_only=True):
     @property
     def value(self) -> Any:
         """The parsed answer when there is one, else its text."""
-        return self.output if self.parsed is None else self.parsed
+        typed = self.parsed is not None or (self.output_format is not None and self.answered)
+        return self.parsed if typed else self.output
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is a final answer."""
+        return self.state in (RunState.COMPLETED, RunState.DEGRADED)
 
     @property
     def total_tokens(self) -> int:
@@ -79,11 +92,14 @@ def result_of(
     )
     if state.started is not None:
         result.metadata = dict(state.started.metadata)
+        result.output_format = state.started.output
     match state.closed:
         case RunCompleted(output, degraded=degraded):
             result.output, result.error = output, degraded
-        case RunFailed(error, kind):
-            result.error, result.error_kind = error, kind
+            if result.output_format is not None:
+                result.parsed = given_in(output, result.output_format.wrapped).value
+        case RunFailed(error, kind, details=details):
+            result.error, result.error_kind, result.error_details = error, kind, dict(details)
         case RunCancelled(reason):
             result.error, result.error_kind = f"cancelled: {reason}", "cancelled"
         case RunInterrupted(reason, output):

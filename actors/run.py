@@ -34,7 +34,7 @@ from ..events.errors import (
 from ..events.event import Event
 from ..events.journal import Append, Pending
 from ..events.memory import EpisodeRemembered
-from ..events.message import Message, ToolSpec
+from ..events.message import Message, OutputFormat, ToolSpec
 from ..events.run import (
     Closing,
     MemoryRecalled,
@@ -53,6 +53,7 @@ from ..events.run import (
     run_stream,
     take_over,
 )
+from .answer import fitting
 from .context import RunContext, set_run_context
 from .deadline import Deadline
 from .entity import Entity, Fold
@@ -62,6 +63,7 @@ from .model_calls import ModelCalls
 from .model_charges import Interrupted
 from .model_errors import ModelError
 from .opening import opening_messages
+from .output import Output, output_of
 from .parking import Parking
 from .result import RunResult, result_of
 from .run_history import RunRequest
@@ -245,6 +247,7 @@ class RunActivation:
     def begin(self, session: SessionSide | None = None) -> None:
         """Record that the run has started, in one append with its session's part."""
         spec, request = self.spec, self.request
+        manner = request.manner.over(spec.manner)
         self._ours_at = self.services.clock.monotonic()  # nobody has heard of it
         started = RunStarted(
             agent=spec.name,
@@ -263,6 +266,8 @@ class RunActivation:
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},
             images=request.images,
+            output=manner.output_format(spec.model),
+            tone=manner.words(),
         )
         self._record_with([started], session.opening() if session is not None else None, session)
 
@@ -342,7 +347,7 @@ class RunActivation:
         try:
             with self._deadline:
                 await self._recall()
-                output = await self.spec.strategy(Steps(self))
+                output = await self._answer()
                 await self._remember(output)
         except Interrupted as exc:
             return RunInterrupted(reason=exc.reason, output=_last_text(state), turns=state.turns, usage=state.usage)
@@ -354,7 +359,9 @@ class RunActivation:
             error = f"the run took longer than Agent(timeout={self.spec.timeout_s:g}) seconds"
             return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage)
         except ModelError as exc:
-            return RunFailed(error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage)
+            return RunFailed(
+                error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage, details=exc.details
+            )
         except (Exception, SystemExit) as exc:
             _log.exception("run %s failed in its strategy", self.run_id)
             return RunFailed(error=say(exc), kind=type(exc).__name__, turns=state.turns, usage=state.usage)
@@ -365,6 +372,21 @@ class RunActivation:
             _log.error("run %s failed: %s", self.run_id, error, exc_info=exc)
             return RunFailed(error=error, kind="CancelledError", turns=state.turns, usage=state.usage)
         return RunCompleted(output=output, turns=state.turns, usage=state.usage, degraded=state.degraded)
+
+    async def _answer(self) -> str:
+        """What the strategy came to, and brought into the form that was asked for."""
+        steps, asked = Steps(self), self.started.output
+        answer = await self.spec.strategy(steps)
+        return answer if asked is None else await fitting(answer, steps, self.output(asked), asked)
+
+    def output(self, asked: OutputFormat) -> Output:
+        """The type behind what was asked for.
+
+        Raises:
+            ConfigError: It is not known here, and the recorded JSON Schema is not enough.
+        """
+        known = (self.request.manner.output, self.spec.manner.output)
+        return output_of(asked, known, self.services.output_of)
 
     async def end(self, closing: Closing, session: SessionSide | None = None) -> RunResult:
         """Close a run that nobody drives."""

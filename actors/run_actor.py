@@ -4,13 +4,16 @@ import asyncio
 import logging
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ..events.errors import Owned
+from ..events.errors import ConfigError, Owned
+from ..events.message import OutputFormat
 from ..events.run import RunCancelled, RunClosed, RunInterrupted, run_stream
 from .elsewhere import ApproveThere, Message, end_there
 from .feed import Feed
 from .host import Host
+from .manner import Manner
+from .output import Output, is_of
 from .result import RunResult
 from .run import RunActivation, SessionSide
 from .run_history import RunHistory, RunRequest, history_of
@@ -32,13 +35,18 @@ class StartRun(Struct, frozen=True):
 
 
 class ContinueRun(Struct, frozen=True):
-    """Go on with a run that the journal has; answers like `StartRun`. One that has ended answers at once."""
+    """Go on with a run that the journal has; answers like `StartRun`. One that has ended answers at once.
+
+    Attributes:
+        output: As what its answer is wanted; a run that was asked for something else is refused.
+    """
 
     spec: AgentSpec | None = None
     request: RunRequest | None = None
     session: SessionSide | None = None
     reason: str = "resumed"
     feed: Feed | None = None
+    output: Output | None = None
 
 
 class EndRun(Struct, frozen=True):
@@ -177,7 +185,8 @@ class RunActor(CoroutineActor):
             if history.in_session:
                 # Its session writes a part of its end, and knows the conversation before it.
                 return await self._host.result(
-                    self._session_of(history), ResumeSession(message.spec, feed=message.feed)
+                    self._session_of(history),
+                    ResumeSession(message.spec, feed=message.feed, output=message.output),
                 )
         async with self._continuing:
             answer = await self._take_up(message)
@@ -186,6 +195,8 @@ class RunActor(CoroutineActor):
     async def _take_up(self, message: ContinueRun) -> Reply[RunResult] | RunResult:
         if self._going is not None:
             run, driving = self._going
+            if run.state.started is not None:
+                _check_output(run.run_id, run.started.output, message.output)
             if message.feed is not None:
                 run.attach(message.feed)
             return self.later(_end_or_parking(run, driving))
@@ -193,7 +204,15 @@ class RunActor(CoroutineActor):
         if history.state.closed is not None:
             return history.result
         spec = message.spec or self._host.agent(history.agent)
-        run = RunActivation(spec, self._host.services, message.request or history.request)
+        request = message.request or history.request
+        if message.output is not None:
+            request = structs.replace(request, manner=Manner(output=message.output))
+        run = RunActivation(spec, self._host.services, request)
+        if history.state.started is not None:
+            asked = history.state.started.output
+            _check_output(run.run_id, asked, message.output)
+            if asked is not None:
+                run.output(asked)  # refuses what it could not validate, before it takes the run over
         if not await run.continue_(message.reason):
             return run.result()
         if message.feed is not None:
@@ -270,6 +289,21 @@ class RunActor(CoroutineActor):
     def _session_of(self, history: RunHistory) -> Ref:
         request = history.request
         return self._host.session(request.user_id, history.agent, request.session_id)
+
+
+def _check_output(run_id: str, asked: OutputFormat | None, wanted: Output | None) -> None:
+    """Refuse to go on with a run whose answer would not be what is wanted.
+
+    Raises:
+        ConfigError: Says what it was asked for.
+    """
+    if wanted is None or (asked is not None and is_of(wanted, asked)):
+        return
+    was = f"for {asked.name!r}, by another schema than this" if asked is not None else "for any text"
+    raise ConfigError(
+        f"run {run_id!r} was asked {was}, and output_schema={wanted.name} does not change that; "
+        "resume it without output_schema=, or ask anew in other words"
+    )
 
 
 async def _end_or_parking(run: RunActivation, driving: Reply[RunResult]) -> RunResult:

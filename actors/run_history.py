@@ -9,6 +9,7 @@ from ..events.journal import Journal
 from ..events.message import Image, Message
 from ..events.run import Run, RunStarted, evolve, run_stream
 from .context import RunContext
+from .manner import PLAIN, Manner
 from .result import RunResult, result_of
 
 
@@ -22,6 +23,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     session_id: str = ""
     history: Sequence[Message] = ()
     context: RunContext | None = None
+    manner: Manner = PLAIN
     signal_id: str = ""
     parent_run_id: str = ""
     parent_call_id: str = ""

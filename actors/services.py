@@ -21,6 +21,7 @@ from .circuit import Circuits
 from .clock import Clock
 from .context import CallContext, RunContext
 from .model import ModelChunk
+from .output import OutputOf
 from .threads import ToolThreads
 
 if TYPE_CHECKING:
@@ -152,5 +153,6 @@ class Services(Struct, kw_only=True):
     work: WorkPort | None = None
     remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
+    output_of: OutputOf | None = None
     live: Live | None = None
     elsewhere: "ElsewherePort | None" = None

@@ -140,7 +140,7 @@ class SessionActor(CoroutineActor):
                 return self._queue(message)
             case ResumeSession():
                 if self._live_run and self._live_run != self._left_run:
-                    return self._host.run(self._live_run).ask(ContinueRun(feed=message.feed))
+                    return self._host.run(self._live_run).ask(ContinueRun(feed=message.feed, output=message.output))
                 return self._queue(message)
             case AbandonPrompt(run_id):
                 return self._abandon(run_id)
@@ -381,7 +381,7 @@ class SessionActor(CoroutineActor):
         opened = self._state.open
         asked = (message.prompt, _digests(message.images))
         if opened is not None and not opened.signal_id and (opened.prompt, opened.images) == asked:
-            return await self._continue(ResumeSession(message.spec, feed=message.feed))
+            return await self._continue(ResumeSession(message.spec, feed=message.feed, output=message.manner.output))
         if opened is not None:
             closing = RunInterrupted(reason="superseded by a new prompt")
             # A run that another node works on is waited for, not ended: there this prompt has its turn after it.
@@ -402,6 +402,7 @@ class SessionActor(CoroutineActor):
             session_id=self.session_id,
             history=await self._history(),
             context=prompt.context,
+            manner=prompt.manner,
             signal_id=signal_id,
             parent_run_id=prompt.parent_run_id,
             parent_call_id=prompt.parent_call_id,
@@ -437,7 +438,9 @@ class SessionActor(CoroutineActor):
         request = structs.replace(history.request, history=await self._history())
         side = self._side(opened.run_id)
         spec = message.spec or self._host.agent(self.agent)
-        result = await self._live(opened.run_id, ContinueRun(spec, request, side, feed=message.feed))
+        result = await self._live(
+            opened.run_id, ContinueRun(spec, request, side, feed=message.feed, output=message.output)
+        )
         if self._state.open is not None and result.state not in (RunState.WAITING, RunState.RUNNING):
             # Abandoned once more; or it has ended without the session knowing, which one append for both rules out.
             history = await history_of(self._host.services.journal, opened.run_id)

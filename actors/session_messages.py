@@ -9,6 +9,8 @@ from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
 from .context import RunContext
 from .feed import Feed
+from .manner import PLAIN, Manner
+from .output import Output
 from .spec import AgentSpec
 
 
@@ -21,6 +23,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     Attributes:
         run_id: The run's id if the caller wants to choose it.
+        manner: How it is to answer, where that is not as its agent does.
         feed: Hears everything from the run's beginning on.
     """
 
@@ -29,6 +32,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     images: tuple[Image, ...] = ()
     run_id: str = ""
     context: RunContext | None = None
+    manner: Manner = PLAIN
     parent_run_id: str = ""
     parent_call_id: str = ""
     depth: int = 0
@@ -42,11 +46,13 @@ class ResumeSession(Struct, frozen=True):
 
     Attributes:
         run_id: Names this wish for `AbandonPrompt`; any unique text.
+        output: As what the answer is wanted; a run that was asked for something else is not continued.
     """
 
     spec: AgentSpec | None = None
     run_id: str = ""
     feed: Feed | None = None
+    output: Output | None = None
 
 
 class AbandonPrompt(Struct, frozen=True):

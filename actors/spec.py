@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ..events.budget import Limits
 from ..events.message import ToolCall
+from .manner import PLAIN, Manner
 from .model import Model
 from .retry import RetryPolicy
 from .tool import Tool
@@ -53,6 +54,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
         timeout_s: Seconds that one activation of a run may work, waiting for approvals included; None: no limit.
         model_timeout_s: Seconds that one model call may take.
         retry: What is done about a model call that failed and may succeed later.
+        manner: How it answers, where a run does not say otherwise.
         budget: Caps for all runs of this agent together; `budget_per_user` for those of each user.
     """
 
@@ -71,3 +73,4 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
     memory: bool = False
     options: Mapping[str, Any] = {}
     retry: RetryPolicy = RetryPolicy()
+    manner: Manner = PLAIN

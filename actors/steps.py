@@ -8,7 +8,7 @@ ask in the same order given the same answers; if it does not, `ReplayDivergence`
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from ..events.errors import ReplayDivergence
 from ..events.message import Message, ModelReply, ToolCall
 from ..events.run import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
 from .json_form import recordable
+from .model_charges import Interrupted
 from .tool import as_text
 
 if TYPE_CHECKING:
@@ -51,10 +52,22 @@ def digest_of(messages: Sequence[Message]) -> str:
     return hashlib.sha256(_encode(messages)).hexdigest()[:16]
 
 
+class Exchange(NamedTuple):
+    """A model call and its answer."""
+
+    messages: Sequence[Message]
+    reply: ModelReply
+
+
 class Steps:
-    """The recorded steps of one run."""
+    """The recorded steps of one run.
+
+    Attributes:
+        last: The last model call.
+    """
 
     def __init__(self, run: "RunActivation") -> None:
+        self.last: Exchange | None = None
         self._run = run
         self._next = 0
 
@@ -71,18 +84,28 @@ class Steps:
         """What every strategy begins with: instructions and memory, the conversation so far, the prompt."""
         return self._run.opening_messages()
 
-    async def model(self, messages: Sequence[Message], *, tools: bool = True) -> ModelReply:
+    async def model(
+        self, messages: Sequence[Message], *, tools: bool = True, answer: bool = False, whole: bool = True
+    ) -> ModelReply:
         """One model call.
 
+        Args:
+            answer: Its text may become the run's answer: a model that knows how is held to `output_schema=`.
+            whole: A reply that was cut off at the most tokens it may have ends the run, with what there is of it, and
+                none of its tools are called. False: it is returned, with the `finish_reason` `length`.
         Raises:
             ModelError: The model did not answer; recorded.
-            Interrupted: A limit is reached: turns, budget.
+            Interrupted: A limit is reached: turns, budget, tokens.
         """
         step = self._step()
         if self._run.moving:
             await self._run.leave()
         with self._run.step:
-            return await self._run.models.call(step, messages, tools=tools)
+            reply = await self._run.models.call(step, messages, tools=tools, answer=answer)
+        if whole and reply.finish_reason == "length":
+            raise Interrupted("max_tokens", "the model's answer was cut off at the most tokens that it may have")
+        self.last = Exchange(tuple(messages), reply)
+        return reply
 
     async def tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """The tool calls of one turn: together, destructive ones after the others and one by one.

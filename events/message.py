@@ -111,6 +111,23 @@ class ModelReply(Struct, frozen=True, omit_defaults=True):
         return Message("assistant", self.text, self.tool_calls, carried=self.carried)
 
 
+class OutputFormat(Struct, frozen=True, omit_defaults=True):
+    """What an answer has to be, as it is recorded and as models are handed it.
+
+    Attributes:
+        schema: JSON Schema; its root is an object.
+        wrapped: The answer proper stands in that object under `value`.
+        native: The model is handed the schema with its calls; else the schema stands in the system message.
+        retries: How often an answer that does not fit may be corrected.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    wrapped: bool = False
+    native: bool = False
+    retries: int = 1
+
+
 class ToolSpec(Struct, frozen=True, omit_defaults=True):
     """A tool as models and histories know it.
 

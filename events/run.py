@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from .envelope import StreamName
 from .errors import Refused, ReplayDivergence
 from .event import Event
-from .message import Image, ModelReply, ToolSpec, Usage
+from .message import Image, ModelReply, OutputFormat, ToolSpec, Usage
 
 CATEGORY = "run"
 
@@ -47,6 +47,8 @@ class RunStarted(Event, tag="run.started"):
         depth: 0 for a run that a person or a signal started, one more for each delegation.
         shown: What the caller gave beside the prompt for the model to see: inputs, knowledge, extensions.
         images: The pictures of the prompt.
+        output: What the answer has to be; None for any text.
+        tone: How it is to be phrased, in the words that the model is shown.
     """
 
     agent: str
@@ -65,6 +67,8 @@ class RunStarted(Event, tag="run.started"):
     metadata: dict[str, Any] = {}
     shown: dict[str, Any] = {}
     images: tuple[Image, ...] = ()
+    output: OutputFormat | None = None
+    tone: str = ""
 
 
 class RunTakenOver(Event, tag="run.taken_over"):
@@ -278,10 +282,18 @@ class RunCompleted(Event, tag="run.completed"):
 
 
 class RunFailed(Event, tag="run.failed"):
+    """The run came to nothing.
+
+    Attributes:
+        kind: The exception's name; `model:` and the word of the taxonomy when a model call failed; `timeout`.
+        details: What the error carries, for making it again: `status`, `request_id` … of a model's.
+    """
+
     error: str
     kind: str = "error"
     turns: int = 0
     usage: Usage = Usage()
+    details: dict[str, Any] = {}
 
 
 class RunCancelled(Event, tag="run.cancelled"):

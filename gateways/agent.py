@@ -9,13 +9,15 @@ import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
 
 from ..actors.context import RunContext
-from ..actors.feed import Batch, Feed
+from ..actors.feed import Feed
 from ..actors.generation import Generation
+from ..actors.manner import Manner
+from ..actors.output import Output
 from ..actors.result import RunResult
 from ..actors.retry import RetryPolicy
 from ..actors.run_actor import Abandon, StartRun
@@ -24,18 +26,23 @@ from ..actors.runtime import ActorDead, Ref, Reply
 from ..actors.session_messages import AbandonPrompt, Prompt, ResumeSession, SignalSession
 from ..actors.spec import AgentSpec, ApprovalHandler, Strategy
 from ..actors.strategies import STRATEGIES
+from ..actors.tone import ambient_tone
 from ..actors.tool import Tool
 from ..events.budget import Limits
-from ..events.errors import ConfigError, RunError, RunTimeout, Unavailable
+from ..events.errors import ConfigError, Unavailable
 from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from . import schedules
-from .arguments import check_context, check_mapping, check_prompt, check_text, signal_of
+from .arguments import HowToAnswer, check_context, check_mapping, check_prompt, check_text, manner_of, signal_of
 from .images import Picture, images_of
+from .live_events import LiveEvents
 from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
-from .run_event import Event, of_batch, of_chunk
+from .outputs.typed import typed
+from .run_error import checked
+from .run_event import Event
 from .tools.function import as_tool
+from .tuning import Tuning
 from .workers.remote_tool import Wanted, found
 
 if TYPE_CHECKING:
@@ -70,6 +77,13 @@ class Agent:
         generation: How the model is to answer: temperature, length, effort …
         options: Passed to the model with every call, for models that take other words than `Generation` has.
         retry_policy: What is done about a model call that failed and may succeed later; else what the model brings.
+        output_schema: What answers have to be: a Pydantic model, a dataclass, a TypedDict, a msgspec struct, a plain
+            type (`list[str]`, a `Literal` …), a union of them, or a JSON Schema as a mapping. See `RunResult.parsed`.
+        output_validation_retries: How often an answer that does not fit may be corrected, each time by one more turn;
+            default 1. 0: the run fails at once.
+        response_tone: How answers are phrased: casual, professional, technical, legal, finance, executive, academic, or
+            any words.
+        tuning: Such adjustments in one piece; what is given beside it wins.
     Raises:
         ConfigError: The message names what does not fit and what would.
     """
@@ -93,11 +107,16 @@ class Agent:
         generation: Generation | None = None,
         options: Mapping[str, Any] | None = None,
         retry_policy: RetryPolicy | None = None,
+        output_schema: Any = None,
+        output_validation_retries: int | None = None,
+        response_tone: str | None = None,
+        tuning: Tuning | None = None,
     ) -> None:
         if max_turns < 1:
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
+        tuning = tuning or Tuning()
         resolved = resolve_model(model)
         check_cost_caps(resolved, budget, budget_per_user)
         self._runtime = runtime or "memory"
@@ -120,7 +139,10 @@ class Agent:
             budget_per_user=budget_per_user,
             memory=memory,
             options={**(generation.options if generation is not None else {}), **(options or {})},
-            retry=retry_policy or getattr(resolved, "retry", None) or RetryPolicy(),
+            retry=retry_policy or tuning.retry_policy or getattr(resolved, "retry", None) or RetryPolicy(),
+            manner=manner_of(output_schema, output_validation_retries, response_tone).over(
+                manner_of(None, tuning.output_validation_retries, tuning.response_tone)
+            ),
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
         self._node: Node | None = None
@@ -258,6 +280,9 @@ class Agent:
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         images: Sequence[Picture] = (),
+        output_schema: Any = None,
+        output_validation_retries: int | None = None,
+        response_tone: str | None = None,
     ) -> RunResult:
         """Run a prompt to its end.
 
@@ -268,18 +293,42 @@ class Agent:
 
         Args:
             images: Pictures for the model to see with the prompt: each a `Path`, bytes, the text of a URL, an `Image`.
+            output_schema, output_validation_retries, response_tone: For this run, in the place of the agent's own.
         Returns:
             The result: completed, interrupted by a limit, or waiting for an approval.
         Raises:
             ConfigError: The prompt is empty, a part of the context cannot be recorded, or a picture is none; nothing
                 was recorded.
-            RunError: The run failed or was cancelled; the result is in `.result`. `RunTimeout` after `timeout_s`.
+            RunError: The run failed or was cancelled; the result is in `.result`. `RunTimeout` after `timeout_s`. When
+                its model failed, the error is that `ModelError` too: `RateLimitError`, `OutputValidationError` …
             Owned: Another process, which is alive, is running this session.
         """
         request = _context(context, user_id, session_id, metadata)
-        return _checked(await self._run(prompt, request, None, images))
+        manner = self.manner(
+            output_schema=output_schema,
+            output_validation_retries=output_validation_retries,
+            response_tone=response_tone,
+        )
+        return self._typed(checked(await self._run(prompt, request, manner, images=images)), manner.output)
 
-    async def _run(self, prompt: str, context: RunContext, feed: Feed | None, images: Sequence[Picture]) -> RunResult:
+    def manner(self, **how: Unpack[HowToAnswer]) -> Manner:
+        """How a run of this agent is to answer, apart from what the agent says itself."""
+        given, around = manner_of(**how), ambient_tone()
+        if around is None or given.tone is not None or self.spec.manner.tone is not None:
+            return given
+        return msgspec.structs.replace(given, tone=around)
+
+    def _typed(self, result: RunResult, output: Output | None = None) -> RunResult:
+        return typed(result, output, self.spec.manner.output)
+
+    async def _run(
+        self,
+        prompt: str,
+        context: RunContext,
+        manner: Manner,
+        feed: Feed | None = None,
+        images: Sequence[Picture] = (),
+    ) -> RunResult:
         check_prompt(prompt)
         check_context(context)
         shown = await asyncio.to_thread(images_of, images) if images else ()
@@ -290,16 +339,31 @@ class Agent:
         if not context.session_id:
             ref = node.host.run(run_id)
             given = context if context.metadata or context.shown else None
-            request = RunRequest(run_id=run_id, prompt=prompt, images=shown, user_id=context.user_id, context=given)
+            request = RunRequest(
+                run_id=run_id, prompt=prompt, images=shown, user_id=context.user_id, context=given, manner=manner
+            )
             return await _unless_cancelled(ref.ask(StartRun(self.spec, request, feed=feed)), ref, Abandon())
         ref = node.host.session(context.user_id, self.name, context.session_id)
-        message = Prompt(spec=self.spec, prompt=prompt, images=shown, run_id=run_id, context=context, feed=feed)
+        message = Prompt(
+            spec=self.spec, prompt=prompt, images=shown, run_id=run_id, context=context, manner=manner, feed=feed
+        )
         return await _unless_cancelled(ref.ask(message), ref, AbandonPrompt(run_id))
 
-    async def resume(self, session_id: str, prompt: str | None = None, *, user_id: str | None = None) -> RunResult:
+    async def resume(
+        self,
+        session_id: str,
+        prompt: str | None = None,
+        *,
+        user_id: str | None = None,
+        **how: Unpack[HowToAnswer],
+    ) -> RunResult:
         """Continue the session's open run where it stopped; with a prompt, run that after it.
 
+        The open run answers as it was asked to. Its type is taken from `output_schema=`, else from the agent; when it
+        is neither, the answer is validated by the recorded JSON Schema, and `parsed` has JSON values.
+
         Raises:
+            ConfigError: The open run was asked for something else than `output_schema`; nothing was done.
             NothingToResume: No run is open, and there is no prompt.
             Owned: Another process, which is alive, is running it.
             RunError: The run failed or was cancelled.
@@ -313,16 +377,17 @@ class Agent:
         node = await self.node()
         ref = node.host.session(user_id or "", self.name, session_id)
         token = node.clock.new_id()
-        asking = ref.ask(ResumeSession(self.spec, token))
+        output = self.manner(**how).output
+        asking = ref.ask(ResumeSession(self.spec, token, output=output))
         try:
-            result = _checked(await _unless_cancelled(asking, ref, AbandonPrompt(token)))
+            result = self._typed(checked(await _unless_cancelled(asking, ref, AbandonPrompt(token))), output)
         except NothingToResume:
             if prompt is None:
                 raise
         else:
             if prompt is None or result.state == RunState.WAITING:
                 return result
-        return await self.run(prompt, user_id=user_id, session_id=session_id)
+        return await self.run(prompt, user_id=user_id, session_id=session_id, **how)
 
     async def stream(
         self,
@@ -333,15 +398,26 @@ class Agent:
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         images: Sequence[Picture] = (),
+        output_schema: Any = None,
+        output_validation_retries: int | None = None,
+        response_tone: str | None = None,
     ) -> AsyncIterator[Event]:
         """Run a prompt and yield what happens: recorded events once they are on disk, chunks as they come.
+
+        With an `output_schema`, here or on the agent, `output.partial` events have the answer as far as it is written,
+        and `run.completed` has all of it, as `payload["result"]["parsed"]`.
 
         A failed run ends with its `run.failed` event and does not raise. A reader that is slow slows the model down;
         one that leaves suspends the run.
         """
         feed = Feed()
         request = _context(context, user_id, session_id, metadata)
-        running = asyncio.ensure_future(self._run(prompt, request, feed, images))
+        manner = self.manner(
+            output_schema=output_schema,
+            output_validation_retries=output_validation_retries,
+            response_tone=response_tone,
+        )
+        running = asyncio.ensure_future(self._run(prompt, request, manner, feed, images))
 
         def ended(done: "asyncio.Future[RunResult]") -> None:
             feed.end()
@@ -349,16 +425,11 @@ class Agent:
                 done.exception()  # raised below, unless the reader has left or was told already
 
         running.add_done_callback(ended)
-        run_id = session = ""
+        events = LiveEvents(request.session_id, manner.over(self.spec.manner).output)
         try:
             async for item in feed:
-                if isinstance(item, Batch):
-                    run_id = run_id or item.stream.partition("-")[2]
-                    session = request.session_id or run_id
-                    for event in of_batch(item, run_id, session):
-                        yield event
-                else:
-                    yield of_chunk(item, run_id, session)
+                for event in events.of(item):
+                    yield event
             await running
         finally:
             feed.abandon()
@@ -396,7 +467,7 @@ class Agent:
             made = msgspec.structs.replace(made, id=node.clock.new_id())
         ref = node.host.session(user_id or "", self.name, session_id)
         answer: RunResult | None = await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
-        return answer
+        return None if answer is None else self._typed(answer)
 
     # --- later: timers of the system that hosts it ---
 
@@ -467,13 +538,6 @@ async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) ->
 
 
 _LEAVING_S = 5.0  # how long a cancelled caller waits for the note that its run is suspended
-
-
-def _checked(result: RunResult) -> RunResult:
-    if result.state not in (RunState.FAILED, RunState.CANCELLED):
-        return result
-    error = RunTimeout if result.error_kind == "timeout" else RunError
-    raise error(f"run {result.run_id!r} {result.state}: {result.error}", result)
 
 
 def _context(

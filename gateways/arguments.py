@@ -5,15 +5,17 @@ such a row could never be read again. So what comes from a program without types
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from ..actors.context import RunContext
 from ..actors.json_form import Unrecordable, recordable
+from ..actors.manner import PLAIN, Manner
 from ..events.errors import ConfigError, Undecodable
 from ..events.signal import RuntimeSignal, check_signal
+from .outputs import resolve_output
 
 S = TypeVar("S", bound=Struct)
 
@@ -69,6 +71,32 @@ def check_context(context: RunContext) -> None:
         json_form("metadata", dict(context.metadata))
     for name, given in context.shown.items():
         json_form(name, given)
+
+
+class HowToAnswer(TypedDict, total=False):
+    """The arguments that say how an answer is wanted. See `Agent` for what they mean."""
+
+    output_schema: Any
+    output_validation_retries: int | None
+    response_tone: str | None
+
+
+def manner_of(
+    output_schema: Any = None, output_validation_retries: int | None = None, response_tone: str | None = None
+) -> Manner:
+    """How an answer is wanted; None where nothing is given.
+
+    Raises:
+        ConfigError: The type cannot be described to a model, or an argument is not what it should be.
+    """
+    if output_schema is None and output_validation_retries is None and response_tone is None:
+        return PLAIN
+    retries = output_validation_retries
+    if retries is not None and (type(retries) is not int or retries < 0):
+        raise ConfigError(f"output_validation_retries={retries!r}; it must be a whole number, 0 or more")
+    if response_tone is not None:
+        check_text("response_tone", response_tone)
+    return Manner(None if output_schema is None else resolve_output(output_schema), retries, response_tone)
 
 
 def json_form(name: str, given: Any) -> Any:

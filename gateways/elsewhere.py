@@ -15,6 +15,8 @@ from msgspec import Struct
 from ..actors.context import RunContext
 from ..actors.elsewhere import ApproveThere, EndThere, Message, PromptThere, SignalThere
 from ..actors.host import Host
+from ..actors.manner import Manner
+from ..actors.output import output_of
 from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun
 from ..actors.run_history import history_of
 from ..actors.session_messages import EndOpenRun, Prompt, SignalSession
@@ -126,12 +128,15 @@ async def _prompt(host: Host, message: PromptThere) -> None:
             knowledge=message.knowledge,
             extensions=message.extensions,
         )
+        spec, asked = host.agent(message.agent), message.output
+        output = output_of(asked, (spec.manner.output,), host.services.output_of) if asked is not None else None
         prompt = Prompt(
-            spec=host.agent(message.agent),
+            spec=spec,
             prompt=message.prompt,
             images=message.images,
             run_id=message.run_id,
             context=context,
+            manner=Manner(output, message.retries, message.tone),
             causation_id=message.causation_id,
             traceparent=message.traceparent,
         )

@@ -28,6 +28,7 @@ from ..events.journal import Journal
 from ..events.run import CLOSING_TAGS, run_stream
 from .delegation import Delegations
 from .models.closing import close_models
+from .outputs.json_schema import JsonSchemaOutput
 from .run_event import Event, of_recorded
 
 if TYPE_CHECKING:
@@ -60,7 +61,13 @@ class Node:
         self._owns_journal = owns_journal
         self.clock = clock
         self.threads = ToolThreads()
-        self.services = Services(journal=journal, clock=clock, threads=self.threads, circuits=Circuits(clock))
+        self.services = Services(
+            journal=journal,
+            clock=clock,
+            threads=self.threads,
+            circuits=Circuits(clock),
+            output_of=JsonSchemaOutput.recorded,
+        )
         self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
         self.host = Host(self.system, self.services)
         self.services.memory = MemoryPartitions(self.host)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from ..actors.context import RunContext
+from ..actors.output import Output
 from ..actors.result import RunResult
 from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun
 from ..actors.run_history import history_of
@@ -13,8 +14,9 @@ from ..actors.session_messages import DescribeSession, EndOpenRun, Prompt
 from ..events.message import Message
 from ..events.run import RunCancelled, run_stream
 from ..events.signal import RuntimeSignal
-from .arguments import check_context, check_prompt, check_text, well_formed
+from .arguments import HowToAnswer, check_context, check_prompt, check_text, well_formed
 from .images import Picture, images_of
+from .outputs.typed import typed
 from .run_event import Event
 
 if TYPE_CHECKING:
@@ -31,11 +33,13 @@ class Run:
         run_id: str,
         answer: "asyncio.Future[RunResult] | None" = None,
         session: Ref | None = None,
+        output: Output | None = None,
     ) -> None:
         self._node = node
         self.id = run_id
         self._answer = answer
         self._session = session
+        self._output = output
 
     def __repr__(self) -> str:
         return f"<Run {self.id}>"
@@ -46,7 +50,10 @@ class Run:
             # A run that could not begin says why here; whoever stops waiting leaves it to others who wait.
             await asyncio.shield(self._answer)
         host = self._node.host
-        return await host.result(host.run(self.id), AwaitEnd())
+        return self._typed(await host.result(host.run(self.id), AwaitEnd()))
+
+    def _typed(self, result: RunResult) -> RunResult:
+        return typed(result, self._output, *(spec.manner.output for spec in self._node.host))
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
         """Its events above version `after`, from the start and live, until it has ended."""
@@ -55,7 +62,7 @@ class Run:
 
     async def result(self) -> RunResult:
         """What there is of it now."""
-        return (await history_of(self._node.journal, self.id)).result
+        return self._typed((await history_of(self._node.journal, self.id)).result)
 
     async def transcript(self) -> list[Event]:
         """Its events so far."""
@@ -93,39 +100,58 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.user_id}/{self.agent.name}/{self.id}>"
 
-    async def start(self, prompt: str, context: RunContext | None = None, *, images: Sequence[Picture] = ()) -> Run:
+    async def start(
+        self,
+        prompt: str,
+        context: RunContext | None = None,
+        *,
+        images: Sequence[Picture] = (),
+        **manner: Unpack[HowToAnswer],
+    ) -> Run:
         """Begin a run and return at once; prompts of one session run in the order in which they were started."""
         check_prompt(prompt)
         if context is not None:
             check_context(context)
+        how = self.agent.manner(**manner)
         shown = await asyncio.to_thread(images_of, images) if images else ()
         node = await self.agent.node()
         run_id = node.clock.new_id()
         ref = node.host.session(self.user_id, self.agent.name, self.id)
-        asking = ref.ask(Prompt(spec=self.agent.spec, prompt=prompt, images=shown, run_id=run_id, context=context))
+        asking = ref.ask(
+            Prompt(spec=self.agent.spec, prompt=prompt, images=shown, run_id=run_id, context=context, manner=how)
+        )
         answer = asyncio.ensure_future(asking)
         # Nobody need wait for a started run; its failure is in the journal.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return Run(node, run_id, answer, ref)
+        return Run(node, run_id, answer, ref, how.output)
 
-    async def run(self, prompt: str, *, images: Sequence[Picture] = (), on_error: str = "raise") -> RunResult:
+    async def run(
+        self,
+        prompt: str,
+        *,
+        images: Sequence[Picture] = (),
+        on_error: str = "raise",
+        **manner: Unpack[HowToAnswer],
+    ) -> RunResult:
         """Run a prompt to its end; with `on_error="return"`, a failed run's result is returned."""
         from ..events.errors import RunError
 
         try:
-            return await self.agent.run(prompt, user_id=self.user_id, session_id=self.id, images=images)
+            return await self.agent.run(prompt, user_id=self.user_id, session_id=self.id, images=images, **manner)
         except RunError as exc:
             if on_error == "return" and isinstance(exc.result, RunResult):
                 return exc.result
             raise
 
-    def stream(self, prompt: str, *, images: Sequence[Picture] = ()) -> AsyncIterator[Event]:
+    def stream(
+        self, prompt: str, *, images: Sequence[Picture] = (), **manner: Unpack[HowToAnswer]
+    ) -> AsyncIterator[Event]:
         """As `Agent.stream`."""
-        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id, images=images)
+        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id, images=images, **manner)
 
-    async def resume(self, prompt: str | None = None) -> RunResult:
+    async def resume(self, prompt: str | None = None, **manner: Unpack[HowToAnswer]) -> RunResult:
         """As `Agent.resume`."""
-        return await self.agent.resume(self.id, prompt, user_id=self.user_id)
+        return await self.agent.resume(self.id, prompt, user_id=self.user_id, **manner)
 
     async def signal(self, signal: RuntimeSignal | str, *, wait: bool = False) -> RunResult | None:
         """As `Agent.signal`."""

@@ -10,7 +10,7 @@ async def react(steps: Steps) -> str:
     """The answer to the run's prompt."""
     messages = steps.messages()
     while True:
-        reply = await steps.model(messages)
+        reply = await steps.model(messages, answer=True)
         if not reply.tool_calls:
             return reply.text
         messages.append(reply.message)

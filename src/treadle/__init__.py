@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from .gateways.system import System
     from .gateways.timers import Timer
     from .gateways.tools.function import tool
+    from .gateways.tuning import Tuning
     from .gateways.workers.remote_tool import remote
     from .gateways.workers.worker import Worker
 
@@ -148,6 +149,7 @@ _NAMES = {
     "gateways.system": ("System",),
     "gateways.timers": ("Timer",),
     "gateways.tools.function": ("tool",),
+    "gateways.tuning": ("Tuning",),
     "gateways.workers.remote_tool": ("remote",),
     "gateways.workers.worker": ("Worker",),
 }
@@ -222,6 +224,7 @@ __all__ = [
     "TransientModelError",
     "TreadleError",
     "TruncatedAnswer",
+    "Tuning",
     "Unavailable",
     "UnknownModel",
     "Usage",

@@ -1,0 +1,61 @@
+"""What a run tells while it happens, as events for its reader: recorded ones, chunks, and the answer while it grows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import structs
+
+from ..actors.feed import Batch
+from ..actors.model import ModelChunk
+from ..actors.output import Output
+from ..events.run import ModelCompleted, ModelFailed, ModelRequested, RunCompleted
+from .outputs.partial import PartialOutput
+from .run_event import Event, of_batch, of_chunk
+
+
+class LiveEvents:
+    """Makes events of what a feed yields.
+
+    Args:
+        session_id: Empty for a run without one; its own id is in its place.
+        output: What the answer is to be: its parts are told while it is written, and its end as this type.
+    """
+
+    def __init__(self, session_id: str, output: Output | None) -> None:
+        self._run_id = ""
+        self._session_id = session_id
+        self._output = output
+        self._partial = PartialOutput(output.wrapped) if output is not None else None
+
+    def of(self, item: Batch | ModelChunk) -> Iterator[Event]:
+        """The events of one item, in order."""
+        if isinstance(item, Batch):
+            yield from self._of_batch(item)
+            return
+        yield of_chunk(item, self._run_id, self._session_id)
+        if self._partial is not None and self._partial.add(item):
+            yield self._so_far(self._partial.value)
+
+    def _of_batch(self, batch: Batch) -> Iterator[Event]:
+        self._run_id = self._run_id or batch.stream.partition("-")[2]
+        self._session_id = self._session_id or self._run_id
+        for fact, event in zip(batch.events, of_batch(batch, self._run_id, self._session_id), strict=True):
+            match fact:
+                case ModelCompleted() if self._partial is not None and self._partial.finish():
+                    yield self._so_far(self._partial.value)
+                case ModelRequested() | ModelFailed() if self._partial is not None:
+                    self._partial.restart()
+                case RunCompleted(output) if self._output is not None:
+                    result = {**event.payload["result"], "parsed": self._output.parse(output)}
+                    event = structs.replace(event, payload={**event.payload, "result": result})
+                case _:
+                    pass
+            yield event
+
+    def _so_far(self, partial: Any) -> Event:
+        return Event(
+            type="output.partial",
+            run_id=self._run_id,
+            session_id=self._session_id,
+            payload={"partial": partial},
+        )
