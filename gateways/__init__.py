@@ -22,5 +22,6 @@ timers.py firings.py
 
 operations/         looking after nodes: who is there, who is well
 models/ tools/      what agents are made of
+cassettes/          models' answers in files, played in their place  (testing/: for pytest)
 cli/                the command line
 """

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .events.signal import RuntimeSignal
     from .gateways.agent import Agent
     from .gateways.blackboard import Blackboard
+    from .gateways.cassettes import Cassette, NotOnCassette
     from .gateways.delegation import delegate
     from .gateways.memory import Memory
     from .gateways.models.echo import EchoModel
@@ -131,6 +132,7 @@ _NAMES = {
     "events.signal": ("RuntimeSignal",),
     "gateways.agent": ("Agent",),
     "gateways.blackboard": ("Blackboard",),
+    "gateways.cassettes": ("Cassette", "NotOnCassette"),
     "gateways.delegation": ("delegate",),
     "gateways.memory": ("Memory",),
     "gateways.models.echo": ("EchoModel",),
@@ -157,6 +159,7 @@ __all__ = [
     "Blackboard",
     "BudgetExceeded",
     "CallContext",
+    "Cassette",
     "CircuitOpen",
     "ConfigError",
     "ConnectionFailed",
@@ -179,6 +182,7 @@ __all__ = [
     "ModelReply",
     "ModelTimeout",
     "NotFound",
+    "NotOnCassette",
     "NothingToResume",
     "OutputValidationError",
     "OverloadedError",
