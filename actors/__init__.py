@@ -13,7 +13,7 @@ session.py        a conversation: one run at a time                (session_mess
 worker.py         delegated prompts                                (partition.py: the common part of these four)
 blackboard.py memory.py budget.py
 
-output.py         what an answer has to be                         (answer.py: validated and corrected; manner.py, tone.py)
+output.py         what an answer has to be                         (answer.py: validated; manner.py, tone.py)
 spec.py           what an agent is                                 (tool.py, model.py: what it is made of)
 json_form.py      what of a tool's or a program's values is recorded
 services.py       the ports that actors are handed                 (host.py: who lives where)

@@ -28,6 +28,7 @@ from .model import Model
 from .model_attempt import ModelAttempt
 from .model_charges import Interrupted, ModelCharges, most_of
 from .model_errors import CircuitOpen, ModelError, TransientModelError, model_error
+from .stand_in import who_answers
 from .steps import digest_of
 
 if TYPE_CHECKING:
@@ -95,11 +96,12 @@ class ModelCalls:
         Raises:
             ModelError: It was the last one.
         """
+        of = model.name if model is not self._models[0] else ""
         options = self._options(model, answer)
+        model = who_answers(model)
         most = most_of(model, messages, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)
-        of = model.name if model is not self._models[0] else ""
         self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
         watched = bool(self._run.feeds) or self._run.services.live is not None
         if watched or billed:

@@ -1,7 +1,7 @@
 """The outside world: databases, NATS, models, tools, the command line; and the edge where users come in.
 
 agent.py            Agent: what users write, normalised       (agents_toml.py, tuning.py, run_handle.py)
-run_event.py        what happens in a run, as users see it    (live_events.py: as it happens; run_error.py: how it failed)
+run_event.py        what happens in a run, as users see it    (live_events.py, run_error.py)
 arguments.py        what programs pass in, checked where they pass it
 system.py           System: agents hosted over a journal and a bus
 node.py             the running system under both             (embedded.py: one for agents that nobody hosts)
@@ -24,5 +24,6 @@ timers.py firings.py
 operations/         looking after nodes: who is there, who is well
 models/ tools/      what agents are made of
 outputs/            what their answers are made of
+cassettes/          models' answers in files, played in their place  (testing/: for pytest)
 cli/                the command line
 """

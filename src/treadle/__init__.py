@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .events.signal import RuntimeSignal
     from .gateways.agent import Agent
     from .gateways.blackboard import Blackboard
+    from .gateways.cassettes import Cassette, NotOnCassette
     from .gateways.delegation import delegate
     from .gateways.memory import Memory
     from .gateways.models.echo import EchoModel
@@ -136,6 +137,7 @@ _NAMES = {
     "events.signal": ("RuntimeSignal",),
     "gateways.agent": ("Agent",),
     "gateways.blackboard": ("Blackboard",),
+    "gateways.cassettes": ("Cassette", "NotOnCassette"),
     "gateways.delegation": ("delegate",),
     "gateways.memory": ("Memory",),
     "gateways.models.echo": ("EchoModel",),
@@ -167,6 +169,7 @@ __all__ = [
     "Blackboard",
     "BudgetExceeded",
     "CallContext",
+    "Cassette",
     "CircuitOpen",
     "ConfigError",
     "ConnectionFailed",
@@ -190,6 +193,7 @@ __all__ = [
     "ModelReply",
     "ModelTimeout",
     "NotFound",
+    "NotOnCassette",
     "NothingToResume",
     "OutputValidationError",
     "OverloadedError",
