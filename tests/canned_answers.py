@@ -16,7 +16,8 @@ class Canned(Struct, frozen=True):
     """An answer.
 
     Attributes:
-        then: After the body: `close` it in order, `cut` it without the end that was promised, `hang`.
+        then: After the body: `close` it in order, `cut` it without the end that was promised, `hang`; or `drop` the
+            connection before anything is answered.
     """
 
     body: bytes = b""
@@ -79,6 +80,8 @@ class CannedServer:
             body = await reader.readexactly(int(headers.get("content-length", 0)))
             self.requests.append((head[0], headers, json.loads(body) if body else None))
             answer = self._answers.pop(0)
+            if answer.then == "drop":
+                return
             length = {} if answer.then == "hang" else {"content-length": str(len(answer.body) + (answer.then == "cut"))}
             said = {**answer.headers, **length, "connection": "close"}
             lines = [f"HTTP/1.1 {answer.status} Canned", *(f"{name}: {value}" for name, value in said.items())]

@@ -73,6 +73,7 @@ TABLE: Final[Mapping[str, type[ModelError]]] = {
     "APIConnectionError": ConnectionFailed,
     "CredentialsError": AuthenticationError,
     "IdentityTokenFileError": AuthenticationError,
+    "WorkloadIdentityError": AuthenticationError,
     "RetryableError": TransientModelError,
     "APIError": ServerError,
     "AnthropicError": PermanentModelError,
@@ -101,15 +102,19 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
         charged: What the provider said before it happened.
     """
     response = getattr(exc, "response", None)
-    status: int = getattr(exc, "status_code", 0)
+    status: int = getattr(exc, "status_code", None) or 0
     wire = transport_error(exc)
     made = _made_of(exc, status)
     if wire is not None and (made is None or status == 0):
         made = wire[0]
     if made is None:
         return None
-    # An error with a status is a refusal, which costs nothing; after a 200, or 504, nobody knows.
-    refused = 400 <= status != 504
+    if wire is not None:
+        may_be_charged = wire[1]
+    elif status:  # a refusal costs nothing; in the middle of a stream, or after its time was over, nobody knows
+        may_be_charged = status < 400 or status == 504
+    else:
+        may_be_charged = issubclass(made, (ConnectionFailed, ModelTimeout))
     return made(
         f"anthropic: {_said(exc, status)}",
         provider="anthropic",
@@ -117,7 +122,7 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
         request_id=getattr(exc, "request_id", None) or "",
         retry_after_s=retry_after_s(response.headers) if response is not None else None,
         usage=charged,
-        may_be_charged=not refused and (wire is None or wire[1]) and made is not AuthenticationError,
+        may_be_charged=may_be_charged,
     )
 
 
