@@ -1,0 +1,118 @@
+"""Claude, and whatever else speaks Anthropic's Messages API, by Anthropic's own SDK."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from ....actors.context import current_model_call
+from ....actors.model import ModelChunk, collect
+from ....events.errors import ConfigError
+from ....events.message import Message, ModelReply, ToolSpec
+from ....events.run import attempt_id
+from ..hosted import HostedModel
+from ..prices import Price
+from ..secrets import Secrets
+from .errors import translated
+from .reading import Reading
+from .request import Request, request_of
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic, AsyncStream
+    from anthropic.types import RawMessageStreamEvent
+
+_CONNECT_S = 10.0
+
+
+class AnthropicModel(HostedModel["AsyncAnthropic"]):
+    """A model behind Anthropic's Messages API.
+
+    Retries are the run's (`RetryPolicy`), each one recorded; the SDK makes none. `HostedModel` has the other arguments.
+
+    Args:
+        max_tokens: The longest answer, where neither the call nor `options` say; thinking has its own room on top.
+    """
+
+    provider: ClassVar[str] = "anthropic"
+    KEYS: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        secrets: Secrets | None = None,
+        price: Price | None = None,
+        request_timeout_s: float = 120.0,
+        client: "AsyncAnthropic | None" = None,
+        options: Mapping[str, Any] | None = None,
+        max_tokens: int = 4096,
+    ) -> None:
+        super().__init__(
+            name,
+            api_key=api_key,
+            base_url=base_url,
+            secrets=secrets,
+            price=price,
+            request_timeout_s=request_timeout_s,
+            client=client,
+            options=options,
+        )
+        self.max_tokens = max_tokens
+
+    async def complete(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> ModelReply:
+        """The whole answer."""
+        request = self._request(messages, tools, options)
+        if request.takes_s > self.request_timeout_s:
+            # In one piece, it might not have begun to come when the time without a byte is over.
+            return await collect(self._stream(request), self.name)
+        reading = self._reading(request)
+        with translated(reading):
+            return reading.whole(await self._send(**request.body))
+
+    async def stream(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> AsyncIterator[ModelChunk]:
+        """The answer while it is made."""
+        async for chunk in self._stream(self._request(messages, tools, options)):
+            yield chunk
+
+    async def _stream(self, request: Request) -> AsyncIterator[ModelChunk]:
+        reading = self._reading(request)
+        with translated(reading):
+            events: AsyncStream[RawMessageStreamEvent] = await self._send(**request.body, stream=True)
+            reading.request_id = events.response.headers.get("request-id", "")
+            async with events:  # which closes the connection, however this ends
+                async for event in events:
+                    if (chunk := reading.event(event)) is not None:
+                        yield chunk
+        for chunk in reading.finish():
+            yield chunk
+
+    async def _send(self, **body: Any) -> Any:
+        create = cast("Callable[..., Awaitable[Any]]", self.client.messages.create)
+        return await create(**body, extra_headers=_headers())
+
+    def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Request:
+        return request_of(self._name, messages, tools, {**self.options, **options}, max_tokens=self.max_tokens)
+
+    def _reading(self, request: Request) -> Reading:
+        return Reading(self._name, self.priced, by_tool=request.by_tool)
+
+    def _connect(self) -> "AsyncAnthropic":
+        try:
+            from anthropic import AsyncAnthropic, Timeout
+        except ImportError as exc:
+            raise ConfigError('AnthropicModel needs the Anthropic SDK: pip install "treadle[anthropic]"') from exc
+        timeout = Timeout(self.request_timeout_s, connect=min(_CONNECT_S, self.request_timeout_s))
+        return AsyncAnthropic(api_key=self.key, base_url=self.base_url, timeout=timeout, max_retries=0)
+
+    async def _disconnect(self, client: "AsyncAnthropic") -> None:
+        await client.close()
+
+
+def _headers() -> dict[str, str]:
+    """The call's id, which gateways on the way may log."""
+    call = current_model_call()
+    return {} if call is None else {"X-Client-Request-Id": attempt_id(call.call_id, call.attempt)}

@@ -1,0 +1,237 @@
+"""Reads an answer of the Messages API, whole or by the events of its stream."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ....actors.model import ModelChunk
+from ....actors.model_errors import BadReply, ModelError, RequestRefused, TruncatedAnswer
+from ....events.message import ModelReply, ToolCall, Usage
+from .messages import Block, carried_of
+from .output import OUTPUT_TOOL
+
+if TYPE_CHECKING:
+    from anthropic.types import Message, RawMessageStreamEvent
+
+Failed = TypeVar("Failed", bound=ModelError)
+
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+_FINISHES = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+}
+
+
+class Reading:
+    """One answer while it is read. Nothing of it counts before its end has come.
+
+    Args:
+        priced: Adds what a usage costs.
+        by_tool: The answer comes as the arguments of `OUTPUT_TOOL`, if the model keeps to it. Text is then held back:
+            what stands before them is no part of it.
+    """
+
+    def __init__(self, model: str, priced: Callable[[Usage], Usage], *, by_tool: bool = False) -> None:
+        self.request_id = ""
+        self._priced = priced
+        self._model = model
+        self._by_tool = by_tool
+        self._answer = ""
+        self._held: list[str] = []
+        self._open: dict[int, tuple[Block, list[str]]] = {}
+        self._blocks: list[Block | str | int] = []
+        self._used: dict[str, int] | None = None
+        self._called = False
+        self._stop_reason: str | None = None
+        self._why = ""
+        self._ended = False
+
+    @property
+    def charged(self) -> Usage | None:
+        """What the provider has said so far that it charges; None when it has said nothing."""
+        if self._used is None:
+            return None
+        used = Usage(
+            input_tokens=self._used.get("input_tokens", 0),
+            output_tokens=self._used.get("output_tokens", 0),
+            cached_input_tokens=self._used.get("cache_read_input_tokens", 0),
+            cache_write_tokens=self._used.get("cache_creation_input_tokens", 0),
+        )
+        return self._priced(used)
+
+    def event(self, event: "RawMessageStreamEvent") -> ModelChunk | None:
+        """What an event of the stream brings.
+
+        Raises:
+            BadReply: It has not the form that it should have; the SDK does not look.
+        """
+        try:
+            match event.type:
+                case "content_block_delta":
+                    return self._piece(*self._open[event.index], event.delta)
+                case "content_block_start":
+                    self._open[event.index] = (event.content_block.to_dict(), [])
+                case "content_block_stop":
+                    block, pieces = self._open.pop(event.index)
+                    return self._block(block, "".join(pieces) if pieces else None)
+                case "message_start":
+                    self._begin(event.message)
+                case "message_delta":
+                    self._use(event.usage)
+                    self._stop(event.delta)
+                case "message_stop":
+                    self._ended = True
+                case _:  # pyright: ignore[reportUnnecessaryComparison]
+                    pass  # a kind of event that is newer than this
+        except _MALFORMED as exc:
+            raise self._bad(exc) from exc
+        return None
+
+    def finish(self) -> Iterator[ModelChunk]:
+        """What is left when the stream has ended.
+
+        Raises:
+            TruncatedAnswer: It ended before the answer did.
+            RequestRefused: The model declined.
+        """
+        if not self._ended or self._open:
+            raise self._error(TruncatedAnswer, "the stream ended in the middle of its answer", may_be_charged=True)
+        reason = self._finish_reason()
+        if self._by_tool and not self._answer and self._held:
+            yield ModelChunk("text", "".join(self._held))
+        yield ModelChunk(
+            "finish",
+            finish_reason=reason,
+            usage=self.charged,
+            carried=carried_of(self._blocks),
+            model=self._model,
+            request_id=self.request_id,
+        )
+
+    def whole(self, message: "Message") -> ModelReply:
+        """The reply of an answer that came in one piece.
+
+        Raises:
+            BadReply: It is no message; the SDK does not look.
+            RequestRefused: The model declined.
+        """
+        self.request_id = getattr(message, "_request_id", None) or ""
+        try:
+            self._begin(message)
+            self._stop(message)
+            chunks = [self._block(block.to_dict(), None) for block in message.content]
+            text = self._answer or "".join(block.text for block in message.content if block.type == "text")
+            thinking = "".join(block.thinking for block in message.content if block.type == "thinking")
+        except _MALFORMED as exc:
+            raise self._bad(exc) from exc
+        reason = self._finish_reason()
+        calls = tuple(chunk.tool_call for chunk in chunks if chunk is not None and chunk.tool_call is not None)
+        return ModelReply(
+            text,
+            calls,
+            self.charged or Usage(),
+            reason,
+            thinking,
+            carried_of(self._blocks),
+            self._model,
+            self.request_id,
+        )
+
+    def _bad(self, exc: Exception) -> BadReply:
+        return self._error(BadReply, f"sent what is no answer of its protocol: {exc!r}", may_be_charged=True)
+
+    def _begin(self, message: "Message") -> None:
+        self._model = message.model
+        self._use(message.usage)
+
+    def _use(self, usage: Any) -> None:
+        """Later counts stand in the place of earlier ones."""
+        if usage is not None:
+            counts = {name: count for name, count in usage.to_dict().items() if isinstance(count, int)}
+            self._used = (self._used or {}) | counts
+
+    def _stop(self, told: Any) -> None:
+        self._stop_reason = told.stop_reason
+        details = told.stop_details
+        self._why = (details.explanation or details.category or "") if details is not None else ""
+
+    def _piece(self, block: Block, pieces: list[str], delta: Any) -> ModelChunk | None:
+        match delta.type:
+            case "text_delta":
+                pieces.append(delta.text)
+                if self._by_tool:
+                    self._held.append(delta.text)
+                    return None
+                return ModelChunk("text", delta.text)
+            case "thinking_delta":
+                pieces.append(delta.thinking)
+                return ModelChunk("thinking", delta.thinking)
+            case "input_json_delta":
+                pieces.append(delta.partial_json)
+                if block["name"] == OUTPUT_TOOL and not self._answer:
+                    return ModelChunk("text", delta.partial_json)
+            case "signature_delta":
+                block["signature"] = delta.signature
+            case _:
+                pass  # citations: they belong to texts, which are sent back without
+        return None
+
+    def _block(self, block: Block, streamed: str | None) -> ModelChunk | None:
+        """A whole block; `streamed` are its pieces, where it came in pieces."""
+        match block["type"]:
+            case "text":
+                if not self._answer:
+                    self._blocks.append(len(block["text"] if streamed is None else streamed))
+            case "tool_use":
+                text = json.dumps(block["input"]) if streamed is None else streamed
+                if block["name"] == OUTPUT_TOOL:
+                    return self._output(text, streamed is not None)
+                self._called = True
+                self._blocks.append(block["id"])
+                return ModelChunk("tool_call", tool_call=ToolCall(block["id"], block["name"], _arguments(text)))
+            case "thinking":
+                self._blocks.append(block if streamed is None else block | {"thinking": streamed})
+            case "server_tool_use":
+                self._blocks.append(block if streamed is None else block | {"input": _arguments(streamed)})
+            case _:
+                self._blocks.append(block)
+        return None
+
+    def _output(self, text: str, told: bool) -> ModelChunk | None:
+        if self._answer:
+            return None  # a second one: the first is the answer
+        self._answer = text
+        self._blocks = [*(block for block in self._blocks if not isinstance(block, int)), len(text)]
+        return None if told else ModelChunk("text", text)
+
+    def _finish_reason(self) -> str:
+        reason = self._stop_reason
+        if reason == "refusal":
+            raise self._error(RequestRefused, f"declined to answer{': ' if self._why else ''}{self._why}")
+        if reason == "pause_turn":
+            # Only the provider's own tools lead here, and an answer that goes on in another call is not the run's.
+            raise self._error(TruncatedAnswer, "paused in the middle of a long turn (stop_reason 'pause_turn')")
+        if reason is None:
+            raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
+        finish = _FINISHES.get(reason, "stop")
+        return "stop" if finish == "tool_calls" and not self._called else finish
+
+    def _error(self, made: type[Failed], said: str, *, may_be_charged: bool = False) -> Failed:
+        return made(
+            f"anthropic: model {self._model!r} {said}",
+            provider="anthropic",
+            request_id=self.request_id,
+            usage=self.charged,
+            may_be_charged=may_be_charged,
+        )
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        args: Any = json.loads(text or "{}")
+    except ValueError:
+        return {"_invalid": text}
+    return args if isinstance(args, dict) else {"_invalid": text}  # pyright: ignore[reportUnknownVariableType]
