@@ -15,7 +15,7 @@ from .answer import Answer, used, whole
 from .dialect import Dialect
 from .errors import told
 from .options import calling, effort, further, given, output_format, picked
-from .tool_calls import ToolCallPieces, arguments, numbered, text_of
+from .tool_calls import ToolCallPieces, text_of
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -39,7 +39,7 @@ class Chat:
     ) -> dict[str, Any]:
         """The request, as the SDK takes it. Options without a word of their own are fields of the request."""
         options = given(options)
-        fields: dict[str, Any] = {"model": self._dialect.model, "messages": _messages(messages)}
+        fields: dict[str, Any] = {"model": self._dialect.model, "messages": _messages(self._dialect.model, messages)}
         if stream:
             fields["stream"] = True
             if self._dialect.stream_usage:
@@ -68,20 +68,19 @@ class Chat:
         choice = answer.choices[0]
         message = choice.message
         extra = _extra(message)
-        calls = [call.function and (call.id or "", call.function) for call in message.tool_calls or ()]
-        thought = extra.get("reasoning_content")
+        thought = extra.get("reasoning_content") or ""
+        calls = ToolCallPieces()
+        calls.add(message.tool_calls or ())
         return whole(
             Answer(
                 model=model,
                 end=choice.finish_reason or "",
-                calls=lambda cut_off: numbered(
-                    [(id_, of.name or "", arguments(of.arguments or "", cut_off)) for id_, of in filter(None, calls)]
-                ),
+                calls=calls.whole,
                 text=message.content or "",
                 thinking=thought or extra.get("reasoning") or "",
                 refusal=message.refusal or "",
                 usage=_usage(answer.usage),
-                carried=_carried(thought, bool(calls)),
+                carried=_carried(self._dialect.model, thought, calls),
             )
         )
 
@@ -93,10 +92,10 @@ class ChatReader:
     """Reads a streamed answer."""
 
     def __init__(self, model: str) -> None:
+        self._asked = model
         self._model = model
         self._end = ""
         self._calls = ToolCallPieces()
-        self._called = False
         self._refusal: list[str] = []
         self._thought: list[str] = []
         self._usage: Any = None
@@ -114,7 +113,6 @@ class ChatReader:
         if delta is None:
             return ()
         if delta.tool_calls:
-            self._called = True
             self._calls.add(delta.tool_calls)
         if delta.refusal:
             self._refusal.append(delta.refusal)
@@ -138,14 +136,17 @@ class ChatReader:
                 calls=self._calls.whole,
                 refusal="".join(self._refusal),
                 usage=_usage(self._usage),
-                carried=_carried("".join(self._thought), self._called),
+                carried=_carried(self._asked, "".join(self._thought), self._calls),
             )
         )
 
 
-def _carried(thought: str | None, called: bool) -> dict[str, Any]:
-    """DeepSeek and Kimi want their thoughts back with the results of the calls that these led to."""
-    return {CARRIED: {"reasoning_content": thought}} if thought and called else {}
+def _carried(model: str, thought: str, calls: ToolCallPieces) -> dict[str, Any]:
+    """What some models want back with the results of their calls: DeepSeek and Kimi what they thought before, Gemini
+    its signatures. Others would refuse it."""
+    wanted = {"reasoning_content": thought, "extra_content": calls.extra}
+    back = {name: value for name, value in wanted.items() if value}
+    return {CARRIED: {"model": model, **back}} if back and calls else {}
 
 
 def _extra(of: Any) -> Mapping[str, Any]:
@@ -166,7 +167,7 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _messages(model: str, messages: Sequence[Message]) -> list[dict[str, Any]]:
     asked: list[dict[str, Any]] = []
     shown: list[Image] = []  # by tools, whose messages take none: they follow the results of the turn
     for message in messages:
@@ -177,7 +178,7 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
             asked.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content})
             shown.extend(message.images)
         elif message.role == "assistant":
-            asked.append(_assistant(message))
+            asked.append(_assistant(model, message))
         else:
             content = _parts(message.content, message.images) if message.images else message.content
             asked.append({"role": message.role, "content": content})
@@ -186,16 +187,20 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return asked
 
 
-def _assistant(message: Message) -> dict[str, Any]:
+def _assistant(model: str, message: Message) -> dict[str, Any]:
     if not message.tool_calls:
         return {"role": "assistant", "content": message.content}
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"id": call.id, "type": "function", "function": {"name": call.tool, "arguments": text_of(call.args)}}
         for call in message.tool_calls
     ]
     said: dict[str, Any] = {"role": "assistant", "content": message.content or None, "tool_calls": calls}
-    if thought := message.carried.get(CARRIED, {}).get("reasoning_content"):
-        said["reasoning_content"] = thought
+    carried = message.carried.get(CARRIED, {})
+    if carried.get("model") == model:
+        said |= picked(carried, "reasoning_content")
+        for call, extra in zip(calls, carried.get("extra_content", ()), strict=False):
+            if extra:
+                call["extra_content"] = extra
     return said
 
 

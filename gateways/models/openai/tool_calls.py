@@ -1,5 +1,6 @@
 """Tool calls as the chat protocol sends them: in pieces, with their arguments as text."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -9,14 +10,15 @@ from msgspec import Struct
 from ....events.message import ToolCall
 
 
-class _Call(Struct):
+class _Call(Struct, eq=False):
     id: str
     tool: str
     args: list[str]
+    extra: Any = None
 
 
 class ToolCallPieces:
-    """Puts calls together from the pieces of a stream, in the order in which they began.
+    """Puts calls together from the pieces of a stream, in the order in which they began; or from one answer.
 
     OpenAI numbers its calls by `index`, and gives id and name with the first piece. Others give no index, or 0 for all
     of them, or say id and name again with each piece, or give two calls one id.
@@ -26,11 +28,11 @@ class ToolCallPieces:
         self._calls: list[_Call] = []
         self._at: dict[int | None, _Call] = {}
 
-    def add(self, pieces: list[Any]) -> None:
-        """The `tool_calls` of one delta."""
+    def add(self, pieces: Sequence[Any]) -> None:
+        """The `tool_calls` of one delta, or of a message."""
         fed: list[_Call] = []
         for piece in pieces:
-            index, function = piece.index, piece.function
+            index, function = getattr(piece, "index", None), getattr(piece, "function", None)
             id_, tool = piece.id or "", (function and function.name) or ""
             call = self._at.get(index)
             # Two pieces without an index in one delta are two calls; so are two ids, or two names.
@@ -40,7 +42,18 @@ class ToolCallPieces:
             call.id, call.tool = call.id or id_, call.tool or tool
             if function and function.arguments:
                 call.args.append(_text(function.arguments))
+            if piece.model_extra:
+                call.extra = piece.model_extra.get("extra_content", call.extra)
             fed.append(call)
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    @property
+    def extra(self) -> list[Any]:
+        """What Gemini signs its calls with, one for each call; it wants that back with them. Empty without any."""
+        extra = [call.extra for call in self._calls]
+        return extra if any(extra) else []
 
     def whole(self, cut_off: bool) -> tuple[ToolCall, ...]:
         """The calls. `cut_off` tells that the answer was: see `arguments`."""

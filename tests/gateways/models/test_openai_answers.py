@@ -66,6 +66,23 @@ async def test_calls_are_put_together_from_their_pieces(how: str) -> None:
     assert reply.tool_calls == (A, B)
 
 
+async def test_what_a_call_is_signed_with_is_carried() -> None:
+    signed = {"google": {"thought_signature": "c2lnbmVk"}}
+    sent = [call(0, "a", "stock", "{}"), {**call(1, "b", "order", "{}"), "extra_content": signed}]
+    reply = await read(piece(tool_calls=sent), piece("tool_calls"))
+    assert reply.carried == {"openai": {"model": "gpt-5", "extra_content": [None, signed]}}
+
+
+async def test_arguments_that_come_as_an_object_are_taken_as_they_are() -> None:
+    function: dict[str, Any] = {"name": "stock", "arguments": {"sku": "A1"}}
+    message = {"tool_calls": [{"id": "a", "function": function}]}
+    async with (
+        SseServer(answers({"choices": [{"message": message, "finish_reason": "stop"}]})) as server,
+        aclosing(OpenAIModel("m", base_url=server.url, api_key="k")) as model,
+    ):
+        assert (await model.complete(HELLO)).tool_calls == (A,)
+
+
 @pytest.mark.parametrize("id", ["", None, "same"])
 async def test_calls_without_an_id_of_their_own_get_one(id: str | None) -> None:
     sent = [call(0, id, "stock", '{"sku": "A1"}'), call(1, id, "order", '{"sku": "B2"}')]

@@ -264,15 +264,18 @@ async def test_another_model_is_told_what_was_said_and_not_what_it_cannot_read()
     ]
 
 
-async def test_thoughts_that_led_to_calls_come_back_to_who_showed_them() -> None:
-    calls = [{"id": "call_a", "type": "function", "function": {"name": "stock", "arguments": "{}"}}]
-    said = {"role": "assistant", "content": None, "reasoning_content": "I must look.", "tool_calls": calls}
-    answer = answers({"model": "m", "choices": [{"index": 0, "message": said, "finish_reason": "tool_calls"}]})
-    async with (
-        SseServer(answer, CHAT) as server,
-        aclosing(OpenAIModel("deepseek-reasoner", base_url=server.url, api_key="k")) as model,
-    ):
-        reply = await model.complete(HELLO)
-        await _then(reply, model)
+@pytest.mark.parametrize("asked_again", ["deepseek-reasoner", "gpt-4o"])
+async def test_thoughts_that_led_to_calls_come_back_to_who_had_them_alone(asked_again: str) -> None:
+    signed = {"google": {"thought_signature": "c2lnbmVk"}}
+    function = {"name": "stock", "arguments": "{}"}
+    call, other = ({"id": id_, "type": "function", "function": function} for id_ in ("call_a", "call_b"))
+    said = {"role": "assistant", "content": None, "tool_calls": [call, other]}
+    carried = {**said, "reasoning_content": "I must look.", "tool_calls": [{**call, "extra_content": signed}, other]}
+    answer = answers({"model": "m-1", "choices": [{"index": 0, "message": carried, "finish_reason": "tool_calls"}]})
+    async with SseServer(answer, CHAT) as server:
+        async with aclosing(OpenAIModel("deepseek-reasoner", base_url=server.url, api_key="k")) as model:
+            reply = await model.complete(HELLO)
+        async with aclosing(OpenAIModel(asked_again, base_url=server.url, api_key="k")) as again:
+            await _then(reply, again)
     assert reply.thinking == "I must look."
-    assert server.asked[1].body["messages"][1] == said
+    assert server.asked[1].body["messages"][1] == (carried if asked_again == "deepseek-reasoner" else said)
