@@ -1,0 +1,94 @@
+"""Whether an answer is whole, and what it used."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from ....actors.model_errors import (
+    BadReply,
+    ContentFilterError,
+    OverloadedError,
+    RequestRefused,
+    ServerError,
+    TruncatedAnswer,
+)
+from ....events.message import ModelReply, ToolCall, Usage
+
+ENDS = {
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "model_length": "length",  # Mistral: the context is full
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+}
+"""The ends of a whole answer, in the words of OpenAI and of those who speak its protocol."""
+
+_FAILED = {
+    "content_filter": (ContentFilterError, "its answer was filtered"),
+    "insufficient_system_resource": (OverloadedError, "it has no room to go on"),  # DeepSeek
+    "error": (ServerError, "it failed in the middle of its answer"),  # OpenRouter, Mistral
+}
+
+
+class Answer(Struct, kw_only=True):
+    """What has come of an answer.
+
+    Attributes:
+        end: How it ended, in the provider's word; empty when it just stopped.
+        calls: Its tool calls, when it is known whether it was cut off.
+        refusal: What the model said instead of an answer.
+    """
+
+    model: str
+    end: str
+    calls: Callable[[bool], tuple[ToolCall, ...]]
+    text: str = ""
+    thinking: str = ""
+    refusal: str = ""
+    usage: Usage | None = None
+    carried: dict[str, Any] = {}
+
+
+def whole(answer: Answer) -> ModelReply:
+    """The reply.
+
+    Raises:
+        RequestRefused, ContentFilterError: There is none; with what is charged all the same.
+        TruncatedAnswer: It has no end.
+        ServerError, OverloadedError: The provider gave up in its middle.
+        BadReply: Nobody knows what its end means.
+    """
+    model, end, usage = answer.model, answer.end, answer.usage
+    unknown = usage is None  # what is charged
+    if not end:
+        raise TruncatedAnswer(f"{model!r} stopped in the middle of its answer", usage=usage, may_be_charged=unknown)
+    if end in _FAILED:
+        error, why = _FAILED[end]
+        raise error(f"{model!r} did not answer: {why} (finish_reason {end!r})", usage=usage, may_be_charged=unknown)
+    if answer.refusal:
+        raise RequestRefused(f"{model!r} refused: {answer.refusal}", usage=usage, may_be_charged=unknown)
+    if end not in ENDS:
+        why = f"{model!r} ended its answer with finish_reason {end!r}, which means nothing here"
+        raise BadReply(why, usage=usage, may_be_charged=unknown)
+    reason = ENDS[end]
+    calls = answer.calls(reason == "length")
+    if reason != "length":
+        reason = "tool_calls" if calls else "stop"  # a call that was asked for by name ends with `stop`
+    return ModelReply(answer.text, calls, usage or Usage(), reason, answer.thinking, answer.carried, answer.model)
+
+
+def used(sent: int, given: int, total: int, details: Any, cached: int = 0) -> Usage:
+    """Tokens as they are charged: fresh input, and apart from it what was read from and written to the cache.
+
+    Args:
+        details: Of the input, as far as the provider tells; `cached` where it tells that elsewhere.
+        total: Of all. Some (xAI, Gemini) count thinking only here.
+    """
+    read = int(getattr(details, "cached_tokens", 0) or cached or 0)
+    written = int(getattr(details, "cache_write_tokens", 0) or 0)
+    return Usage(max(sent - read - written, 0), max(given, total - sent), read, written)
