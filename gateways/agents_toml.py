@@ -2,7 +2,8 @@
 
     [agents.desk]
     instructions = "You keep watch."
-    model = "echo"                              # or "module:object"
+    model = "claude-opus-4-7"                   # as Agent takes it: also "openai:gpt-4o", { name = …, base_url = … }
+                                                # or "module:object", where no provider has the module's name
     tools = ["oncall.tools:disk_usage"]         # "module:object" each; one may be a list of tools
     remote = ["fetch"]                          # tools of workers, by name, or "module:object" to declare them here
     delegates = ["prober"]                      # other agents, as tools
@@ -10,32 +11,44 @@
     memory = true
     max_turns = 20
     budget = { max_tokens = 100_000 }
+    retry_policy = { max_attempts = 5 }         # or "aggressive", "disabled"
+
+    [agents.desk.generation]
+    effort = "low"
 
 The file's directory is searched for modules, after the usual places.
 """
 
 import difflib
 import importlib
+import importlib.util
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 
+from ..actors.generation import Generation
+from ..actors.retry import RetryPolicy
 from ..events.budget import Limits
 from ..events.errors import ConfigError
 from .agent import Agent
 from .blackboard import Blackboard
 from .delegation import delegate
 from .memory import Memory
+from .models.providers import provider_names
+from .models.resolver import names_a_provider
 from .workers.remote_tool import remote
+
+S = TypeVar("S", bound=Struct)
 
 _KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "instructions": str,
-    "model": str,
+    "model": (str, dict),
     "tools": list,
     "remote": list,
     "delegates": list,
@@ -50,6 +63,8 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "budget": dict,
     "budget_per_user": dict,
     "options": dict,
+    "generation": dict,
+    "retry_policy": (str, dict),
 }
 
 
@@ -102,13 +117,13 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
     if given.get("memory"):
         tools += Memory.tools()
     model = given.pop("model", None)
-    if isinstance(model, str) and ":" in model:
-        model = load(model, where)
-        if isinstance(model, type):
-            model = _made(model, where)
-    for key in ("budget", "budget_per_user"):
+    if isinstance(model, str) and ":" in model and not names_a_provider(model):
+        model = _own_model(model, where)
+    for key, kind in (("budget", Limits), ("budget_per_user", Limits), ("generation", Generation)):
         if key in given:
-            given[key] = _limits(given[key], f"{where}.{key}")
+            given[key] = _struct(given[key], kind, f"{where}.{key}")
+    if "retry_policy" in given:
+        given["retry_policy"] = _retry_policy(given["retry_policy"], f"{where}.retry_policy")
     if "approvals" in given:
         given["approval_handler"] = given.pop("approvals")
     try:
@@ -149,6 +164,18 @@ def _remote(reference: str, where: str) -> Iterable[Any]:
     return [remote(tool) for tool in _tools(reference, where)] if ":" in reference else [remote(reference)]
 
 
+def _own_model(reference: str, where: str) -> Any:
+    module = reference.partition(":")[0]
+    try:
+        model = load(reference, where)
+    except ConfigError as exc:
+        if not module.isidentifier() or importlib.util.find_spec(module) is not None:
+            raise
+        known = ", ".join(provider_names())
+        raise ConfigError(f"{exc}; there is no provider {module!r} either: {known}") from exc
+    return _made(model, where) if isinstance(model, type) else model
+
+
 def _made(model: type[Any], where: str) -> Any:
     try:
         return model()
@@ -164,12 +191,21 @@ def _names(given: dict[str, Any], key: str, where: str) -> list[str]:
     return names
 
 
-def _limits(table: Mapping[str, Any], where: str) -> Limits:
-    known = Limits.__struct_fields__
+def _retry_policy(given: str | dict[str, Any], where: str) -> RetryPolicy:
+    if isinstance(given, dict):
+        return _struct(given, RetryPolicy, where)
+    presets = {"aggressive": RetryPolicy.aggressive, "disabled": RetryPolicy.disabled}
+    if given not in presets:
+        raise ConfigError(f"{where}: {given!r} is none of {', '.join(presets)}; or give a table")
+    return presets[given]()
+
+
+def _struct(table: Mapping[str, Any], kind: type[S], where: str) -> S:
+    known = kind.__struct_fields__
     for key in table:
         if key not in known:
             raise ConfigError(f"{where}: unknown key {key!r}; known: {', '.join(known)}")
     try:
-        return msgspec.convert(table, Limits)
-    except msgspec.ValidationError as exc:
+        return msgspec.convert(table, kind)
+    except (msgspec.ValidationError, ConfigError) as exc:
         raise ConfigError(f"{where}: {exc}") from exc

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import tables
+from . import report, tables
 from .children import DidNotHold
 from .claims import judge
 from .demo import Demo, free_ports
@@ -36,6 +36,7 @@ def main() -> int:
     judged = judge(evidence, audit.returncode)
     console.print(tables.claims(judged))
     console.print(tables.counts(evidence))
+    report.write(console, place, report.night(evidence, judged))
     tables.further(console, evidence)
     return 0 if all(claim.held for claim in judged) else 1
 

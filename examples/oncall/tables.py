@@ -86,10 +86,10 @@ def show(console: Console, e: Evidence, audit: str) -> None:
     console.print(audit, markup=False, highlight=False)
 
 
-def counts(e: Evidence) -> Table:
+def numbers(e: Evidence) -> dict[str, int]:
     """The story in numbers."""
     sent = [line["run_id"] for line in e.ledger if line["what"] == "paged"]
-    numbers = {
+    return {
         "signals": sum(line["what"] == "accepted" for line in e.published),
         "runs": len(e.runs),
         "events": len(e.events),
@@ -99,8 +99,13 @@ def counts(e: Evidence) -> Table:
         "gaps": len(e.verdict.gaps),
         "doubles": len(e.verdict.doubles),
     }
-    table = Table(*numbers, box=box.SIMPLE_HEAD)
-    table.add_row(*(str(number) for number in numbers.values()))
+
+
+def counts(e: Evidence) -> Table:
+    """Those numbers, in one line."""
+    counted = numbers(e)
+    table = Table(*counted, box=box.SIMPLE_HEAD)
+    table.add_row(*(str(number) for number in counted.values()))
     return table
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "approve": "Allow or deny a call that waits for approval.",
     "facts": "Show what is believed, or was believed at another time.",
     "audit": "Verify, list and export the audit.",
+    "prices": "Show what models cost: US dollars for a million tokens.",
     "budget": "Show tokens and cost that were used, and how full the budgets are.",
     "events": "Read the journal's events.",
     "journal": "Archive what is closed, and show how large the journal is.",

@@ -96,6 +96,39 @@ async def test_a_file_declares_agents_with_all_they_need(directory: Path) -> Non
         assert (await prober.run("Go")).output == "by class"
 
 
+def test_a_model_of_a_provider_stands_in_a_file_as_in_a_program(directory: Path) -> None:
+    agents = read_agents(
+        written(
+            directory,
+            """
+            [agents.named]
+            model = "openai:gpt-4o"
+            retry_policy = "disabled"
+
+            [agents.tagged]
+            model = "ollama:llama3:8b"
+
+            [agents.described]
+            model = { provider = "openai", name = "gpt-4o", base_url = "http://here/v1", max_retries = 1 }
+            generation = { effort = "low", stop = ["END"] }
+
+            [agents.own]
+            model = "desktools:rules"
+            retry_policy = { max_attempts = 7 }
+            """,
+        )
+    )
+    specs = {name: agent.spec for name, agent in agents.items()}
+    assert {name: spec.model.name for name, spec in specs.items()} == {
+        "named": "gpt-4o",
+        "tagged": "llama3:8b",
+        "described": "gpt-4o",
+        "own": "function",
+    }
+    assert [spec.retry.max_attempts for spec in specs.values()] == [1, 3, 2, 7]
+    assert specs["described"].options == {"effort": "low", "stop": ("END",)}
+
+
 async def test_one_agent_is_taken_from_a_file_by_name(directory: Path) -> None:
     path = written(directory, '[agents.a]\nmodel = "echo"\n[agents.b]\nmodel = "echo"')
     assert Agent.from_config(path, "b").name == "b"
@@ -116,7 +149,23 @@ async def test_one_agent_is_taken_from_a_file_by_name(directory: Path) -> None:
         ("not toml", "is no TOML"),
         ("[agents.a]\nmodel='echo'\n[server]\nport=1", "unknown table 'server'"),
         ("[agents.a]", r"agents.a: an agent needs model="),
-        ("[agents.a]\nmodel='gpt-17'", r"agents.a: model 'gpt-17' has no adapter"),
+        ("[agents.a]\nmodel='jpt-17'", r"agents.a: nobody is known to have a model 'jpt-17'"),
+        (
+            "[agents.a]\nmodel='llama3:8b'",
+            "No module named 'llama3'; there is no provider 'llama3' either: anthropic, ",
+        ),
+        ("[agents.a]\nmodel='broken:rules'", r"cannot be imported: OSError: no such device$"),
+        ("[agents.a]\nmodel={provider='openai'}", "agents.a: a model as a mapping is"),
+        ("[agents.a]\nmodel={name='gpt-4o', retries=3}", "unexpected keyword argument 'retries'"),
+        ("[agents.a]\nmodel=3", "model = 3 is of the wrong type"),
+        (
+            "[agents.a]\nmodel='echo'\ngeneration={heat=1}",
+            "agents.a.generation: unknown key 'heat'; known: temperature",
+        ),
+        ("[agents.a]\nmodel='echo'\ngeneration={effort='huge'}", "agents.a.generation: "),
+        ("[agents.a]\nmodel='echo'\ngeneration={max_tokens=0}", "agents.a.generation: .*allows no answer"),
+        ("[agents.a]\nmodel='echo'\nretry_policy='often'", "retry_policy: 'often' is none of aggressive, disabled"),
+        ("[agents.a]\nmodel='echo'\nretry_policy={max_attempts=0}", "agents.a.retry_policy: .*makes no call"),
         ("[agents.a]\nmodel='echo'\nmax_turn=3", "agents.a: unknown key 'max_turn'; did you mean 'max_turns'"),
         ("[agents.a]\nmodel='echo'\nzzz=3", "unknown key 'zzz'; known: "),
         ("[agents.a]\nmodel='echo'\nmax_turns='3'", "max_turns = '3' is of the wrong type"),
