@@ -9,6 +9,8 @@
     blackboards = ["ops"]
     memory = true
     max_turns = 20
+    output_schema = "oncall.types:Finding"      # what its answers have to be: "module:type"
+    response_tone = "technical"
     budget = { max_tokens = 100_000 }
 
 The file's directory is searched for modules, after the usual places.
@@ -45,6 +47,9 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "strategy": str,
     "approvals": str,
     "max_turns": int,
+    "output_schema": str,
+    "output_validation_retries": int,
+    "response_tone": str,
     "timeout_s": (int, float),
     "model_timeout_s": (int, float),
     "budget": dict,
@@ -109,6 +114,8 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
     for key in ("budget", "budget_per_user"):
         if key in given:
             given[key] = _limits(given[key], f"{where}.{key}")
+    if "output_schema" in given:
+        given["output_schema"] = load(given["output_schema"], where)
     if "approvals" in given:
         given["approval_handler"] = given.pop("approvals")
     try:
