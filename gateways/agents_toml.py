@@ -10,6 +10,8 @@
     blackboards = ["ops"]
     memory = true
     max_turns = 20
+    output_schema = "oncall.types:Finding"      # what its answers have to be: "module:type"
+    response_tone = "technical"
     budget = { max_tokens = 100_000 }
     retry_policy = { max_attempts = 5 }         # or "aggressive", "disabled"
 
@@ -58,6 +60,9 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "strategy": str,
     "approvals": str,
     "max_turns": int,
+    "output_schema": str,
+    "output_validation_retries": int,
+    "response_tone": str,
     "timeout_s": (int, float),
     "model_timeout_s": (int, float),
     "budget": dict,
@@ -124,6 +129,8 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
             given[key] = _struct(given[key], kind, f"{where}.{key}")
     if "retry_policy" in given:
         given["retry_policy"] = _retry_policy(given["retry_policy"], f"{where}.retry_policy")
+    if "output_schema" in given:
+        given["output_schema"] = load(given["output_schema"], where)
     if "approvals" in given:
         given["approval_handler"] = given.pop("approvals")
     try:

@@ -157,6 +157,23 @@ def calls(*turns: Sequence[str], at_once: bool = False) -> FunctionModel:
     return FunctionModel(answer if at_once else answer_later)
 
 
+def corrects() -> FunctionModel:
+    """A model that answers in words, and as it was asked to when it is told that this does not fit."""
+
+    async def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        await asyncio.sleep(0)
+        told = messages[-1].content.startswith("Your answer cannot be used")
+        return ModelReply('{"settled": 1}' if told else "It is settled.", usage=Usage(10, 5))
+
+    return FunctionModel(answer)
+
+
+class Settled(Struct):
+    """What the program with a typed answer answers."""
+
+    settled: int
+
+
 def _args(name: str, slot: int) -> dict[str, Any]:
     return {"prompt": f"Settle part {slot}."} if name.startswith("delegate") else {"amount": slot}
 
@@ -173,6 +190,7 @@ def desk(
     memory: bool = False,
     name: str = "desk",
     helper: str = "",
+    output_schema: Any = None,
 ) -> Agent:
     return Agent(
         "You settle accounts.",
@@ -183,6 +201,7 @@ def desk(
         approval_handler=approvals,
         budget=budget,
         memory=memory,
+        output_schema=output_schema,
     )
 
 
@@ -218,6 +237,10 @@ def programs() -> Mapping[str, Program]:
             (("conv-1", "Settle January."), ("conv-2", "Settle February.")),
         ),
         Program("budget", lambda world: desk(world, calls(["charge"]), budget=Limits(max_tokens=100_000))),
+        Program(
+            "typed answer",
+            lambda world: desk(world, corrects(), budget=Limits(max_tokens=100_000), output_schema=Settled),
+        ),
         Program("signal", lambda world: desk(world, calls(["charge"])), sent="signals"),
         Program(
             "delegation",

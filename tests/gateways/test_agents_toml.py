@@ -22,7 +22,7 @@ def plain(host: str) -> str:
     return host
 
 several = [load_average, plain]
-rules = FunctionModel(lambda messages, tools: "by rule")
+rules = FunctionModel(lambda messages, tools: '{"by": "rule"}')
 
 class Rules(FunctionModel):
     def __init__(self):
@@ -30,6 +30,8 @@ class Rules(FunctionModel):
 
 class Shelf:
     tool = load_average
+
+Finding = dict[str, str]
 """
 
 
@@ -66,6 +68,9 @@ async def test_a_file_declares_agents_with_all_they_need(directory: Path) -> Non
             timeout_s = 60
             model_timeout_s = 1.5
             approvals = "wait"
+            output_schema = "desktools:Finding"
+            output_validation_retries = 2
+            response_tone = "legal"
             budget = { max_tokens = 100_000, max_cost_usd = 1 }
             budget_per_user = { max_wall_clock_s = 60.0 }
             options = { temperature = 0.1 }
@@ -89,10 +94,13 @@ async def test_a_file_declares_agents_with_all_they_need(directory: Path) -> Non
     spec = desk.spec
     assert (spec.instructions, spec.max_turns, spec.timeout_s, spec.model_timeout_s) == ("You keep watch.", 3, 60, 1.5)
     assert (spec.approvals, spec.memory, spec.options) == ("wait", True, {"temperature": 0.1})
+    assert (spec.manner.retries, spec.manner.tone) == (2, "legal")
+    assert spec.manner.output is not None
+    assert spec.manner.output.name == "dict_str_str"
     assert spec.budget == Limits(max_tokens=100_000, max_cost_usd=1)
     assert spec.budget_per_user == Limits(max_wall_clock_s=60.0)
     async with desk, agents["prober"] as prober:
-        assert (await desk.run("Go")).output == "by rule"
+        assert (await desk.run("Go")).parsed == {"by": "rule"}
         assert (await prober.run("Go")).output == "by class"
 
 

@@ -1,13 +1,15 @@
 """A ref works wherever its actor lives: prompts, answers and cancellations reach the node that works on it."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
 from hosting import WITHIN_S, Gate, calling, namespace, node
 from waiting import until
 
-from treadle import Agent, RunState, tool
+from treadle import Agent, FunctionModel, Message, RunState, ToolSpec, tool
 from treadle.events.subjects import SignalAddress
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.run_handle import Run
@@ -37,6 +39,30 @@ async def test_a_prompt_for_a_session_that_another_node_works_on_has_its_turn_th
         assert [(await each).output for each in (first, second)] == ["answer to first", "answer to second"]
         await one.projections.catch_up()
         assert {run.owner for run in await one.projections.runs.list()} == {two.journal.owner}
+
+
+async def test_a_prompt_takes_along_how_it_is_to_be_answered(nats_server: EmbeddedServer, url: str) -> None:
+    gate, ns, shown = Gate(), namespace(), list[str]()
+
+    async def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+        if messages[-1].content == "first":
+            return (await gate.model.complete(messages)).text
+        shown.append(messages[0].content)
+        return '{"value": ["2026-07-01"]}' if len(shown) > 1 else "tomorrow"
+
+    here, there = (Agent("You keep watch.", model=FunctionModel(answer), name="desk") for _ in range(2))
+    async with node(nats_server, url, ns, here), node(nats_server, url, ns, there):
+        first = asyncio.create_task(there.run("first", session_id="s", user_id="alice"))
+        await until(lambda: gate.waiting == 1, WITHIN_S)
+        asking = here.run("second", session_id="s", user_id="alice", output_schema=list[date], response_tone="legal")
+        second = asyncio.create_task(asking)
+        await asyncio.wait((second,), timeout=0.3)
+        gate.open()
+        await first
+        assert (await second).parsed == [date(2026, 7, 1)]
+    assert "legal: " in shown[0]
+    assert '"format":"date"' in shown[0]
+    assert len(shown) == 2
 
 
 async def test_an_approval_and_its_run_are_reached_from_every_node(nats_server: EmbeddedServer, url: str) -> None:

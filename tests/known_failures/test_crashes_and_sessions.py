@@ -1,4 +1,4 @@
-"""What other systems lose or do twice when a run fails or its process dies (L1 to L8, L10, A14)."""
+"""What other systems lose or do twice when a run fails or its process dies (L1 to L8, L10, L13, A14)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,9 +26,10 @@ from treadle import (
 )
 from treadle.actors.memory import Remember, UpdateBlock
 from treadle.actors.session_messages import SignalSession
+from treadle.events.budget import Settled
 from treadle.events.envelope import Meta
 from treadle.events.memory import EpisodeRemembered
-from treadle.events.run import ApprovalRequested
+from treadle.events.run import ApprovalRequested, RunCompleted
 from treadle.events.session import RunEnded, SignalReceived
 from treadle.events.signal import RuntimeSignal
 from treadle.gateways.node import Node
@@ -286,6 +287,31 @@ async def test_an_approval_that_waits_outlives_its_process(opened: Opened) -> No
     assert (ended.state, ended.output, wiped) == (RunState.COMPLETED, "wiped", [question.call_id])
     history = await answering.session("conv-1").history()
     assert [message.content for message in history] == ["Clean up.", "wiped"]
+
+
+async def test_the_correction_of_an_answer_is_charged_once_whatever_becomes_of_its_process(
+    children: Children, tmp_path: Path
+) -> None:
+    """L13"""
+    report = children.live(Life(program="typed answer", directory=str(directory_in(tmp_path, "whole"))))
+    correction = [place for place in report.places if place.startswith("after")][-2:]
+    for number, place in enumerate(["", *correction]):
+        directory = directory_in(tmp_path, f"killed-{number}")
+        if place:
+            assert children.die(Life(program="typed answer", directory=str(directory), kill=place))
+        for name in ("resumed", "replayed"):
+            children.live(Life(program="typed answer", directory=str(directory), name=name, resume=True))
+        events = [recorded.event for recorded in await read(directory)]
+        settled = [event.usage.total_tokens for event in events if isinstance(event, Settled)]
+        (completed,) = [event for event in events if isinstance(event, RunCompleted)]
+        assert settled == [15, 15]
+        assert (completed.turns, completed.usage.total_tokens) == (2, 30)
+
+
+def directory_in(parent: Path, name: str) -> Path:
+    made = parent / name
+    made.mkdir()
+    return made
 
 
 async def test_four_processes_that_write_one_journal_leave_it_whole(children: Children, tmp_path: Path) -> None:
