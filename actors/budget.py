@@ -15,6 +15,7 @@ from ..events.budget import (
     held_up,
     open_budget,
     release,
+    release_run,
     reserve,
     settle,
     spend_time,
@@ -65,6 +66,14 @@ class Release(Struct, frozen=True):
     cause: Meta
 
 
+class ReleaseRun(Struct, frozen=True):
+    """Give back all that a run holds. Answers None when it is on disk."""
+
+    run_id: str
+    reason: str
+    cause: Meta
+
+
 class SpendTime(Struct, frozen=True):
     """How long a run has taken. Answers None when it is on disk."""
 
@@ -83,7 +92,7 @@ class LookAgain(Struct, frozen=True):
 
 LOOK_EVERY_S = 0.1
 
-BudgetMessage = SetLimits | Reserve | Settle | Release | SpendTime | LookAgain | AskBudget
+BudgetMessage = SetLimits | Reserve | Settle | Release | ReleaseRun | SpendTime | LookAgain | AskBudget
 
 
 class BudgetActor(PartitionActor[Budget]):
@@ -107,6 +116,9 @@ class BudgetActor(PartitionActor[Budget]):
             case Release(call_id, reason, cause):
                 self._waiting.pop(call_id, None)
                 await self._commit(lambda state: release(call_id, reason, state), cause)
+                await self._let_in()
+            case ReleaseRun(run_id, reason, cause):
+                await self._commit(lambda state: release_run(run_id, reason, state), cause)
                 await self._let_in()
             case SpendTime(run_id, seconds, cause):
                 await self._commit(lambda state: spend_time(run_id, seconds, state), cause)
@@ -207,6 +219,10 @@ class Budgets:
     async def release(self, scopes: Scopes, call_id: str, reason: str, cause: Meta) -> None:
         for scope, _ in scopes:
             await self._host.budget(scope).ask(Release(call_id, reason, cause))
+
+    async def release_run(self, scopes: Scopes, reason: str, cause: Meta) -> None:
+        for scope, _ in scopes:
+            await self._host.budget(scope).ask(ReleaseRun(cause.run_id, reason, cause))
 
     async def spend_time(self, scopes: Scopes, seconds: float, cause: Meta) -> None:
         for scope, _ in scopes:

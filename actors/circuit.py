@@ -3,14 +3,28 @@
 Source: M. Nygard, "Release It!", 2007, "Circuit Breaker".
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from msgspec import Struct
 
 from .clock import Clock
-from .model_errors import CircuitOpen, ConnectionFailed, ModelError, ModelTimeout, OverloadedError, ServerError
+from .model_errors import (
+    CircuitOpen,
+    ConnectionFailed,
+    ModelTimeout,
+    OverloadedError,
+    PermanentModelError,
+    RateLimitError,
+    ServerError,
+)
 from .retry import RetryPolicy
 
 _FAULTS = (ServerError, OverloadedError, ConnectionFailed, ModelTimeout)
-"""What tells that the provider is down. A rate limit tells that it is up, and a refusal even more so."""
+"""What tells that the provider is down."""
+
+_ANSWERS = (RateLimitError, PermanentModelError)
+"""What tells that it is up, though it does not do what it was asked."""
 
 
 class _Circuit(Struct):
@@ -32,15 +46,27 @@ class Circuits:
         self._clock = clock
         self._circuits: dict[str, _Circuit] = {}
 
-    def enter(self, endpoint: str, policy: RetryPolicy) -> None:
-        """Ask to make a call; `leave` tells what came of it.
+    @contextmanager
+    def passing(self, endpoint: str, policy: RetryPolicy) -> Generator[None]:
+        """The block makes one call; what it raises tells how the provider is. Given up, it tells nothing.
 
         Raises:
-            CircuitOpen: It must not be made now.
+            CircuitOpen: The call must not be made now.
         """
+        probing = self._enter(endpoint, policy)
+        try:
+            yield
+        except BaseException as exc:
+            self._failed(endpoint, policy, exc, probing)
+            raise
+        else:
+            self._circuits.pop(endpoint, None)
+
+    def _enter(self, endpoint: str, policy: RetryPolicy) -> bool:
+        """Whether the call that enters is the one that tries whether the provider answers again."""
         circuit = self._circuits.get(endpoint)
         if circuit is None or circuit.opened_at is None or not policy.circuit_open_after:
-            return
+            return False
         left_s = circuit.opened_at + policy.circuit_reset_after_s - self._clock.monotonic()
         if left_s > 0 or circuit.probing:
             raise CircuitOpen(
@@ -49,19 +75,18 @@ class Circuits:
                 retry_after_s=max(left_s, 0.0),
             )
         circuit.probing = True
+        return True
 
-    def leave(self, endpoint: str, policy: RetryPolicy, error: BaseException | None) -> None:
-        """The call that `enter` let pass has ended: well, or with the error; given up, it tells nothing."""
-        circuit = self._circuits.get(endpoint)
-        if error is None or (isinstance(error, ModelError) and not isinstance(error, _FAULTS)):
-            if circuit is not None:
-                del self._circuits[endpoint]
+    def _failed(self, endpoint: str, policy: RetryPolicy, error: BaseException, probing: bool) -> None:
+        if isinstance(error, _ANSWERS):
+            self._circuits.pop(endpoint, None)
             return
-        if circuit is None:
-            circuit = self._circuits[endpoint] = _Circuit()
-        was_probing, circuit.probing = circuit.probing, False
+        circuit = self._circuits.get(endpoint) or _Circuit()
+        if probing:
+            circuit.probing = False
         if not isinstance(error, _FAULTS):
             return
+        self._circuits[endpoint] = circuit
         circuit.failures += 1
-        if was_probing or (policy.circuit_open_after and circuit.failures >= policy.circuit_open_after):
+        if probing or (policy.circuit_open_after and circuit.failures >= policy.circuit_open_after):
             circuit.opened_at = self._clock.monotonic()

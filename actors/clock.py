@@ -1,5 +1,6 @@
 """Time and ids: the two things a decision may not make up itself."""
 
+import asyncio
 import os
 import time
 from datetime import UTC, datetime
@@ -16,6 +17,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds that never go back, for time-outs; a machine's sleep counts where it can tell."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so long; at least let others go on."""
         ...
 
     def new_id(self) -> str:
@@ -47,6 +52,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.clock_gettime(_SINCE_BOOT)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
     def new_id(self) -> str:
         return self.new_ids(1)[0]

@@ -1,8 +1,10 @@
 """One attempt at a model call: what is sent, and what comes back; chunks go to whoever watches."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
 from .context import ModelCallContext, enter_model_call
 from .deadline import Deadline
@@ -19,11 +21,14 @@ class ModelAttempt:
     """An attempt.
 
     Attributes:
-        final: It must not be made again: somebody has seen a part of its answer, or it took all the time there is.
+        shown: Somebody has seen a part of its answer, which cannot be taken back: nothing may come in its place.
+        spent: It took all the time there is for one: the same model is not asked again.
     """
 
     def __init__(self, run: "RunActivation", model: Model, call: ModelCallContext, watched: bool) -> None:
-        self.final = False
+        self.shown = False
+        self.spent = False
+        self._answering = False
         self._run = run
         self._model = model
         self._call = call
@@ -46,12 +51,16 @@ class ModelAttempt:
                 asked = called(complete, messages, tools=tools, **options)
                 return text_of(await contained(asked, deadline), model.name)
             return await contained(self._collect(messages, tools, options), deadline)
-        except ModelError:
+        except ModelError as error:
+            # Whoever has begun to answer charges for it, whatever else went wrong.
+            error.may_be_charged = error.may_be_charged or self._answering
             raise
         except Exception as exc:
             if not (isinstance(exc, TimeoutError) and deadline.expired):
-                raise ModelError(say(exc), type(exc).__name__) from exc
-            self.final = True
+                # It may have come before the request was sent or after: who cannot tell assumes that it was sent.
+                sent = self._answering or not isinstance(exc, TreadleError)
+                raise ModelError(say(exc), type(exc).__name__, may_be_charged=sent) from exc
+            self.spent = True
             why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)"
             raise ModelTimeout(why, may_be_charged=True) from exc
 
@@ -59,12 +68,19 @@ class ModelAttempt:
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]
     ) -> ModelReply:
         chunks = self._model.stream(messages, tools=tools, **options)
-        return await collect(self._relay(chunks) if self._watched else chunks, self._model.name)
+        try:
+            async with aclosing(self._relay(chunks)) as relayed:
+                return await collect(relayed, self._model.name)
+        finally:
+            # Whatever ended it, the model lets go of its connection now, and not when memory is tidied up.
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
 
-    async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncIterator[ModelChunk]:
+    async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncGenerator[ModelChunk]:
         async for chunk in chunks:
-            if chunk.kind != "finish":
-                self.final = True
+            self._answering = True
+            if self._watched and chunk.kind != "finish":
+                self.shown = True
                 await self._tell(chunk)
             yield chunk
 

@@ -34,7 +34,9 @@ from .steps import digest_of
 if TYPE_CHECKING:
     from .run import RunActivation
 
-_LOST = "the process died before the answer was stored"
+_LOST = "whoever had sent it ended, or was told to leave, before the answer was stored"
+_UNWANTED = "the run ended before the model had answered"
+_UNSENT = "it was not sent: the run was told to end, or to leave, just before"
 
 
 class ModelCalls:
@@ -61,32 +63,34 @@ class ModelCalls:
             self._run.record(give_up(step, "lost", _LOST, state))
             await self.charges.square(state.models[step])
         if not begun:
-            return await self._recorded(state.models[step])
+            return _answer_of(state.models[step])
         while True:
             call = state.models.get(step)
             await self._until(call)
             (asked,) = request_model(run_id, step, digest, state)
-            reply = await self._attempt(asked, self._models[call.alternative if call else 0], messages, tools, answer)
+            reply = await self._attempt(asked, self._model(call.alternative if call else 0), messages, tools, answer)
             if reply is not None:
                 return reply
 
-    async def _recorded(self, call: ModelStep) -> ModelReply:
-        outcome, asked = call.outcome, call.requested
-        if isinstance(outcome, ModelCompleted):
-            await self.charges.charge(asked.call_id, asked.attempt, outcome.reply.usage)
-            return outcome.reply
-        assert isinstance(outcome, ModelFailed)
-        await self.charges.charge_failed(asked.call_id, asked.attempt, outcome.usage, outcome.error)
-        raise model_error(outcome.error, outcome.kind, status=outcome.status, request_id=outcome.request_id)
+    def _model(self, alternative: int) -> Model:
+        """Which model that is; the last there is, for a run that is resumed by an agent with fewer."""
+        return self._models[min(alternative, len(self._models) - 1)]
 
     async def _until(self, call: ModelStep | None) -> None:
-        """Wait for the time of the next attempt, which is recorded: whoever goes on with the run waits for the rest."""
-        if call is None or not call.failed or not (at := call.failed[-1].retry_at):
+        """Wait for the time of the next attempt, which is recorded: whoever goes on with the run waits for the rest.
+
+        Nothing goes on meanwhile, so a run that moves to another node leaves at once.
+        """
+        if call is None or not (at := call.retry_at):
             return
-        wait_s = (datetime.fromisoformat(at) - self._run.services.clock.now()).total_seconds()
-        if wait_s > 0:
-            await self._run.barrier()
-            await asyncio.sleep(wait_s)
+        clock, policy = self._run.services.clock, self._run.spec.retry
+        wait_s = (datetime.fromisoformat(at) - clock.now()).total_seconds()
+        if wait_s <= 0:
+            return
+        await self._run.barrier()
+        with self._run.parking.work(), self._run.step.rest():
+            # The time was another machine's, perhaps, whose clock is wrong; nobody ever asked for more than this.
+            await clock.sleep(min(wait_s, max(policy.max_delay_s, policy.max_retry_after_s)))
 
     async def _attempt(
         self, asked: ModelRequested, model: Model, messages: Sequence[Message], tools: bool, answer: bool
@@ -104,6 +108,29 @@ class ModelCalls:
         billed: bool = getattr(model, "billed", False)
         self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
         watched = bool(self._run.feeds) or self._run.services.live is not None
+        try:
+            await self._before_sending(watched, billed)
+        except asyncio.CancelledError:
+            if billed:
+                self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
+            raise
+        attempt = ModelAttempt(
+            self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
+        )
+        endpoint: str = getattr(model, "endpoint", model.name)
+        shown = self._run.started.tools if tools else ()
+        try:
+            with self._run.parking.work(), self._run.services.circuits.passing(endpoint, self._run.spec.retry):
+                reply = await attempt.ask(messages, shown, options)
+        except ModelError as error:
+            if await self._failed(asked.step, error, attempt):
+                raise
+            return None
+        self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
+        await self.charges.square(self._run.state.models[asked.step])
+        return reply
+
+    async def _before_sending(self, watched: bool, billed: bool) -> None:
         if watched or billed:
             # Whoever watches is told of the call before its answer, and of nothing that is not on disk.
             await self._run.barrier()
@@ -111,22 +138,6 @@ class ModelCalls:
             await asyncio.sleep(0)  # and before it: the journal may have stored this without letting anybody else go on
         if not self._run.is_ours:
             await self._run.make_sure()
-        attempt = ModelAttempt(
-            self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
-        )
-        self._run.parking.begin_work()
-        try:
-            reply = await self._through_circuit(attempt, model, messages, tools, options)
-        except ModelError as error:
-            last = await self._failed(asked.step, error, attempt.final, most if billed else Usage())
-            if last:
-                raise
-            return None
-        finally:
-            self._run.parking.end_work()
-        self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
-        await self.charges.charge(asked.call_id, asked.attempt, reply.usage)
-        return reply
 
     def _options(self, model: Model, answer: bool) -> Mapping[str, Any]:
         output, options = self._run.started.output, self._run.spec.options
@@ -134,38 +145,18 @@ class ModelCalls:
             return options
         return {**options, "output_schema": output}
 
-    async def _through_circuit(
-        self,
-        attempt: ModelAttempt,
-        model: Model,
-        messages: Sequence[Message],
-        tools: bool,
-        options: Mapping[str, Any],
-    ) -> ModelReply:
-        circuits, policy = self._run.services.circuits, self._run.spec.retry
-        endpoint: str = getattr(model, "endpoint", model.name)
-        circuits.enter(endpoint, policy)
-        error: BaseException | None = None
-        try:
-            return await attempt.ask(messages, self._run.started.tools if tools else (), options)
-        except BaseException as exc:
-            error = exc
-            raise
-        finally:
-            circuits.leave(endpoint, policy, error)
-
-    async def _failed(self, step: str, error: ModelError, final: bool, most: Usage) -> bool:
+    async def _failed(self, step: str, error: ModelError, attempt: ModelAttempt) -> bool:
         """Record a failed attempt, and what follows from it; whether it was the last."""
         call = self._run.state.models[step]
         asked, usage, estimated = call.requested, error.usage or Usage(), False
         if error.usage is None and error.may_be_charged:
-            usage, estimated = most, most != Usage()
+            usage, estimated = asked.most, asked.most != Usage()
         told: dict[str, Any] = {
             "step": step, "call_id": asked.call_id, "error": str(error), "kind": error.kind, "model": asked.model,
             "status": error.status, "request_id": error.request_id, "usage": usage, "estimated": estimated,
         }  # fmt: skip
-        retry_at = None if final else self._retry_at(call, error)
-        falls = retry_at is None and not final and self._falls_back(call, error)
+        retry_at = None if attempt.shown or attempt.spent else self._retry_at(call, error)
+        falls = retry_at is None and not attempt.shown and self._falls_back(call, error)
         if retry_at is None and not falls:
             self._run.record([ModelFailed(**told)])
         else:
@@ -173,7 +164,7 @@ class ModelCalls:
             self._run.record([ModelAttemptFailed(attempt=asked.attempt, retry_at=at, **told)])
             if falls:
                 self._fall_back(call, error)
-        await self.charges.charge_failed(asked.call_id, asked.attempt, usage, str(error))
+        await self.charges.square(call)
         return retry_at is None and not falls
 
     def _retry_at(self, call: ModelStep, error: ModelError) -> datetime | None:
@@ -203,11 +194,19 @@ class ModelCalls:
             ]
         )
 
-    async def end_unanswered(self) -> None:
-        """Charge what calls without an outcome hold. Before the end is recorded: nobody looks at an ended run."""
+    async def end(self) -> None:
+        """Charge what calls hold, and give back the rest. Before the end is recorded: nobody looks at an ended run."""
         for step, call in self._run.state.models.items():
-            if call.outcome is None:
-                self._run.record(
-                    give_up(step, "cancelled", "the run ended before the model had answered", self._run.state)
-                )
-                await self.charges.square(call)
+            self._run.record(give_up(step, "cancelled", _UNWANTED, self._run.state))
+            await self.charges.square(call)
+        if self._run.taken_over:
+            await self.charges.release_rest()
+
+
+def _answer_of(call: ModelStep) -> ModelReply:
+    """What was recorded. Raises ModelError when that is a failure."""
+    outcome = call.outcome
+    if isinstance(outcome, ModelCompleted):
+        return outcome.reply
+    assert isinstance(outcome, ModelFailed)
+    raise model_error(outcome.error, outcome.kind, status=outcome.status, request_id=outcome.request_id)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from ..events.budget import Limits
 from ..events.errors import BudgetExceeded, TreadleError
 from ..events.message import Message, Usage
-from ..events.run import ModelStep, attempt_id
+from ..events.run import ModelCompleted, ModelStep, attempt_id
 from .model import Model
+from .services import BudgetPort
 from .spec import AgentSpec
 
 if TYPE_CHECKING:
@@ -29,11 +30,17 @@ class Interrupted(TreadleError):
 
 
 class ModelCharges:
-    """The budgets that a run's model calls are charged to: each attempt once, whatever process tells of it."""
+    """The budgets that a run's model calls are charged to: each attempt once, whatever process tells of it.
+
+    What is set aside for an attempt is on disk before its intent is, and that before it is sent: two commits, in this
+    order, since an attempt that is known and holds nothing could not be charged. What a dead process had set aside for
+    an attempt that it did not come to record is found by the run's id.
+    """
 
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
         self._scopes = _scopes(run.spec, run.user_id)
+        self._charged: set[str] = set()  # what this activation knows to be charged, or given back
 
     async def reserve(self, call_id: str, attempt: int, most: Usage) -> None:
         """Set the most aside that an attempt may use; durable when this returns.
@@ -53,27 +60,38 @@ class ModelCharges:
         except BudgetExceeded as exc:
             raise Interrupted(f"budget:{exc.limit.partition('=')[0]}", str(exc)) from exc
 
-    async def charge(self, call_id: str, attempt: int, usage: Usage) -> None:
-        """What an attempt that was answered came to."""
-        if self._scopes and self._run.services.budget is not None:
-            charged, cause = attempt_id(call_id, attempt), self._run.cause(call_id)
-            await self._run.services.budget.settle(self._scopes, charged, usage, cause)
+    async def square(self, call: ModelStep) -> None:
+        """See to it that all that has been recorded of a call is charged, once; who recorded it may have died before.
 
-    async def charge_failed(self, call_id: str, attempt: int, usage: Usage, reason: str) -> None:
-        """What an attempt that failed came to: what was set aside is given back when that is nothing."""
-        budget = self._run.services.budget
+        An attempt that was answered is charged. One that failed without being charged gives back what was set aside.
+        """
+        budget, asked, outcome = self._run.services.budget, call.requested, call.outcome
         if not self._scopes or budget is None:
             return
+        for failed in call.failed:
+            await self._charge(budget, failed.call_id, failed.attempt, failed.usage, failed.error)
+        if isinstance(outcome, ModelCompleted):
+            await self._charge(budget, asked.call_id, asked.attempt, outcome.reply.usage)
+        elif outcome is not None:
+            await self._charge(budget, asked.call_id, asked.attempt, outcome.usage, outcome.error)
+
+    async def _charge(
+        self, budget: BudgetPort, call_id: str, attempt: int, usage: Usage, failed: str | None = None
+    ) -> None:
         charged, cause = attempt_id(call_id, attempt), self._run.cause(call_id)
-        if usage == Usage():
-            await budget.release(self._scopes, charged, reason, cause)
+        if charged in self._charged:
+            return
+        if failed is not None and usage == Usage():
+            await budget.release(self._scopes, charged, failed, cause)
         else:
             await budget.settle(self._scopes, charged, usage, cause)
+        self._charged.add(charged)
 
-    async def square(self, call: ModelStep) -> None:
-        """See to it that all that has been recorded of a call is charged: who recorded it may have died before."""
-        for failed in call.failed:
-            await self.charge_failed(failed.call_id, failed.attempt, failed.usage, failed.error)
+    async def release_rest(self) -> None:
+        """Give back what the run holds beyond that: its process died before it recorded what it had set aside for."""
+        if self._scopes and self._run.services.budget is not None:
+            why, cause = "the run ended without this call", self._run.cause(self._run.run_id)
+            await self._run.services.budget.release_run(self._scopes, why, cause)
 
     async def spend_time(self, seconds: float) -> None:
         """Charge the time that this activation took."""

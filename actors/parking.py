@@ -1,6 +1,8 @@
 """Calls that wait for somebody's approval, and the moment when a run can do nothing but wait."""
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 
 
 class Parking:
@@ -15,12 +17,15 @@ class Parking:
         self._working = 0
         self._answers: dict[str, asyncio.Future[bool]] = {}
 
-    def begin_work(self) -> None:
+    @contextmanager
+    def work(self) -> Generator[None]:
+        """A call goes on in the block."""
         self._working += 1
-
-    def end_work(self) -> None:
-        self._working -= 1
-        self._look()
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._look()
 
     async def wait(self, call_id: str) -> bool:
         """The answer to a call, when somebody gives it."""

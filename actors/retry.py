@@ -1,5 +1,7 @@
 """How often a model call is tried, and how long it waits in between."""
 
+import math
+
 from msgspec import Struct
 
 from ..events.errors import ConfigError
@@ -41,9 +43,9 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             raise ConfigError(f"RetryPolicy(max_attempts={self.max_attempts}) makes no call; it must be 1 or more")
         if not 0 <= self.jitter <= 1:
             raise ConfigError(f"RetryPolicy(jitter={self.jitter}) is a part of the waiting time, from 0 to 1")
-        for name in ("initial_delay_s", "multiplier", "max_delay_s", "circuit_open_after", "circuit_reset_after_s"):
-            if (value := getattr(self, name)) < 0:
-                raise ConfigError(f"RetryPolicy({name}={value}) is less than 0")
+        for name in _NOT_NEGATIVE:
+            if not 0 <= (value := getattr(self, name)) < math.inf:
+                raise ConfigError(f"RetryPolicy({name}={value}) is no number from 0 on")
 
     @classmethod
     def aggressive(cls) -> "RetryPolicy":
@@ -66,5 +68,21 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             return None
         if retry_after_s is not None and retry_after_s > self.max_retry_after_s:
             return None
-        backoff = min(self.initial_delay_s * self.multiplier ** (failed - 1), self.max_delay_s)
-        return max(backoff * (1 - self.jitter * chance), retry_after_s or 0.0)
+        return max(self._longest_s(failed) * (1 - self.jitter * chance), retry_after_s or 0.0)
+
+    def _longest_s(self, failed: int) -> float:
+        """The waiting time after `failed` attempts, before chance takes its part."""
+        try:
+            return min(self.initial_delay_s * self.multiplier ** (failed - 1), self.max_delay_s)
+        except OverflowError:  # more than any float, and so than the longest
+            return self.max_delay_s if self.initial_delay_s else 0.0
+
+
+_NOT_NEGATIVE = (
+    "initial_delay_s",
+    "multiplier",
+    "max_delay_s",
+    "max_retry_after_s",
+    "circuit_open_after",
+    "circuit_reset_after_s",
+)

@@ -14,7 +14,8 @@ when a run begins, `run_actor.py` takes messages for it.
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, Never, Protocol
 
 from msgspec import structs
@@ -132,6 +133,7 @@ class RunActivation:
         self._abandoned = ""  # why it was left, if it was
         self._ours_at = -math.inf  # the run was still ours at this time, by the clock's `monotonic`
         self.moving = False
+        self.taken_over = False  # an earlier activation began it
         self._stored = False  # it is known to be in the journal
         self.step = _Step(self)
         self._deadline = Deadline(spec.timeout_s)
@@ -296,6 +298,7 @@ class RunActivation:
             raise Owned(self._entity.stream, owner, self._entity.meta.epoch - 1)
         self.record(take_over(self.services.journal.owner, reason, self.state))
         await self.barrier()
+        self.taken_over = True
         return True
 
     async def drive(self, session: SessionSide | None = None) -> RunResult:
@@ -395,7 +398,8 @@ class RunActivation:
         return self.result()
 
     async def _close(self, closing: Closing) -> None:
-        await self.models.end_unanswered()
+        await self.models.end()
+        closing = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)  # with what that came to
         session = self._session
         while True:
             append = session.closing(closing) if session is not None else None
@@ -434,7 +438,7 @@ class RunActivation:
 
         One that is just ending ends.
         """
-        if not self._ends:
+        if not self._ends and not self._stopped:
             self._abandoned = reason
             self._stop()
 
@@ -535,6 +539,15 @@ class _Step:
     def __init__(self, run: RunActivation) -> None:
         self._run = run
         self.going = 0
+
+    @contextmanager
+    def rest(self) -> Generator[None]:
+        """Nothing goes on in the block, though the step has not ended: the run may leave here too."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.going += 1
 
     def __enter__(self) -> None:
         self.going += 1

@@ -238,15 +238,12 @@ class ToolCalls:
             call_id, requested.attempt if requested is not None else 1, plan.call.tool,
             run.run_id, run.session_id, run.user_id, run.spec.name, run.started.depth,
         )  # fmt: skip
-        run.parking.begin_work()
-        try:
+        with run.parking.work():
             threads, clock, limit_s = run.services.threads, run.services.clock, tool.spec.timeout_s
             check = partial(self._check_ours, plan)
             return await execute(
                 tool, plan.bound, call, threads, clock, limit_s=limit_s, stream=run.stream, check=check
             )
-        finally:
-            run.parking.end_work()
 
 
 class _Plan:

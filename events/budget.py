@@ -230,6 +230,11 @@ def release(call_id: str, reason: str, state: Budget) -> list[Released]:
     return [Released(call_id=call_id, reason=reason)] if call_id in state.reserved else []
 
 
+def release_run(run_id: str, reason: str, state: Budget) -> list[Released]:
+    """Give back all that a run has set aside; nothing when that is nothing."""
+    return [Released(call_id=held.call_id, reason=reason) for held in state.reserved.values() if held.run_id == run_id]
+
+
 def spend_time(run_id: str, seconds: float, state: Budget) -> list[TimeSpent]:
     """How long a run has taken so far; nothing when no more than was counted."""
     return [TimeSpent(run_id=run_id, seconds=seconds)] if seconds > state.timed.get(run_id, 0.0) else []

@@ -352,11 +352,17 @@ Value: TypeAlias = ValueRecorded | MemoryRecalled | MemoryUnreadable
 
 
 class ModelStep(Struct, gc=False):
-    """One call. `failed` are the attempts that came to nothing; the model asked last is number `alternative`."""
+    """One call. `failed` are the attempts that came to nothing.
+
+    Attributes:
+        alternative: The number of the model that is asked now.
+        failed_before: How many attempts had failed when it came to be asked.
+    """
 
     requested: ModelRequested
     failed: tuple[ModelAttemptFailed, ...] = ()
     alternative: int = 0
+    failed_before: int = 0
     outcome: ModelCompleted | ModelFailed | None = None
 
     @property
@@ -366,10 +372,14 @@ class ModelStep(Struct, gc=False):
         return self.outcome is None and self.requested.attempt > ended
 
     @property
+    def retry_at(self) -> str:
+        """The time before which it is not tried again; empty when there is none."""
+        return self.failed[-1].retry_at if self.failed else ""
+
+    @property
     def tries(self) -> int:
-        """How often the model asked last has failed; what was lost or cancelled does not count."""
-        model = self.requested.model
-        return sum(each.model == model and each.kind not in NO_FAULT for each in self.failed)
+        """How often the model that is asked now has failed; what was lost or cancelled does not count."""
+        return sum(each.kind not in NO_FAULT for each in self.failed[self.failed_before :])
 
 
 class ToolStep(Struct, gc=False):
@@ -459,14 +469,15 @@ def evolve(state: Run, event: Event) -> Run:
             failed.failed = (*failed.failed, event)
             _charge(event.usage, event.estimated, state)
         case ModelFellBack():
-            state.models[event.step].alternative = event.alternative
+            call = state.models[event.step]
+            call.alternative, call.failed_before = event.alternative, len(call.failed)
             state.degraded = state.degraded or event.reason
         case ModelFailed():
             state.models[event.step].outcome = event
             _charge(event.usage, event.estimated, state)
         case ToolRequested():
-            call = state.tools.setdefault(event.call_id, ToolStep())
-            call.requested, call.used = event, True
+            tool = state.tools.setdefault(event.call_id, ToolStep())
+            tool.requested, tool.used = event, True
         case ToolCompleted() | ToolFailed() | ToolOutcomeUnknown():
             state.tools[event.call_id].outcome = event
         case ApprovalRequested():
@@ -535,15 +546,17 @@ def request_model(run_id: str, step: str, digest: str, state: Run) -> list[Model
     return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=known.requested.attempt + 1)]
 
 
-def give_up(step: str, kind: str, error: str, state: Run) -> list[ModelAttemptFailed]:
-    """The end of an attempt whose answer nobody waits for any more, charged at the most that it may have used.
+def give_up(step: str, kind: str, error: str, state: Run, *, sent: bool = True) -> list[ModelAttemptFailed]:
+    """The end of an attempt whose answer nobody waits for any more; nothing when it has an answer, or has failed.
 
-    Nothing when it has an answer, or has failed.
+    Args:
+        sent: It is charged at the most that it may have used; False when it certainly was not sent.
     """
     call = state.models.get(step)
     if call is None or not call.unanswered:
         return []
     asked = call.requested
+    usage = asked.most if sent else Usage()
     return [
         ModelAttemptFailed(
             step=step,
@@ -552,8 +565,8 @@ def give_up(step: str, kind: str, error: str, state: Run) -> list[ModelAttemptFa
             model=asked.model,
             error=error,
             kind=kind,
-            usage=asked.most,
-            estimated=asked.most != Usage(),
+            usage=usage,
+            estimated=usage != Usage(),
         )
     ]
 

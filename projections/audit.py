@@ -28,6 +28,7 @@ from ..events.memory import BlockUpdated, FactAsserted, FactRetracted
 from ..events.run import (
     ApprovalDecided,
     ApprovalRequested,
+    ModelFellBack,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -294,6 +295,7 @@ AUDITED: frozenset[str] = frozenset(
         RunStarted,
         RunTakenOver,
         RunSuspended,
+        ModelFellBack,
         ToolRequested,
         ToolCompleted,
         ToolFailed,
@@ -333,6 +335,10 @@ def _described(event: Event, recorded: Recorded, agent: Callable[[str, str], str
             return f"process:{event.owner}", run, {"epoch": recorded.epoch}
         case RunSuspended():
             return "system", run, {}
+        case ModelFellBack():
+            # Calls to the agent's own model are no entries; that its data went to another one is.
+            detail = {"from_model": event.from_model, "to_model": event.to_model}
+            return agent(recorded.run_id, user), f"call:{event.call_id}", detail
         case ToolRequested():
             return (
                 agent(recorded.run_id, user),

@@ -1,7 +1,7 @@
 """Tokens and money: what was used, by user, agent, model and day, and how full each budget is.
 
-Usage is counted from the models' answers, each of which is one event: a run that was killed and resumed counts each
-answer once. Budgets are shown as their actors see them; it is they who enforce the caps, not these sums.
+Usage is counted from the attempts at model calls, each of which is one event: a run that was killed and resumed counts
+each once. Budgets are shown as their actors see them; it is they who enforce the caps, not these sums.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class UsageRow(Struct, frozen=True):
 
     Attributes:
         day: In UTC.
-        calls: Model calls that were answered.
+        calls: Attempts at model calls that were answered, or charged without an answer that was kept.
     """
 
     user_id: str | None

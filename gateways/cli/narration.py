@@ -19,6 +19,8 @@ _STYLES = {
     "tool.outcome_unknown": "red",
     "approval.requested": "bold magenta",
     "model.failed": "red",
+    "model.attempt_failed": "yellow",
+    "model.fell_back": "yellow",
     "memory.unreadable": "red",
 }
 
@@ -56,6 +58,9 @@ def told(event: Event) -> str:
             reply = msgspec.convert(payload.get("reply") or {}, ModelReply)
             calls = [called(call.tool, call.args) for call in reply.tool_calls]
             return cut("; ".join([*([reply.text] if reply.text else []), *calls]))
+        case "model.attempt_failed" | "model.failed":
+            again = f", again from {payload['retry_at']}" if payload.get("retry_at") else ""
+            return f"{payload.get('kind', '')}: {cut(str(payload.get('error', '')))}{again}"
         case "run.completed" | "run.interrupted":
             reason = f"{payload['reason']} " if payload.get("reason") else ""
             return cut(reason + str(payload.get("output", "")))

@@ -11,6 +11,7 @@ from ...events.envelope import Recorded
 from ...events.run import (
     ApprovalDecided,
     ApprovalRequested,
+    ModelAttemptFailed,
     ModelCompleted,
     ModelFailed,
     ModelRequested,
@@ -27,10 +28,10 @@ class StepRow(Struct):
     """One call.
 
     Attributes:
-        name: The tool; empty for a model call.
+        name: The tool; of a model call the model, when it is not the run's own.
         attempts: 0 while it waits for its approval.
         outcome: `waiting` for an approval, `open` without an outcome so far.
-        result: The answer of the model, the output of the tool, or why it failed.
+        result: The answer of the model, the output of the tool, or why it, or its last attempt, failed.
         requested_at, ended_at: From the last attempt to its outcome.
     """
 
@@ -62,10 +63,11 @@ def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
     for recorded in events:
         at, event = recorded.at, recorded.event
         match event:
-            case ModelRequested() if event.call_id in steps:
-                steps[event.call_id].attempts = event.attempt
             case ModelRequested():
-                steps[event.call_id] = StepRow(event.call_id, "model", "", {}, event.attempt, "open", at)
+                step = steps.setdefault(event.call_id, StepRow(event.call_id, "model", "", {}, 0, "open", at))
+                step.name, step.attempts, step.requested_at = event.model, event.attempt, at
+            case ModelAttemptFailed():
+                steps[event.call_id].result = event.error  # until the next attempt has an outcome
             case ModelCompleted():
                 reply = event.reply
                 calls = [{"tool": call.tool, "args": call.args} for call in reply.tool_calls]

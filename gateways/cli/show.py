@@ -72,7 +72,7 @@ def _summary(row: RunRow) -> dict[str, object]:
 
 
 def _what(step: StepRow) -> str:
-    return cut(called(step.name, step.args), 80) if step.kind == "tool" else "model"
+    return cut(called(step.name, step.args), 80) if step.kind == "tool" else f"model {step.name}".rstrip()
 
 
 def _result(step: StepRow) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from treadle import Fenced
 
+from .billed import billed
 from .children import DIED_AT, Life, Report
 from .elsewhere import CALLER, KEEPING, WORKER, caller, work
 from .ledger import Ledger
@@ -28,7 +29,7 @@ async def begin(life: Life) -> None:
         await work(world, life.program == KEEPING)
         (directory / f"report-{life.name}").write_bytes(msgspec.json.encode(Report(places=points.seen)))
         return
-    program = caller() if life.program == CALLER else programs()[life.program]
+    program = {**programs(), **billed(), CALLER: caller()}[life.program]
     report = Report()
     try:
         report.answers = await live(program, world, resume=life.resume, opened=partial(meet, directory, life))

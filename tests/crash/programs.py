@@ -33,6 +33,7 @@ from treadle import (
     delegate,
     tool,
 )
+from treadle.actors.model import Model
 
 from .ledger import Ledger
 from .points import Points
@@ -134,11 +135,22 @@ def tools_of(ledger: Ledger) -> list[Any]:
 
 
 def calls(*turns: Sequence[str], at_once: bool = False) -> FunctionModel:
-    """A model that asks for the tools of each turn, then answers with the number of results.
+    """A model that goes by `rule`.
 
     Args:
         at_once: It never waits, so that what is recorded before and after it is one append.
     """
+    answer = rule(*turns)
+
+    async def answer_later(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        await asyncio.sleep(0)
+        return answer(messages, tools)
+
+    return FunctionModel(answer if at_once else answer_later)
+
+
+def rule(*turns: Sequence[str]) -> Callable[[Sequence[Message], Sequence[ToolSpec]], ModelReply]:
+    """To ask for the tools of each turn, then to answer with the number of results."""
 
     def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
         since = max(index for index, message in enumerate(messages) if message.role == "user")
@@ -150,11 +162,7 @@ def calls(*turns: Sequence[str], at_once: bool = False) -> FunctionModel:
         asked = tuple(ToolCall(f"m{turn}{slot}", name, _args(name, slot)) for slot, name in enumerate(turns[turn]))
         return ModelReply("", asked, usage, "tool_calls")
 
-    async def answer_later(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
-        await asyncio.sleep(0)
-        return answer(messages, tools)
-
-    return FunctionModel(answer if at_once else answer_later)
+    return answer
 
 
 def corrects() -> FunctionModel:
@@ -183,7 +191,7 @@ Approvals = Literal["allow", "deny", "wait"] | Callable[[ApprovalQuestion], bool
 
 def desk(
     world: World,
-    model: FunctionModel,
+    model: Model,
     *,
     approvals: Approvals = "allow",
     budget: Limits | None = None,

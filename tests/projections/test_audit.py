@@ -9,7 +9,7 @@ from recording import NOON, after_noon, called, started, whole_run, write, write
 
 from treadle.events.budget import Limits, Opened, budget_stream
 from treadle.events.memory import FactAsserted, memory_stream
-from treadle.events.run import ApprovalDecided, ApprovalRequested, RunCancelled, ToolFailed
+from treadle.events.run import ApprovalDecided, ApprovalRequested, ModelFellBack, RunCancelled, ToolFailed
 from treadle.events.session import SignalParked, session_stream
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.signing import Ed25519Signer
@@ -41,6 +41,10 @@ async def audited(journal: MemoryJournal, audit: Audit) -> list[tuple[str, str, 
 
 async def test_an_entry_says_who_did_what(journal: MemoryJournal) -> None:
     await write(journal, "run-r1", started("support"), called("call-1"))
+    fell_back = ModelFellBack(
+        step="1", call_id="r1_1", alternative=1, from_model="big", to_model="small", reason="no room"
+    )
+    await write(journal, "run-r1", fell_back)
     await write(journal, "run-r2", started("billing", parent_run_id="r1"))
     await write(
         journal,
@@ -58,6 +62,7 @@ async def test_an_entry_says_who_did_what(journal: MemoryJournal) -> None:
     assert await audited(journal, Audit()) == [
         ("user:alice", "run.started", "run:r1"),
         ("agent:support", "run.tool_requested", "call:call-1"),
+        ("agent:support", "run.model_fell_back", "call:r1_1"),
         ("agent:support", "run.started", "run:r2"),
         ("agent:support", "run.tool_failed", "call:call-1"),
         ("agent:support", "run.approval_requested", "call:call-2"),
