@@ -73,10 +73,12 @@ class ModelCalls:
     async def _recorded(self, call: ModelStep) -> ModelReply:
         outcome, asked = call.outcome, call.requested
         if isinstance(outcome, ModelCompleted):
-            await self.charges.charge(asked.call_id, asked.attempt, outcome.reply.usage)
+            if not call.copied:
+                await self.charges.charge(asked.call_id, asked.attempt, outcome.reply.usage)
             return outcome.reply
         assert isinstance(outcome, ModelFailed)
-        await self.charges.charge_failed(asked.call_id, asked.attempt, outcome.usage, outcome.error)
+        if not call.copied:
+            await self.charges.charge_failed(asked.call_id, asked.attempt, outcome.usage, outcome.error)
         raise model_error(outcome.error, outcome.kind, status=outcome.status, request_id=outcome.request_id)
 
     async def _until(self, call: ModelStep | None) -> None:

@@ -72,7 +72,7 @@ class ModelCharges:
 
     async def square(self, call: ModelStep) -> None:
         """See to it that all that has been recorded of a call is charged: who recorded it may have died before."""
-        for failed in call.failed:
+        for failed in () if call.copied else call.failed:
             await self.charge_failed(failed.call_id, failed.attempt, failed.usage, failed.error)
 
     async def spend_time(self, seconds: float) -> None:

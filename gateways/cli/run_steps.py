@@ -14,6 +14,7 @@ from ...events.run import (
     ModelCompleted,
     ModelFailed,
     ModelRequested,
+    RecordCopied,
     ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,
@@ -52,7 +53,7 @@ class StepRow(Struct):
 
 
 def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
-    """The calls of a run, in the order in which they were first asked for."""
+    """The calls of a run, in the order in which they were first asked for; a fork's with those that it shares."""
     steps: dict[str, StepRow] = {}
 
     def end(call_id: str, outcome: Outcome, result: Any, at: datetime) -> None:
@@ -61,6 +62,8 @@ def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
 
     for recorded in events:
         at, event = recorded.at, recorded.event
+        if isinstance(event, RecordCopied):
+            at, event = event.at, event.record
         match event:
             case ModelRequested() if event.call_id in steps:
                 steps[event.call_id].attempts = event.attempt
