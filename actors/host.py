@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from weakref import WeakValueDictionary
 
+from msgspec import structs
+
 from ..events.blackboard import blackboard_stream
 from ..events.budget import budget_stream
-from ..events.errors import NotFound
+from ..events.errors import ConfigError, NotFound
 from ..events.memory import memory_stream
-from ..events.run import run_stream
+from ..events.run import RunStarted, run_stream
 from ..events.session import session_stream
 from ..events.worker import worker_stream
 from .model import Model
@@ -28,6 +30,7 @@ class Host:
         self.services = services
         self._agents: dict[str, AgentSpec] = {}
         self._replaced: WeakValueDictionary[int, Model] = WeakValueDictionary()
+        self._lent: dict[str, Model] = {}  # by what forks call them
 
     def add(self, spec: AgentSpec) -> None:
         """Host an agent; one of the same name is replaced, and its running runs go on as they began."""
@@ -38,8 +41,8 @@ class Host:
 
     @property
     def models(self) -> list[Model]:
-        """The models of all agents that are hosted here, or were and are still around; each once."""
-        found = {id(spec.model): spec.model for spec in self}
+        """The models of forks, and of all agents that are hosted here, or were and are still around; each once."""
+        found = {id(model): model for model in (*self._lent.values(), *(spec.model for spec in self))}
         return list({**dict(self._replaced), **found}.values())
 
     def agent(self, name: str) -> AgentSpec:
@@ -53,6 +56,40 @@ class Host:
             known = ", ".join(self.names()) or "none"
             raise NotFound("agent", name, f"hosted here: {known}")
         return spec
+
+    def lend(self, model: Model) -> None:
+        """Forks may go on with this model, which `model=` does not take by its name."""
+        self._lent[model.name] = model
+
+    def model(self, name: str) -> Model:
+        """The model that forks know by this name: one that was lent, or what `model=` takes.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        model = self._lent.get(name)
+        if model is None:
+            if self.services.resolve is None:
+                raise ConfigError(f"this system knows no models by their names, and no model {name!r} was lent to it")
+            model = self._lent[name] = self.services.resolve(name)
+        return model
+
+    def going_on(self, spec: AgentSpec, started: RunStarted) -> AgentSpec:
+        """The agent of a run that goes on: with the model that the run was forked to, if it was.
+
+        Raises:
+            ConfigError: Nobody here knows that model.
+        """
+        name = started.forked_to
+        if not name or spec.model.name == started.model:
+            return spec
+        try:
+            return structs.replace(spec, model=self.model(name))
+        except ConfigError as exc:
+            raise ConfigError(
+                f"a run was forked to model {name!r}, an object that this process does not have; fork it again under "
+                f"the same run_id with that model ({exc})"
+            ) from exc
 
     def __contains__(self, name: object) -> bool:
         return name in self._agents

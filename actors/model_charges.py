@@ -63,10 +63,12 @@ class ModelCharges:
     async def square(self, call: ModelStep) -> None:
         """See to it that all that has been recorded of a call is charged, once; who recorded it may have died before.
 
+        One that was copied from the run that this one was forked from was charged to that.
+
         An attempt that was answered is charged. One that failed without being charged gives back what was set aside.
         """
         budget, asked, outcome = self._run.services.budget, call.requested, call.outcome
-        if not self._scopes or budget is None:
+        if not self._scopes or budget is None or call.copied:
             return
         for failed in call.failed:
             await self._charge(budget, failed.call_id, failed.attempt, failed.usage, failed.error)

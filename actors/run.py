@@ -251,6 +251,10 @@ class RunActivation:
         spec, request = self.spec, self.request
         manner = request.manner.over(spec.manner)
         self._ours_at = self.services.clock.monotonic()  # nobody has heard of it
+        if request.fork is not None:
+            started = structs.replace(request.fork.started, owner=self.services.journal.owner)
+            self.record([started, *request.fork.copied])
+            return
         started = RunStarted(
             agent=spec.name,
             prompt=request.prompt,
@@ -477,7 +481,10 @@ class RunActivation:
         )
 
     def opening_messages(self) -> list[Message]:
-        return opening_messages(self.started, self.request.history, self.state)
+        started = self.started
+        return opening_messages(
+            started, started.conversation if started.forked_from else self.request.history, self.state
+        )
 
     async def _recall(self) -> None:
         if not self.spec.memory or self.services.memory is None or "memory" in self.state.values:

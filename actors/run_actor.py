@@ -204,6 +204,8 @@ class RunActor(CoroutineActor):
         if history.state.closed is not None:
             return history.result
         spec = message.spec or self._host.agent(history.agent)
+        if history.state.started is not None:
+            spec = self._host.going_on(spec, history.state.started)
         request = message.request or history.request
         if message.output is not None:
             request = structs.replace(request, manner=Manner(output=message.output))

@@ -7,10 +7,19 @@ from msgspec import Struct
 from ..events.errors import NotFound
 from ..events.journal import Journal
 from ..events.message import Image, Message
-from ..events.run import Run, RunStarted, evolve, run_stream
+from ..events.run import RecordCopied, Run, RunStarted, evolve, run_stream
+from ..events.session import RunOpened, Session, Turn, session_stream
+from ..events.session import evolve as evolve_session
 from .context import RunContext
 from .manner import PLAIN, Manner
 from .result import RunResult, result_of
+
+
+class Fork(Struct, frozen=True):
+    """How a run begins that shares the beginning of another one."""
+
+    started: RunStarted
+    copied: tuple[RecordCopied, ...]
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
@@ -28,6 +37,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     parent_run_id: str = ""
     parent_call_id: str = ""
     depth: int = 0
+    fork: "Fork | None" = None
     correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""
@@ -83,3 +93,28 @@ async def images_of_run(journal: Journal, run_id: str) -> tuple[Image, ...]:
     begun = await journal.read(run_stream(run_id), 0, 1)
     started = begun[0].event if begun else None
     return started.images if isinstance(started, RunStarted) else ()
+
+
+async def turns_before(journal: Journal, history: RunHistory) -> tuple[Turn, ...]:
+    """The conversation that the run's session held when it began; of a fork, that of the run it was forked from."""
+    started, request = history.state.started, history.request
+    if started is not None and started.forked_from:
+        return await turns_before(journal, await history_of(journal, started.forked_from))
+    if not history.in_session:
+        return ()
+    session, version = Session(), 0
+    stream = session_stream(request.user_id, history.agent, request.session_id)
+    while page := await journal.read(stream, version):
+        version = page[-1].version
+        for recorded in page:
+            event = recorded.event
+            if isinstance(event, RunOpened) and event.run_id == request.run_id:
+                return tuple(session.turns)
+            evolve_session(session, event)
+    return ()
+
+
+async def messages_of(journal: Journal, turns: Sequence[Turn]) -> tuple[Message, ...]:
+    """A conversation as a model is shown it, with its pictures."""
+    images = {turn.run_id: await images_of_run(journal, turn.run_id) for turn in turns if turn.images}
+    return tuple(Session(list(turns)).history_with(images))

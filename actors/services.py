@@ -20,7 +20,7 @@ from ..events.worker import TaskAccepted, TaskEnded
 from .circuit import Circuits
 from .clock import Clock
 from .context import CallContext, RunContext
-from .model import ModelChunk
+from .model import Model, ModelChunk
 from .output import OutputOf
 from .threads import ToolThreads
 
@@ -146,7 +146,11 @@ def enter_services(services: "Services") -> None:
 
 
 class Services(Struct, kw_only=True):
-    """The ports of one system."""
+    """The ports of one system.
+
+    Attributes:
+        resolve: The model of a name, as `model=` takes it; raises ConfigError when there is none.
+    """
 
     journal: Journal
     clock: Clock
@@ -160,3 +164,4 @@ class Services(Struct, kw_only=True):
     output_of: OutputOf | None = None
     live: Live | None = None
     elsewhere: "ElsewherePort | None" = None
+    resolve: Callable[[str], Model] | None = None

@@ -31,7 +31,7 @@ from .entity import Entity, Fold
 from .host import Host
 from .result import RunResult
 from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, EndUnbegun, MoveRun, StartRun
-from .run_history import RunRequest, history_of, images_of_run
+from .run_history import RunRequest, history_of, images_of_run, turns_before
 from .runtime import CoroutineActor, Reply
 from .session_messages import (
     AbandonPrompt,
@@ -124,7 +124,8 @@ class SessionActor(CoroutineActor):
             return
         if state.closed is None and not state.suspended and await journal.is_alive(state.owner):
             return  # somebody works on it, and will not tell a session of its end
-        opened = RunOpened(run_id=request.run_id, prompt=request.prompt, images=_digests(request.images))
+        before = await turns_before(journal, history)
+        opened = RunOpened(run_id=request.run_id, prompt=request.prompt, images=_digests(request.images), before=before)
         events: list[RunOpened | RunEnded] = [opened]
         if state.closed is not None:
             result = history.result

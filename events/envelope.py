@@ -167,7 +167,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 def encode_event(event: Event) -> bytes:
     """The payload's JSON: the fields alone."""
-    return event.data.__bytes__() if isinstance(event, UnknownEvent) else _encode(event)
+    return bytes(event.data) if isinstance(event, UnknownEvent) else _encode(event)
 
 
 @cache

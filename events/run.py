@@ -5,15 +5,16 @@ Everything a run does to the world has an intent before it and an outcome after 
 again from the top, and what has an outcome under its step is answered from here.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
-from .envelope import StreamName
+from .envelope import StreamName, decode_event
 from .errors import Refused, ReplayDivergence
 from .event import Event
-from .message import Image, ModelReply, OutputFormat, ToolSpec, Usage
+from .message import Image, Message, ModelReply, OutputFormat, ToolSpec, Usage
 
 CATEGORY = "run"
 
@@ -49,6 +50,10 @@ class RunStarted(Event, tag="run.started"):
         images: The pictures of the prompt.
         output: What the answer has to be; None for any text.
         tone: How it is to be phrased, in the words that the model is shown.
+        forked_from, forked_at: The run whose beginning this one shares, and the version of it up to where; its records
+            follow as `run.copied`.
+        forked_to: The other model that goes on, by the name that `model=` takes; empty for the agent's own.
+        conversation: What came before the prompt of a fork; other runs have it from their session.
     """
 
     agent: str
@@ -69,6 +74,32 @@ class RunStarted(Event, tag="run.started"):
     images: tuple[Image, ...] = ()
     output: OutputFormat | None = None
     tone: str = ""
+    forked_from: str = ""
+    forked_at: int = 0
+    forked_to: str = ""
+    conversation: tuple[Message, ...] = ()
+
+
+class RecordCopied(Event, tag="run.copied"):
+    """A record of the run that this one was forked from, as if it had been made here.
+
+    An event of its own, and not the record again: nothing was done for it in this run, and whoever counts calls, tokens
+    or effects counts it where it happened.
+
+    Attributes:
+        type, schema, data: The record, with the call ids of this run.
+        at: When it was made there.
+    """
+
+    type: str
+    schema: int
+    at: datetime
+    data: Raw
+
+    @property
+    def record(self) -> Event:
+        """The record."""
+        return decode_event(self.type, self.schema, bytes(self.data))
 
 
 class RunTakenOver(Event, tag="run.taken_over"):
@@ -314,6 +345,7 @@ class RunInterrupted(Event, tag="run.interrupted"):
 
 RunEvent: TypeAlias = (
     RunStarted
+    | RecordCopied
     | RunTakenOver
     | RunSuspended
     | MemoryRecalled
@@ -355,11 +387,13 @@ class ModelStep(Struct, gc=False):
     """One call. `failed` are the attempts that came to nothing.
 
     Attributes:
+        copied: It was made, and charged, by the run that this one was forked from.
         alternative: The number of the model that is asked now.
         failed_before: How many attempts had failed when it came to be asked.
     """
 
     requested: ModelRequested
+    copied: bool = False
     failed: tuple[ModelAttemptFailed, ...] = ()
     alternative: int = 0
     failed_before: int = 0
@@ -405,6 +439,8 @@ class Run(Struct):
 
     Attributes:
         estimated: The part of `usage` that nobody has confirmed.
+        turns: Model calls of its story, those included that it shares with the run that it was forked from.
+        usage: What it used itself.
         degraded: Why its answers are not those of the model that it was to ask.
     """
 
@@ -448,6 +484,8 @@ def evolve(state: Run, event: Event) -> Run:
     match event:
         case RunStarted():
             state.started, state.owner = event, event.owner
+        case RecordCopied():
+            _copy(event.record, state)
         case RunTakenOver():
             state.owner, state.suspended = event.owner, ""
         case RunSuspended():
@@ -490,6 +528,14 @@ def evolve(state: Run, event: Event) -> Run:
         case _:
             pass  # an event of a newer Treadle: kept in the stream, unknown to this fold
     return state
+
+
+def _copy(record: Event, state: Run) -> None:
+    usage, estimated = state.usage, state.estimated
+    evolve(state, record)
+    state.usage, state.estimated = usage, estimated
+    if isinstance(record, ModelRequested):
+        state.models[record.step].copied = True
 
 
 def usage_of(event: ModelCompleted | ModelAttemptFailed | ModelFailed) -> Usage:

@@ -49,6 +49,20 @@ def _unquote(part: str) -> str:
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
+class Turn(Struct, frozen=True):
+    """A prompt and what came of it."""
+
+    run_id: str
+    prompt: str
+    output: str
+    images: tuple[str, ...] = ()
+
+    @property
+    def chars(self) -> int:
+        """How much of a conversation it is."""
+        return len(self.prompt) + len(self.output) + len(self.images) * IMAGE_CHARS
+
+
 class SignalReceived(Event, tag="session.signal_received"):
     """A signal waits for its run."""
 
@@ -68,12 +82,14 @@ class RunOpened(Event, tag="session.run_opened"):
 
     Attributes:
         images: The digests of the prompt's pictures; they themselves stand in the run's own `run.started`.
+        before: What came before it elsewhere, when it is a fork, which begins a conversation of its own.
     """
 
     run_id: str
     prompt: str
     signal_id: str = ""
     images: tuple[str, ...] = ()
+    before: tuple[Turn, ...] = ()
 
 
 class RunEnded(Event, tag="session.run_ended"):
@@ -88,20 +104,6 @@ SessionEvent: TypeAlias = SignalReceived | SignalParked | RunOpened | RunEnded
 
 
 # --- state -----------------------------------------------------------------------------------------------------------
-
-
-class Turn(Struct, frozen=True):
-    """A prompt and what came of it."""
-
-    run_id: str
-    prompt: str
-    output: str
-    images: tuple[str, ...] = ()
-
-    @property
-    def chars(self) -> int:
-        """How much of a conversation it is."""
-        return len(self.prompt) + len(self.output) + len(self.images) * IMAGE_CHARS
 
 
 class Session(Struct):
@@ -149,6 +151,8 @@ def evolve(state: Session, event: Event) -> Session:
             _remember(state, event.signal_id, "")
         case RunOpened():
             state.open, state.last_run_id = event, event.run_id
+            for turn in event.before:
+                _converse(state, turn)
             if event.signal_id:
                 _remember(state, event.signal_id, event.run_id)
                 if state.waiting and state.waiting[0].id == event.signal_id:
@@ -156,15 +160,18 @@ def evolve(state: Session, event: Event) -> Session:
         case RunEnded():
             opened, state.open = state.open, None
             if opened is not None and event.state == RunState.COMPLETED:
-                turn = Turn(event.run_id, opened.prompt, event.output, opened.images)
-                state.turns.append(turn)
-                state.turns_chars += turn.chars
-                while state.turns_chars > HISTORY_LIMIT_CHARS and len(state.turns) > 1:
-                    state.turns_chars -= state.turns.pop(0).chars
-                    state.turns_dropped += 1
+                _converse(state, Turn(event.run_id, opened.prompt, event.output, opened.images))
         case _:
             pass
     return state
+
+
+def _converse(state: Session, turn: Turn) -> None:
+    state.turns.append(turn)
+    state.turns_chars += turn.chars
+    while state.turns_chars > HISTORY_LIMIT_CHARS and len(state.turns) > 1:
+        state.turns_chars -= state.turns.pop(0).chars
+        state.turns_dropped += 1
 
 
 def _remember(state: Session, key: str, run_id: str) -> None:

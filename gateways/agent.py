@@ -47,7 +47,7 @@ from .workers.remote_tool import Wanted, found
 
 if TYPE_CHECKING:
     from .node import Node
-    from .run_handle import Session
+    from .run_handle import Run, Session
     from .timers import Timer
 
 _unnamed = itertools.count(1)
@@ -446,6 +446,15 @@ class Agent:
         if not session_id:
             raise ConfigError("a session needs an id; agent.run(…) without one is a run of its own")
         return Session(self, session_id, user_id or "")
+
+    async def fork(
+        self, run_id: str, at: int | str | Event | None = None, *, model: Any = None, fork_id: str | None = None
+    ) -> "Run":
+        """As `Run.fork`, of a run of this agent: `await (await agent.fork(run_id, at=7, model="gpt-4o")).wait()`."""
+        from .run_handle import Run
+
+        check_text("run_id", run_id)
+        return await Run(await self.node(), run_id).fork(at, model=model, run_id=fork_id)
 
     async def signal(
         self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False

@@ -28,6 +28,7 @@ from ..events.journal import Journal
 from ..events.run import CLOSING_TAGS, run_stream
 from .delegation import Delegations
 from .models.closing import close_models
+from .models.resolver import resolve_model
 from .outputs.json_schema import JsonSchemaOutput
 from .run_event import Event, of_recorded
 
@@ -67,6 +68,7 @@ class Node:
             threads=self.threads,
             circuits=Circuits(clock),
             output_of=JsonSchemaOutput.recorded,
+            resolve=resolve_model,
         )
         self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
         self.host = Host(self.system, self.services)

@@ -12,6 +12,7 @@ from ..events.envelope import Recorded, encode_event
 from ..events.event import Event as Fact
 from ..events.run import (
     ModelCompleted,
+    RecordCopied,
     RunCompleted,
     RunFailed,
     ToolCompleted,
@@ -102,6 +103,9 @@ def _event(fact: Fact, tag: str, run_id: str, session_id: str, version: int, at:
             payload["result"] = {"call_id": fact.call_id, "ok": False, "error": fact.reason, "unknown": True}
         case ModelCompleted():
             payload["text"] = fact.reply.text
+        case RecordCopied():
+            shared = _event(fact.record, fact.type, run_id, session_id, version, fact.at)
+            payload = {"type": shared.type, "at": shared.at, "payload": shared.payload}
         case RunCompleted():
             payload["result"] = {"output": fact.output, "turns": fact.turns}
         case RunFailed():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..actors.context import RunContext
 from ..actors.output import Output
@@ -77,6 +77,30 @@ class Run:
             # It may not have had its turn yet, and only its session knows of it then.
             return await host.result(self._session, EndOpenRun(self.id, closing))
         return await host.result(host.run(self.id), EndRun(closing))
+
+    async def fork(
+        self, at: "int | str | Event | None" = None, *, model: Any = None, run_id: str | None = None
+    ) -> "Run":
+        """A new run that shares this one's beginning and goes on by itself, with the same agent or another model.
+
+        Nothing that was done up to there is done again, and nothing of it is charged again. The fork is on disk when
+        this returns; `wait` for it, or go on with its conversation: its id is its session's id too.
+
+        Args:
+            at: Up to where it shares it: a version, the name of a step (its end), or one of this run's events. It has
+                to lie between two steps. Default: nothing but the question, all is done anew.
+            model: Who goes on, as `Agent(model=…)` takes it. Default: the agent's model.
+            run_id: The fork's id. Forking twice under one id goes on with the first fork.
+        Raises:
+            NotAForkPoint: A step is going on there; the message names the nearest versions.
+            NotFound: There is no such version or step, or nobody hosts the agent here.
+            ConfigError: An argument is not what it should be.
+        """
+        from .forks import begin_fork
+
+        check_text("run_id", run_id or "")
+        fork_id, answer = await begin_fork(self._node, self.id, at=at, model=model, fork_id=run_id or "")
+        return Run(self._node, fork_id, answer)
 
     async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
         """Answer a call that waits for approval; durable when this returns.

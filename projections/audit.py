@@ -328,6 +328,8 @@ def _described(event: Event, recorded: Recorded, agent: Callable[[str, str], str
     match event:
         case RunStarted():
             detail: dict[str, Any] = {"agent": event.agent, "model": event.model}
+            if event.forked_from:
+                detail |= {"forked_from": event.forked_from, "forked_at": event.forked_at}
             if event.parent_run_id:
                 return agent(event.parent_run_id, user), run, {**detail, "parent_run_id": event.parent_run_id}
             return user, run, detail

@@ -18,6 +18,7 @@ from ..events.run import (
     ModelCompleted,
     ModelFailed,
     ModelRequested,
+    RecordCopied,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -43,6 +44,7 @@ class RunRow(Struct, frozen=True):
     """One run.
 
     Attributes:
+        turns: Model calls of its story, for a fork with those that it shares; tokens and cost are what it used itself.
         error: Why it failed, was cancelled, stopped or is suspended; empty otherwise.
         owner, epoch: Who runs it, and the fencing number they write with.
         version: The version of its stream that this row shows.
@@ -223,6 +225,10 @@ class Runs(Projection):
                 _set_open_state(tx, run_id)
             case RunSuspended():
                 _see(tx, recorded, run_id, ", state = ?, error = ?", RunState.INTERRUPTED.value, _cut(event.reason))
+            case RecordCopied():
+                shared = event.record
+                turns = int(isinstance(shared, ModelRequested) and shared.attempt == 1)
+                _see(tx, recorded, run_id, ", turns = turns + ?", turns)
             case ModelRequested():
                 _see(tx, recorded, run_id, ", turns = turns + ?", int(event.attempt == 1))
             case ModelCompleted() | ModelAttemptFailed() | ModelFailed():

@@ -45,6 +45,9 @@ def told(event: Event) -> str:
     match event.type:
         case "run.started":
             return cut(f"{payload.get('agent', '')}: {payload.get('prompt', '')}")
+        case "run.copied":
+            shared = Event(type=payload["type"], run_id=event.run_id, payload=payload["payload"])
+            return f"{shared.type}  {told(shared)}"
         case "tool.requested" | "approval.requested":
             why = f" ({payload['reason']}), call {payload['call_id']}" if "reason" in payload else ""
             again = f", attempt {payload['attempt']}" if payload.get("attempt", 1) > 1 else ""

@@ -15,6 +15,7 @@ from ...events.run import (
     ModelCompleted,
     ModelFailed,
     ModelRequested,
+    RecordCopied,
     ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,
@@ -53,7 +54,7 @@ class StepRow(Struct):
 
 
 def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
-    """The calls of a run, in the order in which they were first asked for."""
+    """The calls of a run, in the order in which they were first asked for; a fork's with those that it shares."""
     steps: dict[str, StepRow] = {}
 
     def end(call_id: str, outcome: Outcome, result: Any, at: datetime) -> None:
@@ -62,6 +63,8 @@ def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
 
     for recorded in events:
         at, event = recorded.at, recorded.event
+        if isinstance(event, RecordCopied):
+            at, event = event.at, event.record
         match event:
             case ModelRequested():
                 step = steps.setdefault(event.call_id, StepRow(event.call_id, "model", "", {}, 0, "open", at))
