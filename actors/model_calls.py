@@ -126,7 +126,9 @@ class ModelCalls:
             self._run.parking.end_work()
         self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
         await self.charges.charge(asked.call_id, asked.attempt, reply.usage)
-        return reply
+        recorded = self._run.state.models[asked.step].outcome
+        assert isinstance(recorded, ModelCompleted)
+        return recorded.reply
 
     def _options(self, model: Model, answer: bool) -> Mapping[str, Any]:
         output, options = self._run.started.output, self._run.spec.options
