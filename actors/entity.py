@@ -1,12 +1,14 @@
 """The event-sourced part of an actor: one stream, its fold, and what was recorded and is not on disk yet.
 
+Whatever is recorded is redacted here, before it is folded: no secret is in a journal, and a state is what a replay will
+make of it. Whoever records something that it goes on with reads it from the state.
+
 Recording queues and goes on; `flush` waits for the disk. `commit` is for actors that answer one message at a time:
 decide, record, flush, and when the stream moved on meanwhile, reload and decide again: asking a decision twice
 decides once, so a lost answer is no different from a conflict.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,6 +20,8 @@ from ..events.envelope import EMPTY, Meta, Recorded, StreamName
 from ..events.errors import AppendUncertain, TreadleError, VersionConflict
 from ..events.event import Event
 from ..events.journal import Append, Journal, Pending, Snapshot
+from ..events.logs import get_logger
+from ..events.redaction import redacted
 from .clock import Clock
 
 S = TypeVar("S")
@@ -32,7 +36,7 @@ _ATTEMPTS = 64
 _AT_ONCE = 2
 _PAUSE_S, _PAUSE_LIMIT_S = 0.0005, 0.1
 _PAGE = 1000
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 
 
 class Fold(msgspec.Struct, Generic[S], frozen=True):
@@ -172,8 +176,7 @@ class Entity(Generic[S]):
         self.hand_over()
         # Until it is submitted: a journal that refuses it leaves a state that never was.
         self._staging = True
-        self._fold_in(events)
-        return self._append(events)
+        return self._append(self._fold_in(events))
 
     def staged(self, pending: Pending, index: int) -> None:
         """`pending` stores what was staged, as its append number `index`."""
@@ -191,8 +194,7 @@ class Entity(Generic[S]):
         """
         if not events:
             return
-        self._fold_in(events)
-        self._recorded.extend(events)
+        self._recorded.extend(self._fold_in(events))
         if not self._handing_over:
             self._handing_over = True
             asyncio.get_running_loop().call_soon(self._come_round)
@@ -227,11 +229,13 @@ class Entity(Generic[S]):
         self._handing_over = False
         self.hand_over()
 
-    def _fold_in(self, events: Sequence[Event]) -> None:
+    def _fold_in(self, events: Sequence[Event]) -> Sequence[Event]:
         evolve = self._fold.evolve
-        for event in events:
+        masked = [redacted(event) for event in events]
+        for event in masked:
             self.state = evolve(self.state, event)
-        self._since_snapshot += len(events)
+        self._since_snapshot += len(masked)
+        return masked
 
     def _append(self, events: Sequence[Event]) -> Append:
         at = self.last_at = self._clock.now()
@@ -287,7 +291,7 @@ class Entity(Generic[S]):
                     await self.load()
                 if cause is not None:
                     self.meta = msgspec.structs.replace(cause, epoch=self.meta.epoch)
-                events = decide(self.state)
+                events = [redacted(event) for event in decide(self.state)]
                 if not events and not self._pending and not self._recorded:
                     return events
                 self.record(events)

@@ -11,7 +11,6 @@ another. Python 3.12 has eager tasks for this, which are made for every call.
 
 import asyncio
 import inspect
-import logging
 from asyncio import AbstractEventLoop, Future
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore[reportPrivateUsage]  (documented for loops)
 from collections.abc import Callable, Coroutine, Generator
@@ -20,6 +19,7 @@ from contextvars import Context, copy_context
 from types import coroutine
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from ..events.logs import get_logger
 from .deadline import Deadline
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 GRACE_S = 2.0
 """How long code that was cancelled may take to end. What does not end then is left to itself."""
 
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 _abandoned: set[asyncio.Task[Any]] = set()
 
 

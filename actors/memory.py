@@ -16,6 +16,7 @@ from ..events.memory import (
     retract_fact,
     update_block,
 )
+from ..events.redaction import redact, redacted
 from .entity import Fold
 from .host import Host
 from .partition import PartitionActor
@@ -80,11 +81,11 @@ class MemoryActor(PartitionActor[Memory]):
     async def on_receive(self, message: MemoryMessage) -> Any:
         match message:
             case UpdateBlock(name, content, cause):
-                await self._commit(lambda state: update_block(name, content, state), cause)
+                await self._commit(lambda state: update_block(redact(name), redact(content), state), cause)
             case Remember(episode, cause):
                 await self._commit(lambda state: remember_episode(episode, state), cause)
             case AssertFact(fact, cause):
-                await self._commit(lambda state: assert_fact(fact, state), cause)
+                await self._commit(lambda state: assert_fact(redacted(fact), state), cause)
             case RetractFact(fact_id, reason, cause):
                 await self._commit(lambda state: retract_fact(fact_id, reason, state), cause)
             case AskRecall():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
+from ..events.redaction import redacted
 from .context import ModelCallContext, enter_model_call
 from .deadline import Deadline
 from .foreign import called, contained
@@ -85,6 +86,8 @@ class ModelAttempt:
             yield chunk
 
     async def _tell(self, chunk: ModelChunk) -> None:
+        # A key that is cut into chunks is shown to whoever watches now; the answer as a whole is recorded without it.
+        chunk = redacted(chunk)
         for feed in self._run.feeds:
             await feed.chunk(chunk)
         if self._run.services.live is not None:

@@ -127,8 +127,9 @@ class ModelCalls:
                 raise
             return None
         self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
-        await self.charges.square(self._run.state.models[asked.step])
-        return reply
+        call = self._run.state.models[asked.step]
+        await self.charges.square(call)
+        return _answer_of(call)  # as it is recorded: without secrets
 
     async def _before_sending(self, watched: bool, billed: bool) -> None:
         if watched or billed:

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 from ..events.errors import TreadleError
 from ..events.message import Usage
+from ..events.redaction import redact
 
 
 class ModelError(TreadleError):
@@ -56,7 +57,7 @@ class ModelError(TreadleError):
         usage: Usage | None = None,
         may_be_charged: bool = False,
     ) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))  # providers quote the key that they refuse
         self.kind = kind or self.KIND
         self.provider = provider
         self.status = status

@@ -12,7 +12,6 @@ when a run begins, `run_actor.py` takes messages for it.
 """
 
 import asyncio
-import logging
 import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from ..events.errors import (
 )
 from ..events.event import Event
 from ..events.journal import Append, Pending
+from ..events.logs import get_logger
 from ..events.memory import EpisodeRemembered
 from ..events.message import Message, OutputFormat, ToolSpec
 from ..events.run import (
@@ -75,7 +75,7 @@ from .tool import say
 from .tool_calls import ToolCalls
 
 FOLD: Fold[Run] = Fold(Run, evolve)
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 
 _LOOK_S = 0.05
 _LEFT = "whoever waited for this run went away"
@@ -281,10 +281,11 @@ class RunActivation:
         if append is None or session is None:
             self.record(events)
             return
-        pending = self.services.journal.submit(append, self._entity.stage(events))
+        own = self._entity.stage(events)
+        pending = self.services.journal.submit(append, own)
         session.queued(pending, 0)
         self._entity.staged(pending, 1)
-        self._tell(pending, events)
+        self._tell(pending, own.events)
 
     async def continue_(self, reason: str) -> bool:
         """Read the run's history and take it over; False when it had ended already.
@@ -469,15 +470,15 @@ class RunActivation:
     # --- what the model is shown ---
 
     def _context(self) -> RunContext:
-        given = self.request.context or RunContext()
-        return structs.replace(
-            given,
+        # As it was recorded, which is what a later activation has.
+        return RunContext(
             user_id=self.user_id,
             session_id=self.session_id,
             run_id=self.run_id,
             correlation_id=self._entity.meta.correlation_id,
             traceparent=self._entity.meta.traceparent,
             metadata=self.started.metadata,
+            **self.started.shown,
         )
 
     def opening_messages(self) -> list[Message]:

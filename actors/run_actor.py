@@ -1,12 +1,12 @@
 """The actor around a run: takes messages for it while its strategy works beside them."""
 
 import asyncio
-import logging
 from typing import Any
 
 from msgspec import Struct, structs
 
 from ..events.errors import ConfigError, Owned
+from ..events.logs import get_logger
 from ..events.message import OutputFormat
 from ..events.run import RunCancelled, RunClosed, RunInterrupted, run_stream
 from .elsewhere import ApproveThere, Message, end_there
@@ -22,7 +22,7 @@ from .session_messages import EndOpenRun, ResumeSession
 from .spec import AgentSpec
 
 _LOOK_S = 0.2
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 
 
 class StartRun(Struct, frozen=True):

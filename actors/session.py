@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -11,7 +10,9 @@ from msgspec import Struct, structs
 from ..events.envelope import Meta, StreamName
 from ..events.errors import Owned, Refused, TreadleError, Unavailable, VersionConflict
 from ..events.journal import Append, Pending
+from ..events.logs import get_logger
 from ..events.message import Image, Message
+from ..events.redaction import redact, redacted
 from ..events.run import Closing, RunCancelled, RunCompleted, RunInterrupted, RunState, run_stream
 from ..events.session import (
     SNAPSHOT,
@@ -49,7 +50,7 @@ WAITING_LIMIT = 1000
 
 FOLD: Fold[Session] = Fold(Session, evolve, SNAPSHOT)
 
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 
 SessionMessage = (
     Prompt | ResumeSession | AbandonPrompt | SignalSession | MoveSession | ParkSignal | EndOpenRun | DescribeSession
@@ -138,7 +139,7 @@ class SessionActor(CoroutineActor):
     def on_receive(self, message: SessionMessage) -> Any:
         match message:
             case Prompt():
-                return self._queue(message)
+                return self._queue(structs.replace(message, prompt=redact(message.prompt)))
             case ResumeSession():
                 if self._live_run and self._live_run != self._left_run:
                     return self._host.run(self._live_run).ask(ContinueRun(feed=message.feed, output=message.output))
@@ -146,6 +147,7 @@ class SessionActor(CoroutineActor):
             case AbandonPrompt(run_id):
                 return self._abandon(run_id)
             case SignalSession():
+                message = structs.replace(message, signal=redacted(message.signal))
                 return self._begin_signal(message) or self.later(self._signal(message))
             case MoveSession():
                 return self.later(self._move(message))

@@ -140,8 +140,8 @@ class Steps:
         if known is None:
             if step in self._run.state.models:
                 raise ReplayDivergence(self._run.run_id, step, "a model call", f"the value {name!r}")
-            known = ValueRecorded(step=step, name=name, value=recordable(make()))
-            self._run.record([known])
+            self._run.record([ValueRecorded(step=step, name=name, value=recordable(make()))])
+            known = self._run.state.values[step]
         if not isinstance(known, ValueRecorded) or known.name != name:
             raise ReplayDivergence(self._run.run_id, step, repr(known), f"the value {name!r}")
         return known.value

@@ -7,6 +7,7 @@ import msgspec
 
 from ..events.errors import TreadleError
 from ..events.message import ToolSpec
+from ..events.redaction import redact
 
 
 class BadArguments(TreadleError):
@@ -41,9 +42,9 @@ def as_text(output: Any) -> str:
 
 
 def say(exc: BaseException) -> str:
-    """An exception as it is recorded: its class and what it says."""
+    """An exception as it is recorded: its class and what it says, redacted."""
     try:
-        text = str(exc).encode("utf-8", "backslashreplace").decode()
+        text = redact(str(exc).encode("utf-8", "backslashreplace").decode())
     except Exception as unsayable:
         text = f"it cannot say what: its text raises {type(unsayable).__name__}"
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

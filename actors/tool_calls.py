@@ -5,14 +5,15 @@ says that the call may have happened, and only that.
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..events.errors import ReplayDivergence
 from ..events.event import Event
+from ..events.logs import get_logger
 from ..events.message import ToolCall
+from ..events.redaction import redacted
 from ..events.run import (
     ApprovalRequested,
     Outcome,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 LOST_LIMIT = 3
 """How often a call is given to another worker when the one that had it is gone: it may be the call that kills them."""
 
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 
 
 class ToolCalls:
@@ -46,7 +47,8 @@ class ToolCalls:
 
     async def call(self, step: str, calls: Sequence[ToolCall]) -> list[Outcome]:
         """What came of the calls of one turn, in their order: recorded, or called now."""
-        planned = [self._plan(step, slot, call) for slot, call in enumerate(calls)]
+        # The model's are as they were recorded; a strategy may make some of its own.
+        planned = [self._plan(step, slot, redacted(call)) for slot, call in enumerate(calls)]
         # One append for the whole turn: intents of calls that may start at once.
         self._intend([plan for plan in planned if plan.ready])
         if any(plan.ready and plan.effects for plan in planned):
@@ -121,7 +123,7 @@ class ToolCalls:
                 intent = request_tool(plan.step, plan.call_id, call.tool, call.args, call.id, self._run.state)
                 known = self._run.state.tools.get(plan.call_id)
                 self._run.record([refused] if known is not None and known.requested is not None else [*intent, refused])
-                return refused
+                return self._recorded(plan)
             try:
                 outcome = await self._execute_when_ours(plan)
             except OutcomeLost as exc:
@@ -133,6 +135,11 @@ class ToolCalls:
                     reason = f"{exc}; that was the last of {LOST_LIMIT} attempts in a row"
                     outcome = ToolOutcomeUnknown(call_id=plan.call_id, reason=reason)
         self._run.record([outcome])
+        return self._recorded(plan)
+
+    def _recorded(self, plan: "_Plan") -> Outcome:
+        outcome = self._run.state.tools[plan.call_id].outcome
+        assert outcome is not None
         return outcome
 
     async def _execute_when_ours(self, plan: "_Plan") -> Outcome:

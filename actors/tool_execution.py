@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..events.errors import AppendUncertain, Fenced, ReadOnly, TreadleError, Unavailable
+from ..events.redaction import redacted
 from ..events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .clock import Clock
 from .context import CallContext, enter_call, leave_call
@@ -76,7 +77,7 @@ async def execute(
                 if inspect.isawaitable(output):
                     output = await contained(called(lambda: output))
         return ToolCompleted(
-            call_id=call.call_id, output=recordable(output), duration_ms=_ms(clock.monotonic() - begun)
+            call_id=call.call_id, output=redacted(recordable(output)), duration_ms=_ms(clock.monotonic() - begun)
         )
     except TimeoutError as exc:
         if deadline.expired:

@@ -1,13 +1,13 @@
 """The worker actor: serves delegated prompts by running its agent, each task once."""
 
 import asyncio
-import logging
 from typing import Any
 
 from msgspec import Struct
 
 from ..events.envelope import Meta
 from ..events.errors import Fenced, NotFound
+from ..events.logs import get_logger
 from ..events.run import RunState
 from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, end, evolve
 from .entity import Fold
@@ -22,7 +22,7 @@ from .spec import AgentSpec
 LOOK_EVERY_S = 0.25
 """How often it is looked how a task stands that another worker of this name does."""
 
-_log = logging.getLogger("treadle.actors")
+_log = get_logger("treadle.actors")
 FOLD: Fold[Worker] = Fold(Worker, evolve, SNAPSHOT)
 
 

@@ -33,7 +33,7 @@ from ..events.errors import ConfigError, Unavailable
 from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from . import schedules
-from .arguments import HowToAnswer, check_context, check_mapping, check_prompt, check_text, manner_of, signal_of
+from .arguments import HowToAnswer, check_context, check_id, check_mapping, check_prompt, manner_of, signal_of
 from .images import Picture, images_of
 from .live_events import LiveEvents
 from .models.prices import check_cost_caps
@@ -370,8 +370,8 @@ class Agent:
         """
         from ..actors.session import NothingToResume
 
-        check_text("session_id", session_id)
-        check_text("user_id", user_id or "")
+        check_id("session_id", session_id)
+        check_id("user_id", user_id or "")
         if prompt is not None:
             check_prompt(prompt)
         node = await self.node()
@@ -441,8 +441,8 @@ class Agent:
         """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
         from .run_handle import Session
 
-        check_text("session_id", session_id)
-        check_text("user_id", user_id or "")
+        check_id("session_id", session_id)
+        check_id("user_id", user_id or "")
         if not session_id:
             raise ConfigError("a session needs an id; agent.run(…) without one is a run of its own")
         return Session(self, session_id, user_id or "")
@@ -466,8 +466,8 @@ class Agent:
         Raises:
             ConfigError: It says nothing, or a field of it is not what it should be; nothing was recorded.
         """
-        check_text("session_id", session_id)
-        check_text("user_id", user_id or "")
+        check_id("session_id", session_id)
+        check_id("user_id", user_id or "")
         if not session_id:
             raise ConfigError("a signal goes to a session, and session_id is empty")
         made = signal_of(signal)

@@ -14,6 +14,7 @@ from ..actors.context import RunContext
 from ..actors.json_form import Unrecordable, recordable
 from ..actors.manner import PLAIN, Manner
 from ..events.errors import ConfigError, Undecodable
+from ..events.redaction import redact
 from ..events.signal import RuntimeSignal, check_signal
 from .outputs import resolve_output
 
@@ -35,6 +36,17 @@ def check_text(name: str, text: object) -> None:
             text.encode()
         except UnicodeEncodeError as exc:
             raise ConfigError(f"the {name} is no text that can be written down: {exc}") from exc
+
+
+def check_id(name: str, given: str) -> None:
+    """Refuse what is no text, and what looks like a secret: an id stands in subjects and streams as it is.
+
+    Raises:
+        ConfigError: Names the argument, and not what it is.
+    """
+    check_text(name, given)
+    if given and redact(given) != given:
+        raise ConfigError(f"the {name} holds what looks like a secret, and ids are shown to everybody; use another")
 
 
 def check_mapping(name: str, given: object) -> None:
@@ -65,7 +77,7 @@ def check_context(context: RunContext) -> None:
         ConfigError: Names the part, and the key in it.
     """
     for name in ("user_id", "session_id", "run_id"):
-        check_text(name, getattr(context, name))
+        check_id(name, getattr(context, name))
     if context.metadata:
         check_mapping("metadata", context.metadata)
         json_form("metadata", dict(context.metadata))

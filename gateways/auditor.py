@@ -6,7 +6,6 @@ reads all of EVENTS at the start, after each outage, when the server says that m
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -17,6 +16,7 @@ from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..events.bus import MESSAGE_ID_HEADER
 from ..events.errors import CorruptEvent, TreadleError
 from ..events.journal import Journal
+from ..events.logs import get_logger
 from ..events.subjects import Subjects
 from .broker.jetstream import NANOSECONDS, Outgoing
 from .broker.streams import lay_streams, stream_name
@@ -27,7 +27,7 @@ _PAGE: Final = 500
 _MARGIN: Final = timedelta(hours=1)
 """Events so close to the end of what EVENTS keeps are not published again: the server is about to drop them."""
 
-_log = logging.getLogger("treadle.nats")
+_log = get_logger("treadle.nats")
 
 
 class Auditor:

@@ -5,7 +5,6 @@ again and again until it has an answer, so a long task needs no long request.
 """
 
 import asyncio
-import logging
 
 import msgspec
 
@@ -17,6 +16,7 @@ from ..actors.worker import Delegate
 from ..events.bus import Bus, answer
 from ..events.envelope import Meta
 from ..events.errors import ConfigError, TreadleError, Unavailable
+from ..events.logs import get_logger
 from ..events.run import RunState
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted, TaskEnded
@@ -32,7 +32,7 @@ PATIENCE_S = 60.0
 
 LOOK_EVERY_S = 0.5
 
-_log = logging.getLogger("treadle.delegation")
+_log = get_logger("treadle.delegation")
 
 
 class DelegationFailed(TreadleError):

@@ -5,7 +5,6 @@ that has gone is noticed: then nobody serves its subject.
 """
 
 import asyncio
-import logging
 from collections import OrderedDict
 from contextlib import AsyncExitStack
 
@@ -22,6 +21,7 @@ from ..actors.run_history import history_of
 from ..actors.session_messages import EndOpenRun, Prompt, SignalSession
 from ..events.bus import Bus, BusMessage, answer
 from ..events.errors import NotFound, Owned, Unavailable
+from ..events.logs import get_logger
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.subjects import Subjects
 
@@ -29,7 +29,7 @@ PATIENCE_S = 10.0
 """How long one question waits for its answer before it is asked again."""
 
 _KEPT = 1024  # questions whose answer may have been lost on its way
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 
 
 class _Question(Struct, frozen=True):

@@ -5,18 +5,19 @@ dies in between, another one queues the same signal again, with the same id, and
 """
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 
 import msgspec
 
 from ..events.bus import Bus, Delivery
 from ..events.errors import ConfigError, TooLarge, Unavailable
+from ..events.logs import get_logger
+from ..events.redaction import redact, redact_bytes, redacted
 from ..events.signal import SIGNAL_LIMIT_BYTES
 from ..events.subjects import Subjects
 from .timers import REVISION, TimerBody
 
-_log = logging.getLogger("treadle.timers")
+_log = get_logger("treadle.timers")
 
 
 class Firings:
@@ -65,7 +66,7 @@ class Firings:
             timer_id = self._subjects.parse_timer(delivery.subject)
             body = msgspec.json.decode(delivery.data, type=TimerBody)
             subject = self._subjects.signal(body.user_id, body.agent, body.session_id)
-            signal = {**body.signal, "id": _firing_id(timer_id, delivery)}
+            signal = {**redacted(body.signal), "id": _firing_id(timer_id, delivery)}
             await self._bus.enqueue(subject, msgspec.json.encode(signal), signal["id"])
         except (msgspec.MsgspecError, ValueError, RecursionError, ConfigError, TooLarge) as exc:
             await self._park(delivery, str(exc))
@@ -75,9 +76,9 @@ class Firings:
         _log.info("timer %s fired: signal %s on %s", timer_id, signal["id"], subject)
 
     async def _park(self, delivery: Delivery, reason: str) -> None:
-        headers = {"Treadle-Reason": " ".join(reason.split())[:1000], "Treadle-Subject": delivery.subject}
+        headers = {"Treadle-Reason": " ".join(redact(reason).split())[:1000], "Treadle-Subject": delivery.subject}
         parked = self._subjects.parked(delivery.subject)
-        await self._bus.enqueue(parked, delivery.data[:SIGNAL_LIMIT_BYTES], headers=headers)
+        await self._bus.enqueue(parked, redact_bytes(delivery.data)[:SIGNAL_LIMIT_BYTES], headers=headers)
         await delivery.term(reason[:200])
         _log.warning("the firing on %s is parked: %s", delivery.subject, reason)
 

@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from ..events.bus import Delivery
 from ..events.errors import Unavailable
+from ..events.logs import get_logger
 
 _GIVEN_BACK_S = 0.5
 """How long what is given back stays with the broker: its run is being suspended meanwhile."""
 
-_log = logging.getLogger("treadle.signals")
+_log = get_logger("treadle.signals")
 
 
 class Intake:

@@ -5,7 +5,6 @@ makes a small one for itself (`embedded`), `System` a whole one.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -25,6 +24,7 @@ from ..actors.threads import ToolThreads
 from ..actors.worker import WorkerActor
 from ..events.errors import ConfigError
 from ..events.journal import Journal
+from ..events.logs import get_logger
 from ..events.run import CLOSING_TAGS, run_stream
 from .delegation import Delegations
 from .models.closing import close_models
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 IDLE_TIMEOUT_S = 120.0
 """Seconds without mail after which an actor is unloaded; a message to its address loads it again."""
 
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 
 _started: "WeakSet[Node]" = WeakSet()
 """The nodes of this process that are not closed."""

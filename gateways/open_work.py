@@ -1,7 +1,6 @@
 """Open work: runs that nobody works on any more, and signals that wait for their run. A node goes on with them."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -9,6 +8,7 @@ from ..actors.host import Host
 from ..actors.run_actor import ContinueRun
 from ..actors.session_messages import DescribeSession, ResumeSession
 from ..events.errors import Fenced, Owned, ReplayDivergence, TreadleError
+from ..events.logs import get_logger
 from ..events.run import RunState
 from ..events.subjects import SignalAddress
 from ..projections import Projections
@@ -17,7 +17,7 @@ LOOK_EVERY_S = 5.0
 """How often a node looks for what another one, that died, has left."""
 
 _EVERY = 1_000_000  # rows: all of them, in practice
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 
 
 class OpenWork:

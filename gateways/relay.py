@@ -11,7 +11,6 @@ come, which costs them a request and not the reading of the journal, and publish
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from ..events.envelope import Recorded
 from ..events.errors import CorruptEvent, TreadleError, Unavailable
 from ..events.journal import Journal
+from ..events.logs import get_logger
 from ..events.subjects import Subjects
 from .broker.jetstream import Outgoing
 from .broker.patience import START_S, patiently
@@ -39,7 +39,7 @@ STANDBY_S = 1.0
 
 _NONE: Mapping[str, str] = {}
 _PAGE = 500
-_log = logging.getLogger("treadle.nats")
+_log = get_logger("treadle.nats")
 
 
 class Relay:

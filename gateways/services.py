@@ -6,7 +6,6 @@ served on the in-process bus under the same subjects.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Annotated, Any, NamedTuple
@@ -24,6 +23,7 @@ from ..actors.session_messages import Prompt
 from ..actors.worker import Delegate
 from ..events.bus import Bus, BusMessage
 from ..events.errors import ConfigError, Refused, TreadleError, Undecodable
+from ..events.logs import get_logger
 from ..events.run import RunCancelled, RunClosed
 from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
@@ -42,7 +42,7 @@ Answer = Callable[[bytes], Awaitable[Any]]
 AnswerFor = Callable[[str, bytes], Awaitable[Any]]
 """Answers a request for whom its first argument says: a subject, or the user that stands in it."""
 
-_log = logging.getLogger("treadle.services")
+_log = get_logger("treadle.services")
 
 
 class AskRun(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ broker delivers it again, and the session, which knows the signal's id, continue
 
 import asyncio
 import hashlib
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -16,6 +15,8 @@ from ..actors.result import RunResult
 from ..actors.session_messages import ParkSignal, SignalSession
 from ..events.bus import MESSAGE_ID_HEADER, Bus, Delivery
 from ..events.errors import NotFound, Owned, TooLarge, TreadleError, Unavailable, Undecodable
+from ..events.logs import get_logger
+from ..events.redaction import redact, redact_bytes, redacted
 from ..events.signal import SIGNAL_LIMIT_BYTES, RuntimeSignal, decode_signal
 from ..events.subjects import SignalAddress, Subjects
 from .buses.nats import NatsBus
@@ -38,7 +39,7 @@ they are in the journal, or one busy session would be in the way of all that sha
 FAILURES_KEPT = 10_000
 """Of how many signals it is remembered how often they could not be run."""
 
-_log = logging.getLogger("treadle.signals")
+_log = get_logger("treadle.signals")
 
 
 class Signals:
@@ -109,7 +110,7 @@ class Signals:
             return
         signal_id = delivery.headers.get(MESSAGE_ID_HEADER) or _id_of(delivery)
         try:
-            signal = decode_signal(delivery.data, signal_id)
+            signal = redacted(decode_signal(delivery.data, signal_id))
         except Undecodable as exc:
             await self._park(delivery, address, signal_id, str(exc))
             return
@@ -161,6 +162,7 @@ class Signals:
 
     async def _park(self, delivery: Delivery, address: SignalAddress | None, signal_id: str, reason: str) -> None:
         """Set the signal aside, with its reason; then note it in its session, if it has one; then let go of it."""
+        reason, data = redact(reason), redact_bytes(delivery.data)
         headers = {
             "Treadle-Reason": " ".join(reason.split())[:1000],
             "Treadle-Subject": delivery.subject,
@@ -170,11 +172,11 @@ class Signals:
         # The same id in every attempt at parking, and not the signal's own: the broker keeps ids by stream.
         message_id = f"parked-{_id_of(delivery)}"
         try:
-            await self._bus.enqueue(parked, delivery.data, message_id, headers)
+            await self._bus.enqueue(parked, data, message_id, headers)
         except TooLarge:
             # It just fitted, and does not any more with its reason.
             headers["Treadle-Truncated"] = str(len(delivery.data))
-            await self._bus.enqueue(parked, delivery.data[:SIGNAL_LIMIT_BYTES], message_id, headers)
+            await self._bus.enqueue(parked, data[:SIGNAL_LIMIT_BYTES], message_id, headers)
         if address is not None:
             await self._host.session(*address).ask(ParkSignal(signal_id, reason, len(delivery.data)))
         await delivery.term(reason[:200])

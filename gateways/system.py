@@ -1,7 +1,6 @@
 """`System`: agents hosted over a journal, reachable over a bus, looked at through projections."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
@@ -17,12 +16,14 @@ from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..events.bus import Bus
 from ..events.errors import ConfigError
 from ..events.journal import Journal
+from ..events.logs import get_logger
+from ..events.redaction import redacted
 from ..events.signal import RuntimeSignal
 from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
 from . import schedules
 from .agent import Agent
-from .arguments import check_text, signal_of
+from .arguments import check_id, signal_of
 from .auditor import Auditor
 from .broker.patience import patiently
 from .broker.server import EmbeddedServer
@@ -49,7 +50,7 @@ from .tools.function import as_tool
 from .workers.calls import RemoteTools
 from .workers.offers import Offers
 
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 
 
 class Status(Struct, frozen=True):
@@ -388,10 +389,10 @@ class System:
         """
         node = self.node
         for name, given in (("agent", agent), ("session_id", session_id), ("user_id", user_id)):
-            check_text(name, given)
+            check_id(name, given)
         if not session_id:
             raise ConfigError("a signal goes to a session, and session_id is empty")
-        made = signal_of(signal)
+        made = redacted(signal_of(signal))
         body = {
             key: value
             for key, value in msgspec.to_builtins(made).items()

@@ -15,9 +15,10 @@ from msgspec import Struct
 
 from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..events.errors import ConfigError, Unavailable, Undecodable
+from ..events.redaction import redacted
 from ..events.signal import RuntimeSignal, decode_signal
 from ..events.subjects import Subjects
-from .arguments import check_text, signal_of
+from .arguments import check_id, check_text, signal_of
 from .broker.jetstream import JetStreamError, Outgoing, StoredMessage
 from .broker.streams import stream_name
 from .buses.nats import NatsBus
@@ -110,7 +111,7 @@ class Timers:
             Unavailable: The server did not confirm; set it again with the same id.
         """
         for name, given in (("agent", agent), ("user_id", user_id), ("session_id", session_id), ("id", id)):
-            check_text(name, given)
+            check_id(name, given)
         if len(id) > ID_LIMIT:
             raise ConfigError(f"the timer's id has {len(id)} characters, the limit is {ID_LIMIT}")
         made = _signal(signal, schedule)
@@ -215,7 +216,7 @@ def _signal(signal: RuntimeSignal | str, schedule: Schedule) -> RuntimeSignal:
     made = msgspec.structs.replace(made, session_id="", run_id="")
     try:
         # As it will be read when it fires: what would be parked then is refused now.
-        return decode_signal(msgspec.json.encode(made), "")
+        return decode_signal(msgspec.json.encode(redacted(made)), "")
     except Undecodable as exc:
         raise ConfigError(str(exc)) from exc
 

@@ -12,7 +12,6 @@ A projection that raises stops alone; a corrupt row is noted as a problem and th
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
@@ -21,6 +20,7 @@ from msgspec import Struct
 
 from ..events.envelope import Position, Recorded
 from ..events.errors import ConfigError, CorruptEvent, NotFound, Unavailable
+from ..events.logs import get_logger
 from .audit import Audit
 from .blackboards import Blackboards
 from .budget import BudgetView
@@ -40,7 +40,7 @@ LINGER_S = 0.01
 STANDBY_S = 1.0
 """How long events are left to the node that leads, before one that stands by folds them."""
 
-_log = logging.getLogger("treadle.projections")
+_log = get_logger("treadle.projections")
 
 _CHECKPOINTS = Table(
     "projection_checkpoints",

@@ -10,7 +10,6 @@ so they never overlap with a handler.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pykka import messages
 
 from ...events.errors import MailboxFull, TreadleError
+from ...events.logs import get_logger
 from .actor import CoroutineActor
 from .background import Background
 from .cell import Cell
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CoroutineCell", "HandlerCancelled"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Messages handled before other callbacks of the loop get their turn. Large enough that the turn itself costs nothing.
 _BURST = 64

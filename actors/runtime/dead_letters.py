@@ -1,6 +1,5 @@
 """Messages that nobody took: counted, and the last of them kept with the reason."""
 
-import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -10,12 +9,13 @@ from typing import Any, TypeAlias
 import pykka
 
 from ...events.errors import TreadleError
+from ...events.logs import get_logger
 from .future import Reply
 from .mailbox import Envelope, is_stop
 
 __all__ = ["ActorDead", "DeadLetter", "DeadLetterObserver", "DeadLetters"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ActorDead(TreadleError, pykka.ActorDeadError):

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import pykka
 
 from ...events.errors import ConfigError, Fenced, MailboxFull
+from ...events.logs import get_logger
 from .actor import CoroutineActor
 from .cell import Cell
 from .coroutine_cell import CoroutineCell
@@ -35,7 +36,7 @@ from .thread_cell import ThreadCell
 
 __all__ = ["Counts", "Directory"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Messages handled while they are sent, before one has to wait for its turn.
 _AT_ONCE = 64

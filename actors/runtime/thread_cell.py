@@ -4,7 +4,6 @@ pykka runs the actor's setup and its receive loop, unchanged. The thread is ours
 it, and so that a restarted or resumed actor finds the mail that was waiting.
 """
 
-import logging
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pykka
 
 from ...events.errors import MailboxFull
+from ...events.logs import get_logger
 from .cell import Cell
 from .dead_letters import answer
 from .future import Reply
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadCell"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ThreadCell:

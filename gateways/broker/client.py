@@ -17,7 +17,6 @@ reads the answers.
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
@@ -30,9 +29,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
+from ...events.logs import get_logger
 from .credentials import Credentials
 
-logger = logging.getLogger("treadle.nats")
+logger = get_logger("treadle.nats")
 
 PING_INTERVAL_S = 5
 """Two pings without an answer, and the client connects anew."""

@@ -1,17 +1,17 @@
 """Patience at the start: a cluster that starts has no leaders yet, and its streams are laid by whoever is first."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ...events.errors import Unavailable
+from ...events.logs import get_logger
 
 START_S = 20.0
 """How long a node that starts waits for its server to serve: longer than an election takes."""
 
 _PAUSE_S = 0.25
-_log = logging.getLogger("treadle.nats")
+_log = get_logger("treadle.nats")
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ auditor, which lays the streams again and again, adds the rest when they are the
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ...events.errors import ConfigError, Unavailable
+from ...events.logs import get_logger
 from .jetstream import JetStream, JetStreamError
 
 PLENTY: Final = 3
@@ -22,7 +22,7 @@ _ALONE: Final = 10074
 _SETTLED_WITHIN_S: Final = 30.0
 _LOOK_S: Final = 0.1
 
-_log = logging.getLogger("treadle.nats")
+_log = get_logger("treadle.nats")
 
 
 async def with_replicas(js: JetStream, stream: str, has: int, lay: Callable[[int], Awaitable[object]]) -> None:

@@ -16,7 +16,6 @@ import asyncio
 import fcntl
 import importlib.metadata
 import importlib.resources
-import logging
 import os
 import re
 import shutil
@@ -32,8 +31,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ...events.errors import ConfigError, Unavailable
+from ...events.logs import get_logger
 
-logger = logging.getLogger("treadle.nats")
+logger = get_logger("treadle.nats")
 
 WANTED_VERSION: Final = (2, 15)
 

@@ -5,7 +5,6 @@ turns. Time is that of the running event loop. Nothing outlives the process.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,13 +12,14 @@ from typing import NamedTuple
 
 from ...events.bus import MESSAGE_ID_HEADER, BusMessage, Delivery, Handler
 from ...events.errors import ConfigError, Unavailable, Unserved
+from ...events.logs import get_logger
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects, matches, overlap
 from .interest import Interest
 from .listener import Listener
 from .serving import Respond, Serving
 from .wire import MAX_PAYLOAD_BYTES, check_message, check_pattern
 
-logger = logging.getLogger("treadle.bus")
+logger = get_logger("treadle.bus")
 
 
 class _Party(NamedTuple):

@@ -6,7 +6,6 @@ they have missed something, services come back by themselves, and consumers go o
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +20,7 @@ from nats.aio.subscription import Subscription
 
 from ...events.bus import BusMessage, Delivery, Handler
 from ...events.errors import ConfigError, Unavailable, Unserved
+from ...events.logs import get_logger
 from ...events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..broker.client import FLUSH_TIMEOUT_S, PING_INTERVAL_S, Client, back_off
 from ..broker.credentials import Credentials
@@ -34,7 +34,7 @@ from .pull import PullConsumer
 from .serving import Serving
 from .wire import check_message, check_pattern
 
-logger = logging.getLogger("treadle.nats")
+logger = get_logger("treadle.nats")
 
 _UNREAD = 65_536
 """How many messages one read from the socket may bring; they wait in nats-py until the listener has them."""

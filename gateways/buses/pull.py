@@ -7,7 +7,6 @@ went silent and looked alive is the failure this file exists for.
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,12 +17,13 @@ from nats.aio.subscription import Subscription
 
 from ...events.bus import Delivery
 from ...events.errors import ConfigError, Unavailable
+from ...events.logs import get_logger
 from ...events.subjects import escape
 from ..broker.client import Client, delay_s
 from ..broker.errors import translated
 from ..broker.jetstream import NANOSECONDS, JetStream, JetStreamError
 
-logger = logging.getLogger("treadle.nats")
+logger = get_logger("treadle.nats")
 
 _EXPIRES_S = 30.0
 _HEARTBEAT_S = 2.0

@@ -1,13 +1,13 @@
 """Requests being answered: concurrently, bounded, and each with an answer, whatever its handler does."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from ...events.bus import BusMessage, Handler, error_answer
 from ...events.errors import TreadleError, Unavailable
+from ...events.logs import get_logger
 
-logger = logging.getLogger("treadle.bus")
+logger = get_logger("treadle.bus")
 
 Respond = Callable[[bytes, Mapping[str, str]], Awaitable[None]]
 

@@ -12,6 +12,7 @@ from ...actors.stand_in import standing_in
 from ...actors.steps import digest_of
 from ...events.errors import ConfigError
 from ...events.message import Message, ModelReply
+from ...events.redaction import redacted
 from . import file
 from .entry import Entry, Failure
 from .missing import NotOnCassette, missing
@@ -109,9 +110,9 @@ class Cassette:
         self.add(Entry.of(model, messages, answer))
 
     def add(self, entry: Entry) -> None:
-        """Keep a call, as one that has been played."""
+        """Keep a call, redacted, as one that has been played."""
         with self._lock:
-            self._entries.append(entry)
+            self._entries.append(redacted(entry))
             self._played.append(True)
             self._recorded = True
 

@@ -14,6 +14,7 @@ from ...actors.clock import SYSTEM_CLOCK
 from ...events.envelope import decode_event
 from ...events.errors import Refused, TreadleError, Unavailable, Undecodable
 from ...events.event import Event as Fact
+from ...events.redaction import redacted
 from ...events.session import CATEGORY as SESSION
 from ...events.session import RunOpened, SignalParked, SignalReceived, session_stream
 from ...events.signal import Urgency, decode_signal
@@ -64,6 +65,7 @@ async def signal(
             raise typer.BadParameter(f"--payload is no JSON: {exc}") from exc
     if dedupe_key:
         body["dedupe_key"] = dedupe_key
+    body = redacted(body)
     try:
         decode_signal(msgspec.json.encode(body), signal_id)
     except Undecodable as exc:

@@ -20,6 +20,7 @@ from typer import Argument, Option
 
 from ...actors.tool import Tool
 from ...events.errors import Unavailable
+from ...events.logs import get_logger
 from ..broker.server import EmbeddedServer
 from ..buses.nats import shown_urls
 from ..journals import is_postgres, journal_path, open_journal
@@ -43,7 +44,7 @@ HEALTH = "127.0.0.1:0"
 _LOOK_S = 0.25
 """How often the embedded server is looked after."""
 
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 app = typer.Typer()
 
 Level = Literal["debug", "info", "warning", "error"]

@@ -23,7 +23,6 @@ forgotten journal can be collected.
 """
 
 import asyncio
-import logging
 from asyncio import AbstractEventLoop, Future
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -33,6 +32,7 @@ from time import perf_counter
 from typing import Protocol
 
 from ...events.errors import AppendUncertain, Unavailable
+from ...events.logs import get_logger
 from .submission import Submission, wake_all
 
 LIMIT_BYTES = 64 * 1024 * 1024
@@ -53,7 +53,7 @@ _SMALL_BYTES = 128 * 1024
 _WEIGHT = 0.2
 _UNKNOWN_S = 0.02
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 class Store(Protocol):

@@ -12,7 +12,6 @@ The outcome of each step:
 """
 
 import contextlib
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,12 +20,13 @@ from psycopg import errors
 
 from ...events.envelope import EMPTY, Head
 from ...events.errors import TreadleError
+from ...events.logs import get_logger
 from ..postgres import connect, translate
 from .plan import Heads, Plan, uncertain
 from .postgres_archived import ARCHIVED_HEAD
 from .submission import Submission
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 CHANNEL = "stored_events"
 """Where commits are notified; the library's recorders use it, too."""

@@ -13,7 +13,6 @@ when it is back it finds out at its next append whether somebody took its runs o
 
 import asyncio
 import hashlib
-import logging
 import math
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +21,7 @@ import psycopg
 
 from ...events.envelope import Position
 from ...events.errors import Unavailable
+from ...events.logs import get_logger
 from ..postgres import conninfo
 from ..postgres_calls import AsyncConnection
 from .postgres_store import CHANNEL
@@ -45,7 +45,7 @@ MARGIN_S = 1.0
 _IDLE_SESSIONS = 140_000  # the first version of PostgreSQL that ends connections from which it hears nothing
 
 _RETRY_S = 0.2
-_log = logging.getLogger("treadle.journal")
+_log = get_logger("treadle.journal")
 
 
 class PostgresTail:

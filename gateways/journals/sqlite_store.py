@@ -13,11 +13,11 @@ The outcome of each step:
     COMMIT fails           the file is asked (`_resolve`): stored, not stored, or `AppendUncertain`
 """
 
-import logging
 import sqlite3
 from collections.abc import Sequence
 
 from ...events.envelope import Head
+from ...events.logs import get_logger
 from .plan import Heads, Plan, uncertain
 from .sqlite_archived import archived_head
 from .sqlite_errors import translate
@@ -33,7 +33,7 @@ STRETCH_AFTER = 16
 _LOG_LIMIT_BYTES = 64 * 1024 * 1024
 _CACHE_KIB = -2000  # SQLite's default
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 _SELECT_HEAD = (
     "SELECT originator_version, CAST(substr(state, -66, 64) AS TEXT) FROM stored_events "

@@ -1,11 +1,11 @@
 """Closing the connections of models that nobody on this event loop asks any more."""
 
-import logging
 from collections.abc import Iterable, Iterator
 
 from ...actors.model import Model
+from ...events.logs import get_logger
 
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 
 
 async def close_models(models: Iterable[Model], *, but: Iterable[Model] = ()) -> None:

@@ -1,6 +1,5 @@
 """Models in a row: when one cannot answer, the next one is asked in its place."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
@@ -17,6 +16,7 @@ from ...actors.model_errors import (
 )
 from ...actors.retry import RetryPolicy
 from ...events.errors import ConfigError
+from ...events.logs import get_logger
 from ...events.message import Message, ModelReply, ToolSpec
 from .resolver import resolve_model
 
@@ -26,7 +26,7 @@ FallOn: TypeAlias = type[ModelError] | tuple[type[ModelError], ...] | Callable[[
 _OURS = (AuthenticationError, InvalidRequestError, ContentFilterError, OutputValidationError)
 """What is wrong on our side: it must be seen and mended, and another model is no answer to it."""
 
-_log = logging.getLogger("treadle")
+_log = get_logger("treadle")
 
 
 class FallbackModel:

@@ -6,7 +6,6 @@ is bounded in size and time, and each connection answers one request.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ...events.errors import ConfigError
+from ...events.logs import get_logger
 from .health import Health
 
 HEAD_LIMIT_BYTES: Final = 8192
@@ -23,7 +23,7 @@ CONNECTIONS: Final = 32
 PATIENCE_S: Final = 5.0
 """How long a client may take for its request, and for taking the answer."""
 
-_log = logging.getLogger("treadle.health")
+_log = get_logger("treadle.health")
 
 
 class HealthServer:

@@ -4,12 +4,13 @@ A datagram to the socket that systemd names; without one, nothing happens.
 """
 
 import asyncio
-import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
 
-_log = logging.getLogger("treadle.health")
+from ...events.logs import get_logger
+
+_log = get_logger("treadle.health")
 
 
 class Notifier:

@@ -6,12 +6,11 @@ nodes that want the same one gets it, and a node that slept learns that its leas
 renew it.
 """
 
-import logging
-
 import msgspec
 from msgspec import Struct
 
 from ...events.errors import Refused, Unavailable
+from ...events.logs import get_logger
 from ...events.placement import NodeRecord
 from ...events.subjects import Subjects
 from ..broker.jetstream import NANOSECONDS, JetStream, JetStreamError, Outgoing
@@ -20,7 +19,7 @@ from ..broker.streams import stream_name
 _WRONG_SEQUENCE = (10071, 10164)
 _OF_STREAM = "Nats-Expected-Last-Sequence"
 _OF_SUBJECT = "Nats-Expected-Last-Subject-Sequence"
-_log = logging.getLogger("treadle.placement")
+_log = get_logger("treadle.placement")
 
 
 class LostLease(Refused):

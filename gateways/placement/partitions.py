@@ -1,7 +1,6 @@
 """The signals of partitions: taken while a node owns them, and handed on in order when it does not any more."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from ...actors.host import Host
@@ -9,6 +8,7 @@ from ...actors.run_actor import MoveRun
 from ...actors.runtime import Ref
 from ...actors.session_messages import MoveSession
 from ...events.errors import TreadleError
+from ...events.logs import get_logger
 from ...events.run import CATEGORY as RUN
 from ...events.session import CATEGORY as SESSION
 from ...events.session import session_key
@@ -24,7 +24,7 @@ DRAIN_S = 10.0
 """How long a step that goes on may take, when its run moves to another node; then its outcome is unknown."""
 
 _NAK_S = 1.0  # for what has moved to be handed back to the broker
-_log = logging.getLogger("treadle.placement")
+_log = get_logger("treadle.placement")
 
 
 class SignalPartitions:

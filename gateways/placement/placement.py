@@ -8,7 +8,6 @@ leaving   it drains everything, and says that it has left
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from msgspec import structs
 
 from ...events.bus import Bus
 from ...events.errors import ConfigError, TreadleError, Unavailable
+from ...events.logs import get_logger
 from ...events.placement import NodeRecord, host_of, share
 from ...events.subjects import SignalAddress, Subjects
 from .leases import Leases, LostLease, Nodes, record_in
@@ -24,7 +24,7 @@ BEATS = 4
 """How often a lease is renewed in the time that it lasts."""
 
 _ATTEMPTS = 16
-_log = logging.getLogger("treadle.placement")
+_log = get_logger("treadle.placement")
 
 
 class Partitions(Protocol):

@@ -5,7 +5,6 @@ again there, with an intent of its own, if the tool may be repeated.
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -20,13 +19,14 @@ from ...events.call import CallEnded
 from ...events.envelope import Meta
 from ...events.errors import Fenced, TreadleError, Unavailable, Unserved
 from ...events.journal import Journal
+from ...events.logs import get_logger
 from ...events.message import ToolSpec
 from ...events.run import Run, ToolFailed, ToolOutcomeUnknown, evolve, run_stream
 from ...events.subjects import Subjects
 from . import wire
 from .wire import Asked, Cancel, Go, Look, Standing, Taken
 
-_log = logging.getLogger("treadle.workers")
+_log = get_logger("treadle.workers")
 
 
 class RemoteTools:

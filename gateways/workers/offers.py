@@ -6,7 +6,6 @@ for a caller that comes back after a crash; with a journal it is kept for good (
 
 import asyncio
 import contextlib
-import logging
 import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +24,7 @@ from ...events.bus import Bus, BusMessage
 from ...events.call import CallEnded
 from ...events.errors import ConfigError, Unavailable, Undecodable
 from ...events.journal import Journal
+from ...events.logs import get_logger
 from ...events.subjects import Subjects
 from ..broker.errors import translated
 from ..buses.nats import NatsBus
@@ -46,7 +46,7 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 _HEADROOM_BYTES = 4096  # of the reply's own headers
 _Key = tuple[str, int]
-_log = logging.getLogger("treadle.workers")
+_log = get_logger("treadle.workers")
 
 
 class Offers:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,13 @@ from ...actors.tool import Tool
 from ...actors.tool_execution import OutcomeLost, execute
 from ...events.call import CallEnded, Superseded
 from ...events.errors import TreadleError
+from ...events.logs import get_logger
 from ...events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from . import wire
 from .record import CallRecord
 from .wire import Asked, Standing
 
-_log = logging.getLogger("treadle.workers")
+_log = get_logger("treadle.workers")
 
 
 class TakenCall:

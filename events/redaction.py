@@ -1,0 +1,164 @@
+"""Redaction: keys, tokens and passwords are masked in all that is recorded or logged.
+
+Text is masked where it comes in, before anything is decided on it: what a run works with is what is recorded, so a
+replay finds nothing different. `Entity` masks every event once more before it is folded, so that nothing reaches a
+journal by another way; `logs.py` masks what is logged. See docs/secrets.md.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from .secret_shapes import MASK, is_secret_member, mask_shapes, signs_in
+
+T = TypeVar("T")
+
+SECRET_LENGTH = 8
+"""How long a value has to be to be masked wherever it stands: a shorter one is in too many words."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Redaction:
+    """What is masked in this process: the shapes of keys, values that are known to be secret, patterns of one's own."""
+
+    def __init__(self) -> None:
+        self._on = True
+        self._patterns: tuple[re.Pattern[str], ...] = ()
+        self._secrets: tuple[str, ...] = ()  # the longest first: one may be a part of another
+        self._encoded: tuple[bytes, ...] = ()  # the same, as they stand in JSON
+
+    def __repr__(self) -> str:
+        state = "on" if self._on else "off"
+        return f"<Redaction {state}, {len(self._secrets)} secrets, {len(self._patterns)} patterns of its own>"
+
+    @property
+    def is_on(self) -> bool:
+        return self._on
+
+    def on(self) -> None:
+        """Mask, as at the start."""
+        self._on = True
+
+    def off(self) -> None:
+        """Mask nothing any more: keys are recorded and logged as they come."""
+        self._on = False
+
+    def add_secret(self, value: str) -> None:
+        """Mask this very text from now on, whatever it looks like. The keys of models need not be added.
+
+        Raises:
+            ValueError: It has fewer than 8 characters.
+        """
+        if len(value) < SECRET_LENGTH:
+            raise ValueError(f"a secret of {len(value)} characters is in too many words; {SECRET_LENGTH} is the least")
+        if value not in self._secrets:
+            self._secrets = tuple(sorted((*self._secrets, value), key=len, reverse=True))
+            self._encoded = tuple({_encode(each)[1:-1] for each in self._secrets})
+
+    def forget_secret(self, value: str) -> None:
+        """Mask it no more, unless it has the shape of a key."""
+        kept = tuple(each for each in self._secrets if each != value)
+        self._secrets, self._encoded = (), ()
+        for each in kept:
+            self.add_secret(each)
+
+    def add_pattern(self, pattern: str | re.Pattern[str]) -> None:
+        """Mask what this regular expression finds, too. It is looked for in every text: a slow one slows all down."""
+        compiled = re.compile(pattern)
+        if compiled not in self._patterns:
+            self._patterns = (*self._patterns, compiled)
+
+    def forget_pattern(self, pattern: str | re.Pattern[str]) -> None:
+        """Look for it no more."""
+        compiled = re.compile(pattern)
+        self._patterns = tuple(each for each in self._patterns if each != compiled)
+
+    def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = ()) -> str:
+        """`text` with its secrets masked, and what `patterns` find."""
+        if not self._on:
+            return text
+        masked = text
+        for secret in self._secrets:
+            masked = masked.replace(secret, MASK)
+        signs = signs_in(masked.encode("utf-8", "replace"))
+        if signs:
+            masked = mask_shapes(masked, signs)
+        for pattern in (*self._patterns, *patterns):
+            masked = re.sub(pattern, MASK, masked)
+        return masked
+
+    def value(self, value: T) -> T:
+        """JSON types or a struct with the secrets in its texts masked; the same object when there are none.
+
+        What has no JSON form is returned as it is: no journal takes it.
+        """
+        if value is None or not self._on:
+            return value
+        if isinstance(value, str):
+            return cast(T, self.text(value))
+        try:
+            encoded = _encode(value)
+        except (TypeError, ValueError, RecursionError):
+            return value
+        if not self._patterns and not signs_in(encoded) and not any(map(encoded.__contains__, self._encoded)):
+            return value
+        plain = _decode(encoded)
+        masked = self._masked(plain)
+        if masked == plain:
+            return value
+        if isinstance(value, msgspec.Struct):
+            return msgspec.json.decode(_encode(masked), type=type(value))
+        return cast(T, masked)
+
+    def _masked(self, value: Any) -> Any:
+        held: Any = value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._masked(each) for each in held]
+        if isinstance(value, dict):
+            return {self.text(name): self._member(name, each) for name, each in held.items()}
+        return value
+
+    def _member(self, name: str, value: Any) -> Any:
+        if isinstance(value, str) and is_secret_member(name, value):
+            return MASK
+        return self._masked(value)
+
+
+redaction = Redaction()
+"""This process's."""
+
+
+def redact(text: str, *patterns: str | re.Pattern[str]) -> str:
+    """`text` with keys, tokens and passwords in it masked, and what `patterns` find.
+
+    Doing it twice does it once, and a text without secrets stays as it is. Treadle does it to all that it records and
+    logs (docs/secrets.md).
+    """
+    return redaction.text(text, patterns)
+
+
+def redact_bytes(data: bytes) -> bytes:
+    """A message that may be anything, with what is text in it masked."""
+    masked = redact(text := data.decode("utf-8", "surrogateescape"))
+    return data if masked == text else masked.encode("utf-8", "surrogateescape")
+
+
+def redacted(value: T) -> T:
+    """JSON types or a struct, with the texts in it masked."""
+    return redaction.value(value)
+
+
+def learn_secret(value: str) -> None:
+    """Mask a value that was looked up as a secret, unless it is a mere word: `ollama`, `not-needed`."""
+    if len(value) >= SECRET_LENGTH and not (len(value) < _NO_WORD and _WORDS.fullmatch(value)):
+        redaction.add_secret(value)
+
+
+_NO_WORD = 20
+_WORDS = re.compile(r"[A-Za-z]+(?:[-_ ][A-Za-z]+)*")

@@ -1,0 +1,184 @@
+"""What keys, tokens and passwords look like in a text, and how to see quickly that there are none.
+
+The shapes are those that providers document and that gitleaks, detect-secrets and GitHub look for, where they tell a
+secret from an id: a prefix of the provider's own, or a name that says what the value is. High entropy alone is no
+sign: digests, ids and pictures have it too.
+
+Each shape has a sign that is much quicker to look for than the shape itself, and that nearly all texts are without.
+No pattern here goes back over what it has read: foreign text cannot make it slow.
+"""
+
+import re
+from typing import Final
+
+MASK: Final = "[redacted]"
+
+# --- keys that providers mark --------------------------------------------------------------------------------------
+
+_WORD = "[A-Za-z0-9_-]"
+_HAS_DIGIT = rf"(?=[A-Za-z_-]{{0,64}}[0-9]){_WORD}"
+
+
+def _key(prefix: str, rest: str) -> tuple[str, re.Pattern[str]]:
+    """A word that begins so, and the text that is in all of these."""
+    # The prefix is first, so that the search jumps to it, and what is before it is looked at then. In JSON within
+    # JSON, a line break before it is a backslash and a letter.
+    begins = rf"{prefix}(?:(?<!{_WORD}{prefix})|(?<=\\[nrt]{prefix}))"
+    return prefix.partition("[")[0], re.compile(rf"{begins}(?:{rest})")
+
+
+_KEYS: Final = (
+    _key(
+        "sk-", rf"(?:(?:proj|svcacct|admin|ant|or|lf|test|live)-|(?={_HAS_DIGIT})){_WORD}{{16,}}+"
+    ),  # OpenAI, Anthropic
+    *(_key(kind, "(?:live|test)_[A-Za-z0-9]{16,}+") for kind in ("sk_", "rk_")),  # Stripe
+    *(_key(kind, "[A-Z0-9]{16}(?![A-Za-z0-9])") for kind in ("AKIA", "ASIA", "ABIA", "ACCA")),  # AWS
+    _key("gh[pousr]_", "[A-Za-z0-9_]{20,}+"),  # GitHub
+    _key("github_pat_", "[A-Za-z0-9_]{20,}+"),
+    _key("glpat-", rf"{_WORD}{{20,}}+"),  # GitLab
+    _key("xox[abceoprs]-", "[A-Za-z0-9-]{10,}+"),  # Slack
+    _key("xapp-", "[0-9]-[A-Za-z0-9-]{10,}+"),
+    _key("AIza", rf"{_WORD}{{35}}(?!{_WORD})"),  # Google
+    _key("GOCSPX-", rf"{_WORD}{{20,}}+"),
+    _key("ya29[.]", rf"{_WORD}{{20,}}+"),
+    *(_key(kind, rf"{_HAS_DIGIT}{{24,}}+") for kind in ("hf_", "gsk_", "npm_", "r8_", "pypi-", "tvly-")),
+    *(_key(kind, "[A-Za-z0-9_]{24,}+") for kind in ("xai-", "pplx-", "nvapi-", "lsv2_pt_", "lsv2_sk_")),
+    _key("SG[.]", rf"{_WORD}{{16,}}+[.]{_WORD}{{16,}}+"),  # SendGrid
+    _key("S[UAONCX]", "[A-Z2-7]{56}(?![A-Za-z0-9])"),  # seeds of NATS
+    _key("eyJ", rf"{_WORD}{{8,}}+[.]{_WORD}{{8,}}+[.]{_WORD}{{8,}}+"),  # JSON Web Tokens
+)
+
+# With its end; or what there is of one that was cut.
+_BLOCKS: Final = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}(?:PRIVATE KEY|NKEY SEED)(?: BLOCK)?-----"
+    r"(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{0,60}-----|(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)++)"
+)
+
+# --- values of which something else says that they are secret --------------------------------------------------------
+
+_BEARER: Final = re.compile(
+    r"([Bb](?i:earer|asic)\s++)(?=[A-Za-z._~+/=-]{0,256}[0-9])[A-Za-z0-9._~+/=-]{16,}+(?![(\[])"
+)
+_IN_URL: Final = re.compile(r"(://[^\s/:@\"'<>\\]*+:)[^\s/@\"'<>\\]++(?=@)")
+
+_KEY_NAMES = ("api", "access", "secret", "private", "signing", "encryption", "auth", "account", "master")
+# Tokens that lead to the next page of something are no secrets, and whoever reads on needs them.
+_NO_SECRETS = ("next", "page", "continuation", "sync", "csrf")
+_NAMES = "|".join(
+    [
+        *(f"{name}[_-]?key" for name in _KEY_NAMES),
+        "secret",
+        "token" + "".join(f"(?<!{word}token)(?<!{word}[_-]token)" for word in _NO_SECRETS),
+        "passw(?:or)?d",
+        "pwd",
+    ]
+)
+_VALUE = r"""[^\s"'`\\,;&|<>(){}\[\]$]"""
+_ASSIGNED: Final = re.compile(
+    rf"(?P<name>{_NAMES})(?P<is>(?:\\{{0,3}}[\"'])?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}})"
+    rf"(?:(?P<quote>\\{{0,3}}[\"'`])(?P<quoted>[^\s\"'`\\]{{4,}}+)(?=\\{{0,3}}[\"'`])|(?P<bare>{_VALUE}{{6,}}+)(?![(\[]))"
+)
+_NAME: Final = re.compile(rf"(?:{_NAMES})\Z")
+_PLACEHOLDER: Final = re.compile(
+    r"none|null|nil|true|false|str|string|text|hidden|required|optional|password|passwd|secret|token|example|changeme"
+    r"|x{3,}|\*{3,}|\.{3,}|[<${%\[].*"
+)
+_OF_CODE: Final = re.compile(r"[a-z_]++[.].*|[a-z_]*(?:pass|pwd)[a-z_]*")
+_OF_ENVIRONMENT: Final = re.compile(r"[A-Z0-9_]+=")
+
+
+def _is_secret(name: str, value: str, *, quoted: bool, sure: bool) -> bool:
+    """Whether what is called so, in lower case, has a value that is a secret: no placeholder, and nothing of a program.
+
+    Args:
+        sure: A value stands there, and no word of prose.
+    """
+    if _PLACEHOLDER.fullmatch(value):
+        return False
+    if not name.endswith("d"):
+        return len(value) >= 8 and any(map(str.isdigit, value))
+    return quoted or any(map(str.isdigit, value)) or (sure and not _OF_CODE.fullmatch(value))
+
+
+def is_secret_member(name: str, value: str) -> bool:
+    """Whether an object's member `name` says that its value is a secret, and the value can be one."""
+    found = _NAME.search(name.lower())
+    if found is None or len(value) < 4 or any(map(str.isspace, value)):
+        return False
+    return _is_secret(found[0], value.lower(), quoted=True, sure=True)
+
+
+def _mask_assigned(text: str) -> str:
+    """`text` with the values masked that something calls a key, a token, a secret or a password."""
+    low = text.lower()
+    if len(low) != len(text):  # there are letters whose small form is two characters
+        low = "".join(letter.lower() if letter.isascii() else letter for letter in text)
+    parts: list[str] = []
+    done = at = 0
+    while found := _ASSIGNED.search(low, at):
+        at = found.end("is")
+        group = "bare" if found["quote"] is None else "quoted"
+        start, end = found.span(group)
+        before = text[found.start("name") : found.end("is")]
+        # In capitals and without a space it is an environment's, and no program's: API_KEY=…
+        environment = _OF_ENVIRONMENT.fullmatch(before) is not None and not text[start:end].isupper()
+        value = low[start:end]
+        if _is_secret(found["name"], value, quoted=group == "quoted", sure=found["is"] == "=") or (
+            environment and len(value) >= 6 and not _PLACEHOLDER.fullmatch(value) and not _OF_CODE.fullmatch(value)
+        ):
+            parts += text[done:start], MASK
+            done = at = end
+    return "".join((*parts, text[done:])) if parts else text
+
+
+# --- signs -----------------------------------------------------------------------------------------------------------
+
+# Nearly every key has this many letters, digits and underscores in a row, and words and UUIDs have not. To look for so
+# many equal bytes is quick: a search looks at one byte in so many.
+_ROW: Final = b"w" * 16
+_IN_A_ROW: Final = bytes(
+    ord("w") if (byte < 128 and chr(byte).isalnum()) or byte == ord("_") else 32 for byte in range(256)
+)
+
+# Each of these begins with one byte that is not frequent, to which the search jumps. In lower case.
+_KEY_BEGINS: Final = re.compile(rb"-(?:(?<=sk-)|(?<=xox.-)|(?<=xapp-)|(?<=glpat-)|(?<=spx-)|----begin )")
+_GOOGLE_BEGINS: Final = re.compile(rb"z(?<=aiz)a")
+_NAME_ENDS: Final = re.compile(rb"k(?:(?<=[_istey-]k)ey|(?<=ok)en)[\"'\\ :=]")
+_PASSWORD_BEGINS: Final = re.compile(rb"w(?:(?<=passw)|d(?<=[ps]wd))")
+
+KEY, BEARER, URL, NAME = 1, 2, 4, 8
+
+
+def signs_in(data: bytes) -> int:
+    """Which shapes may be in the text or the JSON that these bytes are: 0, none, for nearly all that is recorded."""
+    low = data.lower()
+    signs = 0
+    if _ROW in data.translate(_IN_A_ROW) or _KEY_BEGINS.search(low) or _GOOGLE_BEGINS.search(low):
+        signs = KEY
+    if b"bearer" in low or (signs and b"basic" in low):
+        signs |= BEARER
+    if b"@" in data and b"://" in data:
+        signs |= URL
+    if _NAME_ENDS.search(low) or _PASSWORD_BEGINS.search(low) or b"secret" in low:
+        signs |= NAME
+    return signs
+
+
+def mask_shapes(text: str, signs: int) -> str:
+    """`text` with what looks like a secret masked; names and addresses beside it stay.
+
+    Args:
+        signs: What `signs_in` says of it.
+    """
+    if signs & KEY:
+        text = _BLOCKS.sub(MASK, text)
+        for prefix, key in _KEYS:
+            if prefix in text:
+                text = key.sub(MASK, text)
+    if signs & BEARER:
+        text = _BEARER.sub(rf"\1{MASK}", text)
+    if signs & URL:
+        text = _IN_URL.sub(rf"\1{MASK}", text)
+    if signs & NAME:
+        text = _mask_assigned(text)
+    return text

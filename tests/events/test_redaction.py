@@ -1,0 +1,366 @@
+"""What is masked, and what is not."""
+
+import base64
+import hashlib
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from treadle.events.logs import get_logger
+from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
+from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
+from treadle.events.run import ModelCompleted, RunStarted
+
+KEYS = {
+    "openai": "sk-" + "abcDEF123456" * 4,
+    "openai project": "sk-proj-" + "Ab1_" * 12 + "-" + "Cd2" * 20,
+    "openai service account": "sk-svcacct-" + "Ab1-" * 12,
+    "anthropic": "sk-ant-api03-" + "xY9_" * 20 + "AA",
+    "openrouter": "sk-or-v1-" + "0123456789abcdef" * 4,
+    "aws": "AKIA" + "IOSFODNN7EXAMPLE",
+    "aws temporary": "ASIA" + "Y34FZKBOKMUTVV7A",
+    "github": "ghp_" + "aB3dE6gH9j" * 4,
+    "github oauth": "gho_" + "aB3dE6gH9j" * 4,
+    "github app": "ghs_" + "aB3dE6gH9j" * 4,
+    "github fine-grained": "github_pat_" + "11ABCDEFG0" + "aB3dE6gH9j_" * 6,
+    "gitlab": "glpat-" + "aB3-" * 5,
+    "slack bot": "xoxb-" + "123456789012-1234567890123-" + "aB3dE6gH9jKl",
+    "slack app": "xapp-" + "1-A0123456789-1234567890123-" + "0123456789abcdef",
+    "google": "AIza" + "Sy-A1_" * 5 + "abcde",
+    "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "hugging face": "hf_" + "aB3dE6gH9j" * 3 + "aBcD",
+    "groq": "gsk_" + "aB3dE6gH9j" * 5,
+    "nats seed": "SUA" + "M3N7QXZ5" * 6 + "ABCDEFG",
+    "json web token": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".dozjgNryP4J3jVmNHl0w5N",
+    "private key": "-----BEGIN PRIVATE "
+    + "KEY-----\n"
+    + "MIIEvQIBADANBgkqhkiG9w0B\nAQEF"
+    + "\n-----END PRIVATE KEY-----",
+    "openssh key": "-----BEGIN OPENSSH PRIVATE "
+    + "KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----",
+    "private key, cut": "-----BEGIN RSA PRIVATE "
+    + "KEY-----\n"
+    + "MIIEvQIBADANBgkqhkiG9w0BAQEF\nAASCBKcwggSjAgEAAoIBAQDB",
+}
+"""One of each shape. Put together here, so that scanners of repositories leave this file alone."""
+
+AROUND = {
+    "nothing": "{}",
+    "a sentence": "My key is {}, please use it.",
+    "quotes": 'key="{}"',
+    "brackets": "<{}>",
+    "a line of its own": "first\n{}\nlast",
+    "json": '{{"a": "{}"}}',
+    "json in json": '{{\\"a\\": \\"x\\n{}\\"}}',
+}
+
+
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+def test_a_key_that_a_provider_marks_is_masked_wherever_it_stands(key: str, around: str) -> None:
+    masked = redact(around.format(key))
+    assert masked == around.format("[redacted]")
+
+
+ASSIGNED = [
+    ("OPENAI_API_KEY={}", "abcdefghijkl"),
+    ("export MY_SERVICE_TOKEN={}", "correcthorsebattery"),
+    ("STRIPE_WEBHOOK_SECRET='{}'", "whsomething"),
+    ("DB_PASSWORD={}", "letmeinnow"),
+    ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    ("aws_secret_access_key = {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+    ("api_key: {}", "abcd1234efgh"),
+    ("api-key: {}", "abcd1234efgh"),
+    ("apiKey: '{}'", "abcd1234efgh"),
+    ("x-api-key: {}", "0b7f1c9e4d2a8536"),
+    ('{{"api_key": "{}"}}', "abcd1234efgh"),
+    ('{{"accessToken":"{}"}}', "abcd1234efgh"),
+    ('{{\\"client_secret\\": \\"{}\\"}}', "abcd1234efgh"),
+    ("client_secret={}&grant_type=client_credentials", "abcd1234efgh"),
+    ("https://example.org/?access_token={}&page=2", "abcd1234efgh"),
+    ("password={}", "hunter2"),
+    ("password={}", "swordfish"),
+    ("Password: {}", "hunter2"),
+    ('"password": "{}"', "swordfish"),
+    ("password = '{}'", "tr0ub4dor&3"),
+    ("pwd={};Server=db", "Tr0ub4dor"),
+    ("Authorization: Bearer {}", "abc.def-1234567890"),
+    ("authorization: bearer {}", "0b7f1c9e4d2a85360b7f1c9e4d2a8536"),
+    ("Authorization: Basic {}", "dXNlcjpodW50ZXIyaHVudGVyMg=="),
+    ("postgresql://user:{}@db.example.org:5432/app", "hunter2"),
+    ("redis://:{}@cache:6379/0", "pw"),
+    ("https://alice:{}@example.org/x?y=z", "s3cr%40t"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), ASSIGNED)
+def test_a_value_that_is_named_a_secret_is_masked_and_its_name_stays(text: str, value: str) -> None:
+    assert redact(text.format(value)) == text.format("[redacted]")
+
+
+ORDINARY = [
+    "The disk of db-1 is at 91 percent; the write-ahead log grows by 1 GB an hour, see https://example.org/a?b=c@d.",
+    "The task-1234567890abcdef1234567890 of risk-assessment-2024-0001-000000001 is done.",
+    'class="sk-loading-indicator sk-circle-fade-dot-animation-wide"',
+    "Slovak is sk-SK. Ask AKIA or ASIA: Asia is large. eyJust.a.word.",
+    "max_tokens=4096, input_tokens: 12345678, stop_token=<|endoftext|>, 'tokens': 87654321",
+    "next_page_token=abc12345678, nextPageToken: 'CAUQAA1234567', continuation_token=eyJ0b2tlbiI6MTIz",
+    "def connect(user, password=None, api_key=os.environ['OPENAI_API_KEY'], token=settings.token_v2()):",
+    "def login(password: str, pwd=args.pwd) -> None: ...",
+    "self.password = password; secret_key = get_key1(); token = tokens[12345678]",
+    "api_key=$OPENAI_API_KEY password=${DB_PASSWORD1} token={{ token1234567 }} secret=<your-secret-1>",
+    '{"password": "required", "token": "string", "secret": {"type": "string", "minLength": 12}}',
+    '<input type="password" name="p1"><label for="password">Password:</label><h1>secret:</h1>',
+    "Password: required. The secret: practice, practice. A bearer of bad-news-and-long-words came.",
+    "dedupe_key=order-12345678 cache_key: user_id1234 primary_key='abc12345678' key=abcdef123456",
+    "mailto:alice@example.org git@github.com:owner/repository.git http://[::1]:8080/@scope/package@1.2.3",
+    "-----BEGIN CERTIFICATE-----\nMIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYD\n-----END CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\nMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC7\n-----END PUBLIC KEY-----",
+    "A private key begins with -----BEGIN PRIVATE KEY----- and ends with a line like it.",
+    "req_011CSHoEeqs5C35K2UUqR7Fy chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT toolu_01A09q90qw90lq917835lq9",
+    "Ключ к успеху: терпение. 秘密は何もない。 token: 秘密",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_a_text_without_secrets_is_left_as_it_is(text: str) -> None:
+    assert redact(text) == text
+
+
+@given(st.text())
+def test_words_are_left_as_they_are(text: str) -> None:
+    """What hypothesis comes up with holds no secret: it would have to guess a prefix and twenty characters."""
+    assert redact(text) == text
+
+
+@given(st.uuids(), st.binary(max_size=2000))
+def test_ids_digests_and_pictures_are_left_as_they_are(made: uuid.UUID, data: bytes) -> None:
+    digest, picture = hashlib.sha256(data), base64.b64encode(data).decode()
+    for text in (str(made), made.hex, digest.hexdigest(), picture, f"data:image/png;base64,{picture}"):
+        assert redact(text) == text
+    image = Message("user", "Look.", images=(Image("image/png", picture),))
+    assert redacted(image) is image
+
+
+PIECES = [
+    *KEYS.values(), *(text.format(value) for text, value in ASSIGNED), *ORDINARY,
+    " ", "\n", "\"", "'", "\\", "=", ":", "@", "://", "-", "sk-", "password", "token=", "Bearer ", "[redacted]",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=6))
+@example(["password=", "[redacted]"])
+@example(["postgres://user:", "[redacted]", "@host"])
+def test_masking_twice_masks_once(pieces: list[str]) -> None:
+    once = redact("".join(pieces))
+    assert redact(once) == once
+
+
+@given(st.sampled_from(list(KEYS.values())), st.text(), st.text())
+def test_no_key_is_left_between_any_words(key: str, before: str, after: str) -> None:
+    assert key not in redact(f"{before} {key} {after}")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(list(KEYS.values())),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=12,
+    )
+)
+def test_a_value_is_masked_in_every_text_and_stays_the_same_otherwise(value: Any) -> None:
+    masked = redacted(value)
+    written = msgspec.json.encode(masked).decode()
+    assert not any(msgspec.json.encode(key).decode()[1:-1] in written for key in KEYS.values())
+    assert redacted(masked) == masked
+    assert _shape(masked) == _shape(value)
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, list):
+        return [_shape(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return {name: _shape(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+def test_an_object_is_masked_by_the_names_of_its_members() -> None:
+    given = {"user": "alice", "password": "swordfish", "auth": {"api_key": "abcd1234efgh"}, "key": "abcd1234efgh"}
+    assert redacted(given) == {
+        "user": "alice",
+        "password": "[redacted]",
+        "auth": {"api_key": "[redacted]"},
+        "key": "abcd1234efgh",
+    }
+
+
+def test_an_event_is_masked_in_all_its_texts_and_stays_that_event() -> None:
+    key = KEYS["openai"]
+    spec = ToolSpec("look", "Looks.", msgspec.Raw(json.dumps({"default": key}).encode()))
+    started = RunStarted(
+        agent="desk", prompt=f"Use {key}", owner="h", model="m", tools=(spec,), shown={"inputs": [key]}
+    )
+    masked = redacted(started)
+    assert (masked.prompt, masked.shown) == ("Use [redacted]", {"inputs": ["[redacted]"]})
+    assert bytes(masked.tools[0].parameters) == b'{"default":"[redacted]"}'
+    assert masked.tools[0].name == "look"
+    reply = ModelReply("ok", (ToolCall("1", "look", {"at": key}),))
+    done = redacted(ModelCompleted(step="1", call_id="c", reply=reply))
+    assert done.reply.tool_calls[0].args == {"at": "[redacted]"}
+
+
+def test_what_holds_no_secret_is_the_same_object() -> None:
+    event = ModelCompleted(step="1", call_id=str(uuid.uuid4()), reply=ModelReply("It is near."))
+    assert redacted(event) is event
+
+
+def test_bytes_that_are_no_text_are_masked_where_they_are() -> None:
+    data = b"\xff\xfe password=hunter2 \x00"
+    assert redact_bytes(data) == b"\xff\xfe password=[redacted] \x00"
+    assert redact_bytes(bytes(range(256))) == bytes(range(256))
+
+
+# --- what programs add -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secret() -> Iterator[str]:
+    value = 'open "sesame" ünd\nmore'
+    redaction.add_secret(value)
+    yield value
+    redaction.forget_secret(value)
+
+
+def test_a_known_secret_is_masked_whatever_it_looks_like(secret: str) -> None:
+    assert redact(f"say {secret}!") == "say [redacted]!"
+    assert redacted({"said": f"say {secret}!"}) == {"said": "say [redacted]!"}
+    assert redacted(ModelReply(secret)).text == "[redacted]"
+
+
+def test_a_secret_that_is_forgotten_is_masked_no_more(secret: str) -> None:
+    redaction.forget_secret(secret)
+    assert redact(secret) == secret
+
+
+def test_a_secret_that_is_a_part_of_another_does_not_uncover_it(secret: str) -> None:
+    redaction.add_secret(secret + "-longer")
+    assert redact(secret + "-longer") == "[redacted]"
+    redaction.forget_secret(secret + "-longer")
+
+
+def test_a_secret_of_a_few_letters_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"{SECRET_LENGTH} is the least"):
+        redaction.add_secret("hunter2")
+
+
+@pytest.mark.parametrize("word", ["anything", "not-needed", "EMPTY", "ollama", "no key needed"])
+def test_a_key_that_is_a_mere_word_is_no_secret(word: str) -> None:
+    learn_secret(word)
+    assert redact(f"It is {word}.") == f"It is {word}."
+
+
+def test_patterns_of_ones_own_are_masked_for_one_call_or_for_all() -> None:
+    assert redact("badge ACME-12345678", r"ACME-\d{8}") == "badge [redacted]"
+    assert redact("badge ACME-12345678") == "badge ACME-12345678"
+    pattern = re.compile(r"ACME-\d{8}")
+    redaction.add_pattern(pattern)
+    try:
+        assert redacted({"badge": "ACME-12345678"}) == {"badge": "[redacted]"}
+    finally:
+        redaction.forget_pattern(pattern)
+    assert redact("badge ACME-12345678") == "badge ACME-12345678"
+
+
+def test_what_is_switched_off_masks_nothing() -> None:
+    key = KEYS["github"]
+    redaction.off()
+    try:
+        assert redact(key) == key
+        assert redacted({"key": key}) == {"key": key}
+    finally:
+        redaction.on()
+    assert redact(key) == "[redacted]"
+
+
+def test_no_repr_shows_a_secret(secret: str) -> None:
+    assert repr(redaction) == "<Redaction on, 1 secrets, 0 patterns of its own>"
+
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """What a handler of the user's has, which is on the logger above."""
+    handler, above = _Kept(), logging.getLogger("treadle")
+    above.addHandler(handler)
+    yield handler.lines
+    above.removeHandler(handler)
+
+
+def test_a_log_record_is_masked_in_its_words_its_arguments_and_its_exception(heard: list[str]) -> None:
+    key, log = KEYS["anthropic"], get_logger("treadle.test.below")
+    log.warning("asked with %s", key)
+    log.warning("password=hunter2")
+    try:
+        raise ConnectionError(f"401: the key {key} is not valid")
+    except ConnectionError:
+        log.exception("model %r", {"api_key": "abcd1234efgh"})
+    said = "\n".join(heard)
+    assert "asked with [redacted]" in said
+    assert "password=[redacted]" in said
+    assert "ConnectionError: 401: the key [redacted] is not valid" in said
+    assert "Traceback" in said
+    assert key not in said
+    assert "abcd1234efgh" not in said
+
+
+def test_a_log_record_without_a_secret_keeps_its_parts(caplog: pytest.LogCaptureFixture) -> None:
+    get_logger("treadle.test.below").warning("run %s of %s", "r-1", "alice")
+    (record,) = caplog.records
+    assert (record.msg, record.args) == ("run %s of %s", ("r-1", "alice"))
+
+
+# --- speed -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJhbGciOiJ.",
+        "password=",
+        "api_key: '",
+        "://a:",
+        "sk-proj-",
+        "Bearer ",
+        "token ",
+        "=",
+        "A",
+    ],
+)
+def test_no_text_makes_it_slow(piece: str) -> None:
+    text = (piece * 200_000)[:200_000]
+    begun = time.process_time()
+    redact(text)
+    assert time.process_time() - begun < 2.0
