@@ -453,7 +453,7 @@ class Agent:
         """As `Run.fork`, of a run of this agent: `await (await agent.fork(run_id, at=7, model="gpt-4o")).wait()`."""
         from .run_handle import Run
 
-        check_text("run_id", run_id)
+        check_id("run_id", run_id)
         return await Run(await self.node(), run_id).fork(at, model=model, run_id=fork_id)
 
     async def signal(
