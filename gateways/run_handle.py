@@ -14,7 +14,7 @@ from ..actors.session_messages import DescribeSession, EndOpenRun, Prompt
 from ..events.message import Message
 from ..events.run import RunCancelled, run_stream
 from ..events.signal import RuntimeSignal
-from .arguments import HowToAnswer, check_context, check_prompt, check_text, well_formed
+from .arguments import HowToAnswer, check_context, check_id, check_prompt, check_text, well_formed
 from .images import Picture, images_of
 from .outputs.typed import typed
 from .run_event import Event
@@ -98,7 +98,7 @@ class Run:
         """
         from .forks import begin_fork
 
-        check_text("run_id", run_id or "")
+        check_id("run_id", run_id or "")
         fork_id, answer = await begin_fork(self._node, self.id, at=at, model=model, fork_id=run_id or "")
         return Run(self._node, fork_id, answer)
 

@@ -10,6 +10,7 @@ from ...actors.model_errors import ModelError, model_error
 from ...actors.steps import digest_of
 from ...actors.tool import say
 from ...events.message import Image, Message, ModelReply, Usage
+from ...events.redaction import redacted
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -58,7 +59,9 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, model: str, messages: Sequence[Message], answer: ModelReply | Failure) -> "Entry":
-        return cls(digest=digest_of(messages), model=model, messages=pictured(messages), answer=answer)
+        """The call as it is kept: without keys and passwords, whoever has said them."""
+        kept = tuple(map(redacted, pictured(messages)))
+        return cls(digest=digest_of(messages), model=model, messages=kept, answer=redacted(answer))
 
     @property
     def conversation(self) -> tuple[Message, ...]:

@@ -9,6 +9,7 @@ import msgspec
 from ...actors.model_errors import PermanentModelError
 from ...actors.steps import digest_of
 from ...events.message import Message
+from ...events.redaction import redacted
 from .entry import Entry, pictured
 
 _SHOWN_LINES = 12
@@ -31,7 +32,7 @@ class NotOnCassette(PermanentModelError):
 
 def missing(path: Path, entries: Sequence[Entry], model: str, messages: Sequence[Message], hint: str) -> NotOnCassette:
     """The error for a call that none of `entries` answers (any more)."""
-    asked = pictured(messages)
+    asked = tuple(map(redacted, pictured(messages)))
     why = _why(path, entries, model, asked, digest_of(messages))
     return NotOnCassette(f"{why}\n{hint}", path=path)
 

@@ -14,12 +14,14 @@ import msgspec
 
 from treadle.events.budget import TimeSpent
 from treadle.events.envelope import Recorded, encode_event
+from treadle.events.event import Event
 from treadle.events.run import (
     CLOSING_TAGS,
     ApprovalDecided,
     ApprovalRequested,
     ModelAttemptFailed,
     ModelRequested,
+    RecordCopied,
     RunSuspended,
     RunTakenOver,
     ToolCompleted,
@@ -38,7 +40,7 @@ ONCE = frozenset({"charge", "wipe"})
 """Tools whose effect may be there once and no more: the idempotent one and the destructive one."""
 IN_LEDGER = ONCE | {"post", "look"}
 
-_WITHOUT = ("owner", "attempt", "digest", "duration_ms")
+_WITHOUT = ("owner", "attempt", "digest", "duration_ms", "forked_at")
 
 Story = dict[str, list[str]]
 
@@ -123,18 +125,19 @@ def tell(events: Sequence[Recorded]) -> Story:
     tools: dict[str, str] = {}
     story: defaultdict[str, list[str]] = defaultdict(list)
     for recorded in events:
-        match recorded.event:
+        event = recorded.event.record if isinstance(recorded.event, RecordCopied) else recorded.event
+        match event:
             case RunTakenOver() | RunSuspended() | TimeSpent():
                 continue
             case ModelRequested(attempt=attempt) if attempt > 1:
                 continue
             case ModelAttemptFailed(kind="lost"):
                 continue
-            case ToolRequested() as event:
+            case ToolRequested():
                 tools[event.call_id] = event.tool
                 if event.attempt > 1:
                     continue
-            case ApprovalRequested() as event:
+            case ApprovalRequested():
                 questions[event.call_id] = event.reason
                 if event.reason == "unknown_outcome":
                     continue
@@ -142,7 +145,7 @@ def tell(events: Sequence[Recorded]) -> Story:
                 continue
             case _:
                 pass
-        story[recorded.stream].append(_say(recorded, tools))
+        story[recorded.stream].append(_say(recorded.type, event, tools))
     text = msgspec.json.encode({stream: sorted(told) for stream, told in story.items()}).decode()
     for number, name in enumerate(names, 1):
         text = text.replace(name, f"<run {number}>")
@@ -150,14 +153,14 @@ def tell(events: Sequence[Recorded]) -> Story:
     return dict(sorted((stream, sorted(lines)) for stream, lines in told.items()))
 
 
-def _say(recorded: Recorded, tools: dict[str, str]) -> str:
-    match recorded.event:
+def _say(tag: str, event: Event, tools: dict[str, str]) -> str:
+    match event:
         case ToolCompleted(call_id) | ToolFailed(call_id) | ToolOutcomeUnknown(call_id) if tools[call_id] == "wipe":
             # Whoever was asked whether to wipe again knew that it had been done: the effect is there either way.
             return f"wipe {call_id} has ended"
-        case event:
-            said: dict[str, Any] = {"type": recorded.type, **msgspec.json.decode(encode_event(event))}
-            if recorded.type == "session.signal_received":
+        case _:
+            said: dict[str, Any] = {"type": tag, "record": event.event_tag, **msgspec.json.decode(encode_event(event))}
+            if tag == "session.signal_received":
                 said["signal"]["at"] = None
             return msgspec.json.encode({key: value for key, value in said.items() if key not in _WITHOUT}).decode()
 

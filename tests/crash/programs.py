@@ -5,7 +5,7 @@ it asks for what has no answer yet, and stands in for the person who answers app
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from treadle import (
     tool,
 )
 from treadle.actors.model import Model
+from treadle.events.session import RunOpened, session_stream
 
 from .ledger import Ledger
 from .points import Points
@@ -86,6 +87,7 @@ class Program(Struct, frozen=True):
         prompts: Session and words of each prompt, in order.
         sent: As prompts; as signals in this process; or as signals over NATS, by somebody else (see `systems.py`).
         hosted: Where the agent runs.
+        afterwards: What the client does when all prompts are answered; its answers come after theirs.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Program(Struct, frozen=True):
     prompts: tuple[tuple[str, str], ...] = (("conv-1", "Settle the account."),)
     sent: Literal["prompts", "signals", "over NATS"] = "prompts"
     hosted: Callable[[World, Agent], AbstractAsyncContextManager[None]] = alone
+    afterwards: Callable[[World, Agent], Awaitable[list[str]]] | None = None
 
 
 # --- tools and models ------------------------------------------------------------------------------------------------
@@ -255,6 +258,11 @@ def programs() -> Mapping[str, Program]:
             lambda world: desk(world, calls(["delegate_to_helper"]), helper="helper"),
             hosted=with_helper,
         ),
+        Program(
+            "fork",
+            lambda world: desk(world, calls(["charge"]), approvals=clerk(world)),
+            afterwards=fork_it,
+        ),
         Program(OVER_NATS, lambda world: desk(world, calls(["charge"])), sent="over NATS", hosted=taking_signals),
     ]
     return {program.name: program for program in made}
@@ -285,18 +293,38 @@ async def live(
         answers = [
             await ask(agent.session(name, user_id=world.user), words, program, world) for name, words in program.prompts
         ]
+        if program.afterwards is not None:
+            answers += await program.afterwards(world, agent)
         world.points.reach("before the answer")
         return answers
 
 
 async def take_over(session: Session) -> RunResult:
-    """Resume; a database hears of the death of a process a moment later than the operating system."""
+    """Resume what a dead process left."""
+    return await _when_dead(session.agent, session.resume)
+
+
+async def fork_it(world: World, agent: Agent) -> list[str]:
+    """Fork the run of the first session where its first tool has charged; another model goes on, and wipes."""
+    journal = (await agent.node()).journal
+    [opened, *_] = await journal.read(session_stream(world.user, agent.name, "conv-1"))
+    assert isinstance(opened.event, RunOpened)
+    run_id, other = opened.event.run_id, calls(["charge"], ["wipe"])
+
+    async def end() -> RunResult:
+        return await (await agent.fork(run_id, "2", model=other, fork_id="fork-1")).wait()
+
+    return [(await _when_dead(agent, end)).output]
+
+
+async def _when_dead(agent: Agent, take: Callable[[], Awaitable[RunResult]]) -> RunResult:
+    """A database hears of the death of a process a moment later than the operating system."""
     async with asyncio.timeout(10):
         while True:
             try:
-                return await session.resume()
+                return await take()
             except Owned:
-                if "postgresql" not in (await session.agent.node()).journal.name:
+                if "postgresql" not in (await agent.node()).journal.name:
                     raise
                 await asyncio.sleep(0.01)
 

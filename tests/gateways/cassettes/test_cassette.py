@@ -284,6 +284,16 @@ def test_what_is_written_is_read_again(path: Path) -> None:
     assert "sha256:" in path.read_text()
 
 
+def test_no_key_is_written_whoever_said_it(path: Path) -> None:
+    key = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"
+    cassette = Cassette(path)
+    cassette.record("m", [Message("user", f"my key is {key}")], ModelReply(f"do not tell anybody {key}"))
+    cassette.record("m", [Message("user", "again")], Failure("authentication", f"incorrect key: {key}"))
+    cassette.save()
+    assert key not in path.read_text()
+    assert Cassette(path, record="none").play("m", [Message("user", f"my key is {key}")]) is not None
+
+
 def test_a_cassette_can_be_written_by_hand(path: Path) -> None:
     path.parent.mkdir()
     call = {"model": "any", "sent": [{"role": "user", "content": "ping"}], "reply": {"text": "pong"}}
