@@ -17,6 +17,9 @@ FIXTURES: Final[list[dict[str, Any]]] = [
     # examples/06-anthropic
     {"match": {"userMessage": "A bat and a ball"}, "response": {"content": "0.05.", "reasoning": "x + x + 1 = 1.1"}},
     {"match": {"userMessage": "And the bat?"}, "response": {"content": "1.05."}},
+    # docs/models.md
+    {"match": {"userMessage": "What is in this picture?"}, "response": {"content": "One dot."}},
+    {"match": {"userMessage": "what colour"}, "response": {"content": "White."}},
     # examples/07-litellm
     {
         "match": {"userMessage": "sky", "model": "mistral-small-latest"},

@@ -9,14 +9,18 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from model_servers import AiMock
+from providers import FIXTURES, environment
 from strict import STRICT
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+_REAL_MODEL = re.compile(r'model="(gpt|claude)-')
 
 _RUNNER = """
 import ast, asyncio, inspect, sys, types
@@ -45,11 +49,19 @@ def blocks(page: Path, *languages: str) -> list[tuple[int, str]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """What leads the SDKs of providers to a server here."""
+    with AiMock(tmp_path_factory.mktemp("aimock"), FIXTURES, "--strict") as server:
+        yield environment(server)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     code = "\0".join(f"{line}\0{block}" for line, block in blocks(page, "python"))
+    given: Mapping[str, str] = request.getfixturevalue("provider") if _REAL_MODEL.search(code) else {}
     if code:
-        _run([sys.executable, *STRICT, "-c", _RUNNER, page.name], tmp_path, code)
+        _run([sys.executable, *STRICT, "-c", _RUNNER, page.name], tmp_path, code, given)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -59,9 +71,9 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
         _run(["bash", "-euo", "pipefail", "-c", script], tmp_path, "")
 
 
-def _run(command: list[str], directory: Path, given: str) -> None:
+def _run(command: list[str], directory: Path, given: str, more: Mapping[str, str] = {}) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    environment |= {"NO_COLOR": "1", "TREADLE_ROOT": str(ROOT)}
+    environment |= {"NO_COLOR": "1", "TREADLE_ROOT": str(ROOT), **more}
     done = subprocess.run(
         command, cwd=directory, input=given, capture_output=True, text=True, timeout=90, env=environment
     )

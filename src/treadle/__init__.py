@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .gateways.cassettes import Cassette, NotOnCassette
     from .gateways.delegation import delegate
     from .gateways.memory import Memory
+    from .gateways.models.classify import classify_model_error
     from .gateways.models.echo import EchoModel
     from .gateways.models.facade import Model
     from .gateways.models.fallback import FallbackModel
@@ -140,6 +141,7 @@ _NAMES = {
     "gateways.cassettes": ("Cassette", "NotOnCassette"),
     "gateways.delegation": ("delegate",),
     "gateways.memory": ("Memory",),
+    "gateways.models.classify": ("classify_model_error",),
     "gateways.models.echo": ("EchoModel",),
     "gateways.models.facade": ("Model",),
     "gateways.models.fallback": ("FallbackModel",),
@@ -234,6 +236,7 @@ __all__ = [
     "Usage",
     "VersionConflict",
     "Worker",
+    "classify_model_error",
     "current_call",
     "delegate",
     "get_run_context",
