@@ -40,6 +40,7 @@ class Model(Protocol):
 
     * `estimate(messages) -> (input_tokens, output_tokens)`: the most that a call will use; budgets set so much aside.
       Without it they guess, and take `options["max_tokens"]`, or 1,024, for the output.
+    * `longest_answer(options) -> int | None`: the most tokens that an answer may have, for that guess.
     * `cost_usd(usage) -> float | None`: what that costs; None when it is not known.
     * `billed = True`: calls cost money. The intent of each is on disk before it is sent, so that one whose answer was
       lost with the process is charged.

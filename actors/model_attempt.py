@@ -54,7 +54,7 @@ class ModelAttempt:
             return await contained(self._collect(messages, tools, options), deadline)
         except ModelError as error:
             # Whoever has begun to answer charges for it, whatever else went wrong.
-            error.may_be_charged = error.may_be_charged or self._answering
+            error.may_be_charged = error.may_be_charged or (self._answering and error.usage is None)
             raise
         except Exception as exc:
             if not (isinstance(exc, TimeoutError) and deadline.expired):

@@ -26,7 +26,7 @@ from ..events.run import (
 from .context import ModelCallContext
 from .model import Model
 from .model_attempt import ModelAttempt
-from .model_charges import Interrupted, ModelCharges, most_of
+from .model_charges import Interrupted, ModelCharges, bill_of, most_of
 from .model_errors import CircuitOpen, ModelError, TransientModelError, model_error
 from .stand_in import who_answers
 from .steps import digest_of
@@ -123,7 +123,7 @@ class ModelCalls:
             with self._run.parking.work(), self._run.services.circuits.passing(endpoint, self._run.spec.retry):
                 reply = await attempt.ask(messages, shown, options)
         except ModelError as error:
-            if await self._failed(asked.step, error, attempt):
+            if await self._failed(asked.step, error, attempt, model):
                 raise
             return None
         self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
@@ -146,12 +146,11 @@ class ModelCalls:
             return options
         return {**options, "output_schema": output}
 
-    async def _failed(self, step: str, error: ModelError, attempt: ModelAttempt) -> bool:
+    async def _failed(self, step: str, error: ModelError, attempt: ModelAttempt, model: Model) -> bool:
         """Record a failed attempt, and what follows from it; whether it was the last."""
         call = self._run.state.models[step]
-        asked, usage, estimated = call.requested, error.usage or Usage(), False
-        if error.usage is None and error.may_be_charged:
-            usage, estimated = asked.most, asked.most != Usage()
+        asked = call.requested
+        usage, estimated = bill_of(error, asked.most, model)
         told: dict[str, Any] = {
             "step": step, "call_id": asked.call_id, "error": str(error), "kind": error.kind, "model": asked.model,
             "status": error.status, "request_id": error.request_id, "usage": usage, "estimated": estimated,

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from ..events.budget import Limits
 from ..events.errors import BudgetExceeded, TreadleError
 from ..events.message import Message, Usage
 from ..events.run import ModelCompleted, ModelStep, attempt_id
 from .model import Model
+from .model_errors import ModelError
 from .services import BudgetPort
 from .spec import AgentSpec
 
@@ -104,11 +107,30 @@ class ModelCharges:
 def most_of(model: Model, messages: Sequence[Message], options: Mapping[str, Any]) -> Usage:
     """The most that an attempt will use, as far as the model or a guess can tell."""
     estimate = getattr(model, "estimate", None)
-    tokens_in, tokens_out = estimate(messages) if estimate is not None else _estimate(messages, options)
+    tokens_in, tokens_out = estimate(messages) if estimate is not None else _estimate(model, messages, options)
     usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out)
+    return structs.replace(usage, cost_usd=_cost_usd(model, usage))
+
+
+def bill_of(error: ModelError, most: Usage, model: Model) -> tuple[Usage, bool]:
+    """What an attempt that failed is charged, and whether that is a guess.
+
+    Args:
+        most: As of `most_of`; nothing for a model that costs nothing.
+    """
+    known = error.usage or Usage()
+    if not error.may_be_charged or most == Usage():
+        return known, False
+    if known == Usage():
+        return most, True
+    # A provider tells what it was sent before it answers, and how long its answer was when that has ended.
+    usage = structs.replace(known, output_tokens=max(known.output_tokens, most.output_tokens))
+    return structs.replace(usage, cost_usd=max(_cost_usd(model, usage), known.cost_usd)), True
+
+
+def _cost_usd(model: Model, usage: Usage) -> float:
     price = getattr(model, "cost_usd", None)
-    cost_usd = price(usage) if price is not None else None
-    return Usage(input_tokens=tokens_in, output_tokens=tokens_out, cost_usd=cost_usd or 0.0)
+    return (price(usage) if price is not None else None) or 0.0
 
 
 def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
@@ -120,8 +142,10 @@ def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
     return tuple(scopes)
 
 
-def _estimate(messages: Sequence[Message], options: Mapping[str, Any]) -> tuple[int, int]:
+def _estimate(model: Model, messages: Sequence[Message], options: Mapping[str, Any]) -> tuple[int, int]:
     """A guess at a call's tokens, input and output, for models that cannot tell: four characters a token."""
     chars = sum(len(message.content) + 16 * (1 + len(message.tool_calls)) for message in messages)
     images = sum(len(message.images) for message in messages)
-    return chars // 4 + 1 + images * _IMAGE_TOKENS, int(options.get("max_tokens") or GUESSED_OUTPUT_TOKENS)
+    longest = getattr(model, "longest_answer", None)
+    limit = longest(options) if longest is not None else options.get("max_tokens")
+    return chars // 4 + 1 + images * _IMAGE_TOKENS, int(limit or GUESSED_OUTPUT_TOKENS)

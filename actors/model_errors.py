@@ -40,7 +40,8 @@ class ModelError(TreadleError):
         request_id: The provider's id of the request, for asking them.
         retry_after_s: How long the provider asks to wait; None when it does not say.
         usage: What the provider is known to charge for it all the same.
-        may_be_charged: The request was sent, and nobody knows what the provider charges for it.
+        may_be_charged: The request was sent, and nobody knows what the provider charges for it; with `usage`, what it
+            charges beyond that.
     """
 
     KIND: ClassVar[str] = "error"

@@ -85,6 +85,11 @@ class HostedModel(ABC, Generic[Client]):
         """The key. Raises AuthenticationError when there is none."""
         return find_key(self.provider, self._api_key, self._secrets, self.KEYS)
 
+    def longest_answer(self, options: Mapping[str, Any]) -> int | None:
+        """The most tokens that an answer to a call with these options may have; None when nothing limits it."""
+        limit: int | None = {**self.options, **options}.get("max_tokens")
+        return limit
+
     @property
     def price(self) -> Price | None:
         """What it costs; None when nobody knows."""

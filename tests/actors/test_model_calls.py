@@ -197,9 +197,18 @@ async def test_a_failure_that_may_be_charged_is_charged_at_the_most_and_marked(d
 
 async def test_a_failure_whose_cost_is_known_is_charged_that_and_not_marked(desks: Desks) -> None:
     known = Usage(7, 3, cost_usd=0.1)
-    session = await desks(PaidModel(TruncatedAnswer("half", usage=known, may_be_charged=True)))
+    session = await desks(PaidModel(TruncatedAnswer("half", usage=known)))
     result = await asked(session)
     assert (result.tokens_in, result.tokens_out, result.estimated) == (7, 3, Usage())
+
+
+async def test_where_only_the_question_is_known_the_longest_answer_is_charged_and_marked(desks: Desks) -> None:
+    known = Usage(7, 1, cached_input_tokens=20, cost_usd=0.2)
+    session = await desks(PaidModel(ConnectionFailed("cut", usage=known, may_be_charged=True), "Here."), AT_ONCE)
+    result = await asked(session)
+    guess = Usage(7, MOST.output_tokens, cached_input_tokens=20, cost_usd=0.77)
+    assert result.estimated == guess
+    assert result.total_tokens == guess.total_tokens + ANSWER_USAGE.total_tokens
 
 
 # --- whoever watches -------------------------------------------------------------------------------------------------

@@ -59,6 +59,10 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
         )
         self.max_tokens = max_tokens
 
+    def longest_answer(self, options: Mapping[str, Any]) -> int | None:
+        limit: int = self._request((), (), options).body["max_tokens"]
+        return limit
+
     async def complete(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> ModelReply:
