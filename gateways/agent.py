@@ -38,6 +38,7 @@ from .images import Picture, images_of
 from .live_events import LiveEvents
 from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
+from .models.secrets import Secrets, give_secrets
 from .outputs.typed import typed
 from .run_error import checked
 from .run_event import Event
@@ -84,6 +85,7 @@ class Agent:
         response_tone: How answers are phrased: casual, professional, technical, legal, finance, executive, academic, or
             any words.
         tuning: Such adjustments in one piece; what is given beside it wins.
+        secrets: Where the keys of its models are looked for, before the environment; see docs/secrets.md.
     Raises:
         ConfigError: The message names what does not fit and what would.
     """
@@ -111,13 +113,17 @@ class Agent:
         output_validation_retries: int | None = None,
         response_tone: str | None = None,
         tuning: Tuning | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         if max_turns < 1:
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
         tuning = tuning or Tuning()
-        resolved = resolve_model(model)
+        resolved = resolve_model(model, secrets=secrets)
+        self._secrets = secrets
+        if secrets is not None:
+            give_secrets(resolved, secrets)
         check_cost_caps(resolved, budget, budget_per_user)
         self._runtime = runtime or "memory"
         self.has_name = name is not None
@@ -227,6 +233,12 @@ class Agent:
             self._node.host.add(self.spec)
 
     # --- where it runs ---
+
+    def take_secrets(self, secrets: Secrets) -> None:
+        """Have its models look for their keys there, unless it has secrets of its own."""
+        if self._secrets is None:
+            give_secrets(self.spec.model, secrets)
+            self._secrets = secrets
 
     def bind(self, node: "Node", name: str | None = None) -> None:
         """Run on `node` from now on, under `name` if given."""

@@ -35,6 +35,7 @@ from .elsewhere import Elsewhere
 from .firings import Firings
 from .journals import open_journal
 from .membership import Membership
+from .models.secrets import Secrets
 from .node import Node
 from .operations.node_status import Role
 from .operations.presence import Presence
@@ -99,6 +100,7 @@ class System:
         resume: Continue, on `start_hosting`, the runs that a former process left open.
         worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
         clock: Where times and ids come from.
+        secrets: Where the keys of the models of agents hosted here are looked for that have no secrets of their own.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class System:
         resume: bool = True,
         worker: bool = False,
         clock: Clock = SYSTEM_CLOCK,
+        secrets: Secrets | None = None,
     ) -> None:
         self.subjects = Subjects(namespace)
         self._journal_spec = journal
@@ -132,6 +135,7 @@ class System:
         self._resume = resume
         self._worker = worker
         self._clock = clock
+        self._secrets = secrets
         self._stack = AsyncExitStack()
         self._node: Node | None = None
         self._projections: Projections | None = None
@@ -310,6 +314,8 @@ class System:
 
     def host(self, agent: Agent, name: str | None = None) -> Agent:
         """Run this agent here: reachable as `<ns>.signal.*.<name>.*`, and as a worker that others delegate to."""
+        if self._secrets is not None:
+            agent.take_secrets(self._secrets)
         agent.bind(self.node, name)
         self._agents.append(agent)
         if self._serving and self.services is not None:

@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Never, Self, TypeVar
 
 from msgspec import structs
 
 from ...actors.retry import RetryPolicy
+from ...events.errors import ConfigError
 from ...events.message import Usage
+from ...events.redaction import learn_secret, redact
 from .per_loop import PerLoop
 from .prices import Price, price_of
-from .secrets import Secrets, find_key
+from .secrets import EnvSecrets, Secrets, TakesSecrets, find_key
 
 Client = TypeVar("Client")
 
@@ -50,16 +52,44 @@ class HostedModel(ABC, Generic[Client]):
         self._name = name
         self._api_key = api_key
         self._secrets = secrets
+        self._taken: Secrets | None = None
         self._given = client
         self._price = price
         self.base_url = base_url
         self.request_timeout_s = request_timeout_s
         self.options = dict(options or {})
         self._clients: PerLoop[Client] = PerLoop(self._connect)
+        # Masked from now on, and not only when the model is first asked: a prompt may come before.
+        for key in (api_key, getattr(client, "api_key", None), *map(EnvSecrets().lookup_sync, self.KEYS)):
+            if isinstance(key, str):
+                learn_secret(key)
 
     def __repr__(self) -> str:
-        at = f", base_url={self.base_url!r}" if self.base_url else ""
+        at = f", base_url={redact(self.base_url)!r}" if self.base_url else ""
         return f"{type(self).__name__}({self._name!r}{at})"
+
+    def __reduce__(self) -> Never:
+        raise TypeError(f"{self!r} has a key and connections, and is not pickled: make it where it is used")
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    def take_secrets(self, secrets: Secrets) -> None:
+        """Look for the key in an agent's secrets, unless there are others of its own.
+
+        Raises:
+            ConfigError: It looks in another agent's: it would ask on the account of one for both.
+        """
+        if self._api_key or self._given is not None:
+            return
+        if self._taken not in (None, secrets):
+            raise ConfigError(
+                f"{self!r} looks for its key in the secrets of another agent; give each a model of its own"
+            )
+        if self._secrets is None:
+            self._secrets = self._taken = secrets
+        elif isinstance(self._secrets, TakesSecrets):
+            self._secrets.take_secrets(secrets)
 
     @property
     def name(self) -> str:

@@ -74,6 +74,10 @@ class NamedKey:
     def __repr__(self) -> str:
         return f"NamedKey({self._name})"
 
+    def take_secrets(self, secrets: Secrets) -> None:
+        """Look there before the environment, unless there is another place to look."""
+        self._secrets = self._secrets or secrets
+
     def lookup_sync(self, name: str) -> str | None:
         """The key, whatever it is asked for by."""
         for store in (self._secrets, EnvSecrets()):

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         VersionConflict,
     )
     from .events.message import Image, Message, ModelReply, ToolCall, ToolSpec, Usage
+    from .events.redaction import redact, redaction
     from .events.run import RunState
     from .events.signal import RuntimeSignal
     from .gateways.agent import Agent
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from .gateways.models.prices import Price, price_of, use_prices
     from .gateways.models.providers import register_provider
     from .gateways.models.scripted import FunctionModel, ScriptedModel, ScriptedTurn
+    from .gateways.models.secrets import DictSecrets, EnvSecrets, Secrets
     from .gateways.run_event import Event
     from .gateways.run_handle import Run, Session
     from .gateways.system import System
@@ -134,6 +136,7 @@ _NAMES = {
         "VersionConflict",
     ),
     "events.message": ("Image", "Message", "ModelReply", "ToolCall", "ToolSpec", "Usage"),
+    "events.redaction": ("redact", "redaction"),
     "events.run": ("RunState",),
     "events.signal": ("RuntimeSignal",),
     "gateways.agent": ("Agent",),
@@ -148,6 +151,7 @@ _NAMES = {
     "gateways.models.prices": ("Price", "price_of", "use_prices"),
     "gateways.models.providers": ("register_provider",),
     "gateways.models.scripted": ("FunctionModel", "ScriptedModel", "ScriptedTurn"),
+    "gateways.models.secrets": ("DictSecrets", "EnvSecrets", "Secrets"),
     "gateways.run_event": ("Event",),
     "gateways.run_handle": ("Run", "Session"),
     "gateways.system": ("System",),
@@ -177,7 +181,9 @@ __all__ = [
     "ConnectionFailed",
     "ContentFilterError",
     "CorruptEvent",
+    "DictSecrets",
     "EchoModel",
+    "EnvSecrets",
     "Event",
     "FallbackModel",
     "Fenced",
@@ -217,6 +223,7 @@ __all__ = [
     "RuntimeSignal",
     "ScriptedModel",
     "ScriptedTurn",
+    "Secrets",
     "ServerError",
     "Session",
     "Steps",
@@ -241,6 +248,8 @@ __all__ = [
     "delegate",
     "get_run_context",
     "price_of",
+    "redact",
+    "redaction",
     "register_provider",
     "remote",
     "set_run_context",
