@@ -1,0 +1,56 @@
+"""A conversation in the form of chat completions, which LiteLLM says again in each provider's own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ....events.message import Image, Message, ToolSpec
+
+CARRIED = "litellm"
+"""Where signed thinking is, in `ModelReply.carried`."""
+
+
+def conversation(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    return [_message(message) for message in messages]
+
+
+def tools_of(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": msgspec.json.decode(tool.parameters),
+            },
+        }
+        for tool in tools
+    ]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    made: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        text = [{"type": "text", "text": message.content}] if message.content else []
+        made["content"] = [*text, *map(_image, message.images)]
+    if message.role == "tool":
+        made["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        made["content"] = message.content or None
+        made["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.tool, "arguments": msgspec.json.encode(call.args).decode()},
+            }
+            for call in message.tool_calls
+        ]
+    if blocks := message.carried.get(CARRIED):
+        made["thinking_blocks"] = blocks
+    return made
+
+
+def _image(image: Image) -> dict[str, Any]:
+    url = image.url or f"data:{image.media_type};base64,{image.data}"
+    return {"type": "image_url", "image_url": {"url": url}}
