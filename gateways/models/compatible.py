@@ -10,6 +10,9 @@ from .openai import OpenAIModel
 class CompatibleModel(OpenAIModel):
     """A model at another address than OpenAI's, under another key: chat completions, which all of them have.
 
+    Not all of them keep to a JSON Schema that they are handed; for those that do not, or may not, it stands in the
+    prompt (`native_output`).
+
     Args:
         base_url: Else `ADDRESS_KEY` is looked for in the environment; else the provider's own address.
         settings: As of `OpenAIModel`.
@@ -20,13 +23,14 @@ class CompatibleModel(OpenAIModel):
 
     def __init__(self, name: str, *, base_url: str | None = None, **settings: Any) -> None:
         address = base_url or os.environ.get(self.ADDRESS_KEY) or self.ADDRESS
-        super().__init__(name, base_url=address, **{"api": "chat", **settings})
+        super().__init__(name, base_url=address, **settings)
 
 
 class DeepSeekModel(CompatibleModel):
     """A model of DeepSeek."""
 
     provider = "deepseek"
+    native_output = False
     KEYS = ("DEEPSEEK_API_KEY",)
     ADDRESS = "https://api.deepseek.com/v1"
     ADDRESS_KEY = "DEEPSEEK_BASE_URL"
@@ -45,6 +49,7 @@ class MiniMaxModel(CompatibleModel):
     """A model of MiniMax."""
 
     provider = "minimax"
+    native_output = False
     KEYS = ("MINIMAX_API_KEY",)
     ADDRESS = "https://api.minimax.io/v1"
     ADDRESS_KEY = "MINIMAX_BASE_URL"
@@ -54,6 +59,7 @@ class QwenModel(CompatibleModel):
     """A model of Alibaba."""
 
     provider = "qwen"
+    native_output = False
     KEYS = ("DASHSCOPE_API_KEY",)
     ADDRESS = "https://dashscope.aliyuncs.com/compatible-mode/v1"
     ADDRESS_KEY = "DASHSCOPE_BASE_URL"

@@ -82,7 +82,7 @@ async def asked(llmock: LLMock, messages: list[Message], name: str = "claude-hai
 
 
 async def ask_canned(server: CannedServer, *, streamed: bool = False, **options: Any) -> ModelReply:
-    model = AnthropicModel("claude-haiku-4-5", api_key="k", base_url=server.url)
+    model = AnthropicModel("claude-haiku-4-5", api_key="k", base_url=server.url, price=Price(input=0.0, output=0.0))
     try:
         if streamed:
             return await collect(model.stream([Message("user", "Hello")], **options), model.name)

@@ -33,8 +33,10 @@ from treadle.actors.model_errors import (
 from treadle.events.message import Message, Usage
 from treadle.gateways.models.anthropic import TABLE, AnthropicModel
 from treadle.gateways.models.anthropic.errors import error_of
+from treadle.gateways.models.prices import Price
 
 QUESTION = [Message("user", "Hello")]
+FREE = Price(input=0.0, output=0.0)
 STARTED = {
     "type": "message_start",
     "message": {
@@ -59,7 +61,7 @@ def told(kind: str, message: str = "no") -> dict[str, Any]:
 
 async def failure(url: str, *, streamed: bool = False, timeout_s: float = 5.0) -> ModelError:
     """The error that a question ends with."""
-    model = AnthropicModel("claude-haiku-4-5", api_key="k", base_url=url, request_timeout_s=timeout_s)
+    model = AnthropicModel("claude-haiku-4-5", api_key="k", base_url=url, request_timeout_s=timeout_s, price=FREE)
     try:
         with pytest.raises(ModelError) as failed:
             if streamed:
