@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         Unavailable,
         VersionConflict,
     )
+    from .events.fork import NotAForkPoint
     from .events.message import Image, Message, ModelReply, ToolCall, ToolSpec, Usage
     from .events.run import RunState
     from .events.signal import RuntimeSignal
@@ -132,6 +133,7 @@ _NAMES = {
         "Unavailable",
         "VersionConflict",
     ),
+    "events.fork": ("NotAForkPoint",),
     "events.message": ("Image", "Message", "ModelReply", "ToolCall", "ToolSpec", "Usage"),
     "events.run": ("RunState",),
     "events.signal": ("RuntimeSignal",),
@@ -192,6 +194,7 @@ __all__ = [
     "ModelError",
     "ModelReply",
     "ModelTimeout",
+    "NotAForkPoint",
     "NotFound",
     "NotOnCassette",
     "NothingToResume",
