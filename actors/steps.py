@@ -14,7 +14,7 @@ import msgspec
 
 from ..events.errors import ReplayDivergence
 from ..events.message import Message, ModelReply, ToolCall
-from ..events.run import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
+from ..events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
 from .json_form import recordable
 from .model_charges import Interrupted
 from .tool import as_text
@@ -50,6 +50,20 @@ class ToolResult(msgspec.Struct, frozen=True, gc=False):
 def digest_of(messages: Sequence[Message]) -> str:
     """Names what a model is sent, for telling whether a replay sends the same."""
     return hashlib.sha256(_encode(messages)).hexdigest()[:16]
+
+
+def result_of_call(call: ToolCall, outcome: Outcome, *, ends_turn: bool = False) -> ToolResult:
+    """What a strategy, and with it the model, is told of a call."""
+    match outcome:
+        case ToolCompleted():
+            return ToolResult(call, True, outcome.output, as_text(outcome.output), ends_turn=ends_turn)
+        case ToolFailed(kind="denied"):
+            return ToolResult(call, False, None, f"DENIED: {outcome.error}")
+        case ToolFailed():
+            return ToolResult(call, False, None, f"ERROR: {outcome.error}")
+        case ToolOutcomeUnknown():
+            text = f"UNKNOWN OUTCOME: {outcome.reason}. Do not assume that it happened, or that it did not."
+            return ToolResult(call, False, None, text, unknown=True)
 
 
 class Exchange(NamedTuple):
@@ -117,21 +131,11 @@ class Steps:
             await self._run.leave()
         with self._run.step:
             outcomes = await self._run.tools.call(step, calls)
-        results: list[ToolResult] = []
-        for call, outcome in zip(calls, outcomes, strict=True):
-            match outcome:
-                case ToolCompleted():
-                    tool = self._run.spec.tools.get(call.tool)
-                    ends = tool is not None and tool.spec.ends_turn
-                    results.append(ToolResult(call, True, outcome.output, as_text(outcome.output), ends_turn=ends))
-                case ToolFailed(kind="denied"):
-                    results.append(ToolResult(call, False, None, f"DENIED: {outcome.error}"))
-                case ToolFailed():
-                    results.append(ToolResult(call, False, None, f"ERROR: {outcome.error}"))
-                case ToolOutcomeUnknown():
-                    text = f"UNKNOWN OUTCOME: {outcome.reason}. Do not assume that it happened, or that it did not."
-                    results.append(ToolResult(call, False, None, text, unknown=True))
-        return results
+        ending = {name for name, tool in self._run.spec.tools.items() if tool.spec.ends_turn}
+        return [
+            result_of_call(call, outcome, ends_turn=call.tool in ending)
+            for call, outcome in zip(calls, outcomes, strict=True)
+        ]
 
     async def value(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` returned the first time: for times, ids and choices that a replay could not make again."""

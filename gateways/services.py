@@ -29,6 +29,7 @@ from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
 from .arguments import check_prompt
 from .buses.nats import NatsBus
+from .forks import begin_fork
 from .node import Node
 
 VERSION = "1.0.0"
@@ -60,6 +61,22 @@ class AskResume(Struct, frozen=True, forbid_unknown_fields=True):
     """Go on with an open run. Answers `{"run_id", "session_id"}` at once, or its result if `wait`."""
 
     run_id: str
+    wait: bool = False
+
+
+class AskFork(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fork a run. Answers `{"run_id", "session_id", "forked_from"}` when the fork has begun, or its result if `wait`.
+
+    Attributes:
+        at: A version, or the name of a step.
+        model: As `model=` takes it; empty for the agent's own.
+        fork_id: The fork's id, if the caller wants to choose it; forking twice under one forks once.
+    """
+
+    run_id: str
+    at: int | str = 1
+    model: str = ""
+    fork_id: str = ""
     wait: bool = False
 
 
@@ -130,6 +147,7 @@ class Services:
         kinds: dict[str, Answer] = {
             "run": self.run,
             "resume": self.resume,
+            "fork": self.fork,
             "history": self.history,
             "approve": self.approve,
             "cancel": self.cancel,
@@ -217,6 +235,14 @@ class Services:
         host.agent(history.agent)
         asking = host.result(host.run(asked.run_id), ContinueRun())
         return await self._begun(asking, asked.run_id, history.request.session_id, asked.wait)
+
+    async def fork(self, data: bytes) -> Any:
+        asked = decoded(data, AskFork)
+        fork_id, answer = await begin_fork(
+            self._node, asked.run_id, at=asked.at, model=asked.model or None, fork_id=asked.fork_id
+        )
+        begun = await self._begun(answer, fork_id, fork_id, asked.wait)
+        return begun if asked.wait else {**begun, "forked_from": asked.run_id}
 
     async def _begun(self, asking: Awaitable[Any], run_id: str, session_id: str, wait: bool) -> Any:
         running = asyncio.ensure_future(asking)

@@ -4,6 +4,7 @@ cassette.py    Cassette: plays what it has, records what it has not, and stands 
 entry.py       one model call, as the file has it
 file.py        the file: JSON that people read and that differs where the calls differ
 model.py       what answers in the place of a model
+cut.py         a cassette out of the journal: what the models of a run have answered
 missing.py     what a cassette does not have: the nearest that it has, and what differs
 """
 

@@ -18,6 +18,8 @@ COMMANDS = {
     "runs": "List runs, the newest first.",
     "show": "Show a run: its steps, tool calls, open approvals and children.",
     "replay": "Print the events of a run from the journal, in order.",
+    "fork": "Run a run once more from one of its steps, with the same agent or another model.",
+    "record": "Freeze the answers of models in a run as a cassette for tests.",
     "resume": "Go on with a run that stands still.",
     "cancel": "Stop a run.",
     "approve": "Allow or deny a call that waits for approval.",

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         Unavailable,
         VersionConflict,
     )
+    from .events.fork import NotAForkPoint
     from .events.message import Image, Message, ModelReply, ToolCall, ToolSpec, Usage
     from .events.redaction import redact, redaction
     from .events.run import RunState
@@ -135,6 +136,7 @@ _NAMES = {
         "Unavailable",
         "VersionConflict",
     ),
+    "events.fork": ("NotAForkPoint",),
     "events.message": ("Image", "Message", "ModelReply", "ToolCall", "ToolSpec", "Usage"),
     "events.redaction": ("redact", "redaction"),
     "events.run": ("RunState",),
@@ -200,6 +202,7 @@ __all__ = [
     "ModelError",
     "ModelReply",
     "ModelTimeout",
+    "NotAForkPoint",
     "NotFound",
     "NotOnCassette",
     "NothingToResume",

@@ -1,0 +1,101 @@
+"""`treadle fork`: a run once more from one of its steps, in the system that runs, or else in this process."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from ...events.run import RunState
+from ..forks import begin_fork, version_of
+from ..system import System
+from .agents import find_agents
+from .asking import ask_over, connect
+from .command import Call, command
+from .following import OverJournal, OverNats
+from .watch import FAILED, Teller
+
+app = typer.Typer()
+
+
+@command(app)
+async def fork(
+    call: Call,
+    run: Annotated[str, Argument(help="The run.")],
+    at: Annotated[
+        str, Option(metavar="VERSION|step:NAME", help="Up to where the run is shared. Default: its question alone.")
+    ] = "",
+    model: Annotated[str, Option(help="Who goes on. Default: the agent's model.")] = "",
+    fork_id: Annotated[str, Option("--id", help="The fork's id. Default: a new one.")] = "",
+    agents: Annotated[
+        list[str] | None, Option(help="TOML file or module:object, when no system runs. Default: agents.toml.")
+    ] = None,
+    no_wait: Annotated[bool, Option("--no-wait", help="Do not follow it; for a system that runs.")] = False,
+) -> None:
+    """Run a run once more from one of its steps, with the same agent or another model."""
+    where = point(at)
+    if call.place.nats is not None:
+        await _ask(call, run, where, model, fork_id, no_wait)
+    else:
+        await _here(call, run, where, model, fork_id, agents or [])
+
+
+def point(text: str) -> int | str | None:
+    """A version, or the name of a step after `step:`.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if not text:
+        return None
+    if text.isdecimal():
+        return int(text)
+    step = text.removeprefix("step:")
+    if not step or step == text:
+        raise typer.BadParameter(f"--at {text}: a version is wanted, or step:NAME; `treadle replay RUN` shows both")
+    return step
+
+
+async def _ask(call: Call, run: str, at: int | str | None, model: str, fork_id: str, no_wait: bool) -> None:
+    asked = {"run_id": run, "at": version_of(run, at), "model": model, "fork_id": fork_id}
+    async with connect(call.place) as bus:
+        answer = await ask_over(bus, call.place.subjects, "fork", asked)
+        _say(call, answer)
+        if no_wait:
+            return
+        teller = Teller(call.out)
+        try:
+            last = await OverNats(bus, call.place.subjects, call.out.note).run(answer["run_id"], 0, teller.tell)
+        finally:
+            teller.close()
+    call.exit(1 if last.type in FAILED else 0)
+
+
+async def _here(call: Call, run: str, at: int | str | None, model: str, fork_id: str, references: list[str]) -> None:
+    agents = find_agents(references)
+    system = System(journal=call.place.journal, namespace=call.place.subjects.namespace, resume=False)
+    async with system:
+        for name, agent in agents.items():
+            system.host(agent, name)
+        made, answer = await begin_fork(system.node, run, at=at, model=model or None, fork_id=fork_id)
+        _say(call, {"run_id": made, "session_id": made, "forked_from": run})
+        teller = Teller(call.out)
+        telling = asyncio.create_task(OverJournal(system.journal).run(made, 0, teller.tell))
+        try:
+            result = await answer
+            if result.state != RunState.WAITING:
+                await telling
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+            teller.close()
+    if result.state == RunState.WAITING:
+        asked_for = ", ".join(waits.call_id for waits in result.waiting_for)
+        call.out.note(f"it waits for an approval of {asked_for}: start the system and use `treadle approve`")
+    call.exit(0 if result.state in (RunState.COMPLETED, RunState.DEGRADED) else 1)
+
+
+def _say(call: Call, answer: dict[str, str]) -> None:
+    if call.out.json:
+        call.out.object(answer)
+    call.out.say(f"run {answer['run_id']} is forked from {answer['forked_from']}", "green")

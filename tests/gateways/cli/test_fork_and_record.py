@@ -1,0 +1,98 @@
+"""`treadle fork` and `treadle record`, on a journal whose system has ended and on one that runs."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from shell import Shell
+from typer.testing import Result
+
+from treadle.gateways.cassettes.file import read
+
+Invoke = Callable[..., Result]
+
+HOUSE = '''
+from treadle import Agent, FunctionModel, ModelReply, ToolCall, tool
+
+@tool(read_only=True)
+def look(place: str) -> str:
+    """Look somewhere."""
+    return place + " is empty"
+
+def rules(messages, tools):
+    if messages[-1].role == "tool":
+        return "I looked: " + messages[-1].content
+    return ModelReply("", (ToolCall("1", "look", {"place": "tray"}),))
+
+desk = Agent("You keep a desk.", model=FunctionModel(rules), tools=[look], runtime="sqlite:treadle.db", name="desk")
+'''
+
+
+def recorded(tmp_path: Path, invoke: Invoke) -> str:
+    """A run of the desk, in a journal that nobody has open."""
+    (tmp_path / "house.py").write_text(HOUSE)
+    house: dict[str, Any] = {"__name__": "house"}
+    exec(HOUSE, house)
+
+    async def run() -> None:
+        async with house["desk"] as desk:
+            await desk.run("Look.")
+
+    asyncio.run(run())
+    [row] = lines(invoke("runs", "--json"))
+    return str(row["run_id"])
+
+
+def lines(done: Result, code: int = 0) -> list[dict[str, Any]]:
+    assert done.exit_code == code, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_run_is_forked_where_no_system_runs(tmp_path: Path, invoke: Invoke) -> None:
+    run_id = recorded(tmp_path, invoke)
+    said, *events = lines(
+        invoke("fork", run_id, "--at", "step:2", "--model", "echo", "--agents", "house.py", "--id", "again", "--json")
+    )
+    assert said == {"run_id": "again", "session_id": "again", "forked_from": run_id}
+    assert events[-1]["payload"]["output"] == "Echo: Look."
+    [shown] = lines(invoke("show", "again", "--json"))
+    assert [step["outcome"] for step in shown["steps"]] == ["completed"] * 3
+    assert (shown["run"]["turns"], shown["run"]["model"]) == (2, "echo")
+    for args in (("show",), ("replay",), ("replay", "--verify"), ("replay", "--at", "3")):
+        assert invoke(args[0], "again", *args[1:]).exit_code == 0
+    assert "tool.completed" in invoke("replay", "again").stdout
+
+
+def test_where_a_run_cannot_be_forked_the_command_says_so(tmp_path: Path, invoke: Invoke) -> None:
+    run_id = recorded(tmp_path, invoke)
+    done = invoke("fork", run_id, "--at", "2", "--agents", "house.py", "--json")
+    assert done.exit_code == 1
+    assert "fork it at version 1 or 3" in done.stderr
+    assert invoke("fork", run_id, "--at", "soon", "--agents", "house.py").exit_code == 2
+
+
+def test_the_answers_of_a_run_are_recorded(tmp_path: Path, invoke: Invoke) -> None:
+    run_id = recorded(tmp_path, invoke)
+    [said] = lines(invoke("record", run_id, "-o", "cassettes/x.json", "--json"))
+    assert said == {"cassette": "cassettes/x.json", "calls": 2, "runs": [run_id]}
+    run, entries = read(tmp_path / "cassettes" / "x.json")
+    assert run is not None and (run.agent, run.prompt) == ("desk", "Look.")
+    assert all(entry.messages for entry in entries)
+    assert invoke("record", run_id, "-o", "cassettes/x.json").exit_code == 1
+    assert invoke("record", run_id, "-o", "cassettes/x.json", "--force").exit_code == 0
+    assert invoke("record", "no-such-run", "-o", "y.json").exit_code == 1
+    assert not (tmp_path / "y.json").exists()
+
+
+def test_a_system_that_runs_forks_for_whoever_asks(shell: Shell) -> None:
+    shell.up()
+    shell.run("signal", "desk", "hello", "--session", "s", "--wait")
+    [row] = shell.lines("runs")
+    said, *events = shell.lines("fork", row["run_id"], "--model", "echo")
+    assert said["forked_from"] == row["run_id"]
+    assert events[-1]["type"] == "run.completed"
+    assert events[-1]["payload"]["output"].endswith("hello")
+    done = shell.run("fork", row["run_id"], "--at", "99", code=1)
+    assert "no version '99'" in done.stderr
