@@ -192,9 +192,12 @@ class Entity(Generic[S]):
         They are handed to the journal by `flush`, or when the loop comes round: what an actor records in one go is one
         append, encoded and queued once.
         """
-        if not events:
+        self._queue(self._fold_in(events))
+
+    def _queue(self, folded: Sequence[Event]) -> None:
+        if not folded:
             return
-        self._recorded.extend(self._fold_in(events))
+        self._recorded.extend(folded)
         if not self._handing_over:
             self._handing_over = True
             asyncio.get_running_loop().call_soon(self._come_round)
@@ -291,10 +294,11 @@ class Entity(Generic[S]):
                     await self.load()
                 if cause is not None:
                     self.meta = msgspec.structs.replace(cause, epoch=self.meta.epoch)
-                events = [redacted(event) for event in decide(self.state)]
+                events = decide(self.state)
                 if not events and not self._pending and not self._recorded:
                     return events
-                self.record(events)
+                events = self._fold_in(events)
+                self._queue(events)
                 # Until the disk has answered, what was folded may turn out not to have happened.
                 self._stale = True
                 try:

@@ -104,7 +104,7 @@ class Redaction:
             encoded = _encode(value)
         except (TypeError, ValueError, RecursionError):
             return value
-        if not self._patterns and not signs_in(encoded) and not any(map(encoded.__contains__, self._encoded)):
+        if not (signs_in(encoded) or self._patterns or (self._encoded and self._is_known_in(encoded))):
             return value
         plain = _decode(encoded)
         masked = self._masked(plain)
@@ -113,6 +113,9 @@ class Redaction:
         if isinstance(value, msgspec.Struct):
             return msgspec.json.decode(_encode(masked), type=type(value))
         return cast(T, masked)
+
+    def _is_known_in(self, encoded: bytes) -> bool:
+        return any(map(encoded.__contains__, self._encoded))
 
     def _masked(self, value: Any) -> Any:
         held: Any = value

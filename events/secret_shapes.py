@@ -133,33 +133,44 @@ def _mask_assigned(text: str) -> str:
 
 # --- signs -----------------------------------------------------------------------------------------------------------
 
-# Nearly every key has this many letters, digits and underscores in a row, and words and UUIDs have not. To look for so
-# many equal bytes is quick: a search looks at one byte in so many.
-_ROW: Final = b"w" * 16
+# Nearly every key has this many letters, digits and underscores in a row, digits among them; words and UUIDs have not.
+# To look for so many equal bytes is quick: a search looks at one byte in so many.
+_ROW: Final = b"w" * 17
 _IN_A_ROW: Final = bytes(
     ord("w") if (byte < 128 and chr(byte).isalnum()) or byte == ord("_") else 32 for byte in range(256)
 )
 
-# Each of these begins with one byte that is not frequent, to which the search jumps. In lower case.
-_KEY_BEGINS: Final = re.compile(rb"-(?:(?<=sk-)|(?<=xox.-)|(?<=xapp-)|(?<=glpat-)|(?<=spx-)|----begin )")
-_GOOGLE_BEGINS: Final = re.compile(rb"z(?<=aiz)a")
-_NAME_ENDS: Final = re.compile(rb"k(?:(?<=[_istey-]k)ey|(?<=ok)en)[\"'\\ :=]")
-_PASSWORD_BEGINS: Final = re.compile(rb"w(?:(?<=passw)|d(?<=[ps]wd))")
+# Each of these begins with one letter that is not frequent, to which the search jumps. In lower case.
+_KEY_BEGINS: Final = re.compile(r"-(?:(?<=sk-)|(?<=xox.-)|(?<=xapp-)|(?<=glpat-)|(?<=spx-)|----begin )")
+_GOOGLE_BEGINS: Final = re.compile(r"z(?<=aiz)a")
+_NAME_ENDS: Final = re.compile(r"k(?:(?<=[_istey-]k)ey|(?<=ok)en)[\"'\\ :=]")
+_PASSWORD_BEGINS: Final = re.compile(r"w(?:(?<=passw)|d(?<=[ps]wd))")
 
 KEY, BEARER, URL, NAME = 1, 2, 4, 8
 
 
+def _has_row(data: bytes) -> bool:
+    rows = data.translate(_IN_A_ROW)
+    begin = rows.find(_ROW)
+    while begin >= 0:
+        end = rows.find(b" ", begin)
+        if not data[begin : end if end >= 0 else None].replace(b"_", b"").isalpha():
+            return True
+        begin = rows.find(_ROW, end) if end >= 0 else -1
+    return False
+
+
 def signs_in(data: bytes) -> int:
     """Which shapes may be in the text or the JSON that these bytes are: 0, none, for nearly all that is recorded."""
-    low = data.lower()
+    low = data.lower().decode("latin-1")  # a letter a byte, whatever they mean: texts are searched quicker than bytes
     signs = 0
-    if _ROW in data.translate(_IN_A_ROW) or _KEY_BEGINS.search(low) or _GOOGLE_BEGINS.search(low):
+    if _has_row(data) or _KEY_BEGINS.search(low) or _GOOGLE_BEGINS.search(low):
         signs = KEY
-    if b"bearer" in low or (signs and b"basic" in low):
+    if "bearer" in low or (signs and "basic" in low):
         signs |= BEARER
-    if b"@" in data and b"://" in data:
+    if "@" in low and "://" in low:
         signs |= URL
-    if _NAME_ENDS.search(low) or _PASSWORD_BEGINS.search(low) or b"secret" in low:
+    if _NAME_ENDS.search(low) or _PASSWORD_BEGINS.search(low) or "secret" in low:
         signs |= NAME
     return signs
 
