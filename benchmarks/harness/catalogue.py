@@ -40,6 +40,20 @@ HISTORIES = (
 )
 
 
+ADAPTERS = tuple(
+    treadle("model_call", pair, way, name=f"{name}, {way}")
+    for pair, name in (("chat", "OpenAI chat"), ("responses", "OpenAI responses"), ("anthropic", "Anthropic"))
+    for way in ("whole", "streamed")
+)
+"""Each compares two calls in one process: what is shown is their ratio already."""
+
+
+def model_call(name: str, title: str) -> Case:
+    """A case about what an adapter adds to a call."""
+    aims = tuple(Aim("under 3 % more", 1.03, of=contender.name) for contender in ADAPTERS)
+    return Case(name=name, title=title, unit="×", contenders=ADAPTERS, aims=aims)
+
+
 def sized(name: str, title: str, *, needs_broker: bool = False) -> Case:
     """A case about journals of different sizes, which should cost the same."""
     small, middle, large = (contender.name for contender in SIZES)
@@ -140,6 +154,8 @@ CASES: tuple[Case, ...] = (
         aims=(Aim("at most three times the run", 3.0, against="Treadle, tool here", of="Treadle, tool at a worker"),),
         needs_broker=True,
     ),
+    model_call("model_call", "a model call by an adapter, to the bare call of its SDK: time"),
+    model_call("model_call_cpu", "the same: processor time of the caller"),
     Case(
         name="import_time",
         title="from … import Agent in a fresh interpreter: time",

@@ -61,6 +61,8 @@ def ratio(outcome: Outcome, result: CaseResult) -> str:
 
 def quantity(value: float, unit: str) -> str:
     """A value as a person writes it: seconds in µs, ms or s, rates without the thing the title names."""
+    if unit == "×":
+        return f"{value:.3f} ×"
     if unit != "s":
         return f"{value:,.0f} {'/s' if is_rate(unit) else unit}"
     if value < 1e-3:

@@ -38,7 +38,6 @@ class Chat:
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any], stream: bool
     ) -> dict[str, Any]:
         """The request, as the SDK takes it. Options without a word of their own are fields of the request."""
-        options = given(options)
         fields: dict[str, Any] = {"model": self._dialect.model, "messages": _messages(self._dialect.model, messages)}
         if stream:
             fields["stream"] = True
@@ -46,17 +45,21 @@ class Chat:
                 fields["stream_options"] = {"include_usage": True}
         if tools:
             fields["tools"] = [_tool(tool) for tool in tools]
-            fields |= calling(options, lambda name: {"type": "function", "function": {"name": name}})
-        fields |= picked(options, "temperature", "top_p", "seed")
+        return fields | self._said(given(options), bool(tools)) if options else fields
+
+    def _said(self, options: Mapping[str, Any], with_tools: bool) -> dict[str, Any]:
+        said = picked(options, "temperature", "top_p", "seed")
+        if with_tools:
+            said |= calling(options, lambda name: {"type": "function", "function": {"name": name}})
         if "stop" in options:
-            fields["stop"] = list(options["stop"])
+            said["stop"] = list(options["stop"])
         if "max_tokens" in options:
-            fields[self._dialect.max_tokens_field] = options["max_tokens"]
+            said[self._dialect.max_tokens_field] = options["max_tokens"]
         if (asked := effort(self._dialect, options)) is not None:
-            fields["reasoning_effort"] = asked
+            said["reasoning_effort"] = asked
         if (shape := output_format(options)) is not None:
-            fields["response_format"] = {"type": "json_schema", "json_schema": shape}
-        return fields | further(options)
+            said["response_format"] = {"type": "json_schema", "json_schema": shape}
+        return said | further(options)
 
     def reply(self, answer: Any) -> ModelReply:
         """What an answer that was not streamed says; raises as `whole` does."""

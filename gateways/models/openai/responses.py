@@ -44,26 +44,33 @@ class Responses:
         Raises:
             InvalidRequestError: This API cannot do what is asked.
         """
-        options = given(options)
-        for name in picked(options, "stop", "seed"):
-            raise InvalidRequestError(f"the responses API knows no {name}; OpenAIModel(api='chat') does")
         fields: dict[str, Any] = {"model": self._dialect.model, "input": self._input(messages), "store": False}
         if stream:
             fields["stream"] = True
         if tools:
             fields["tools"] = [_tool(tool) for tool in tools]
-            fields |= calling(options, lambda name: {"type": "function", "name": name})
-        fields |= picked(options, "temperature", "top_p")
-        if "max_tokens" in options:
-            fields["max_output_tokens"] = options["max_tokens"]
-        reasoning = given({"effort": effort(self._dialect, options), "summary": self._dialect.reasoning_summary})
+        reasoning = {} if self._dialect.reasoning_summary is None else {"summary": self._dialect.reasoning_summary}
+        if options:
+            fields |= self._said(given(options), bool(tools))
+            if (asked := effort(self._dialect, options)) is not None:
+                reasoning["effort"] = asked
         if reasoning:
             fields["reasoning"] = reasoning
         if reasoning or self._dialect.efforts:
             fields["include"] = ["reasoning.encrypted_content"]  # refused for models that do not think
+        return fields
+
+    def _said(self, options: Mapping[str, Any], with_tools: bool) -> dict[str, Any]:
+        for name in picked(options, "stop", "seed"):
+            raise InvalidRequestError(f"the responses API knows no {name}; OpenAIModel(api='chat') does")
+        said = picked(options, "temperature", "top_p")
+        if with_tools:
+            said |= calling(options, lambda name: {"type": "function", "name": name})
+        if "max_tokens" in options:
+            said["max_output_tokens"] = options["max_tokens"]
         if (shape := output_format(options)) is not None:
-            fields["text"] = {"format": {"type": "json_schema", **shape}}
-        return fields | further(options)
+            said["text"] = {"format": {"type": "json_schema", **shape}}
+        return said | further(options)
 
     def reply(self, answer: Any) -> ModelReply:
         """What an answer that was not streamed says; raises as `whole` does."""
@@ -114,10 +121,10 @@ class Responses:
                 content = _parts(message.content, message.images) if message.images else message.content
                 items.append({"role": message.role, "content": content})
             else:
-                items += self._said(message)
+                items += self._assistant(message)
         return items
 
-    def _said(self, message: Message) -> list[dict[str, Any]]:
+    def _assistant(self, message: Message) -> list[dict[str, Any]]:
         carried = message.carried.get(CARRIED, {})
         if carried.get("output") and carried.get("model") == self._dialect.model:
             output: list[dict[str, Any]] = carried["output"]
