@@ -60,7 +60,8 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
         self.max_tokens = max_tokens
 
     def longest_answer(self, options: Mapping[str, Any]) -> int | None:
-        limit: int = self._request((), (), options).body["max_tokens"]
+        # What is refused for its effort is refused by the call, where that is recorded.
+        limit: int = self._request((), (), {**options, "strict_effort": False}).body["max_tokens"]
         return limit
 
     async def complete(

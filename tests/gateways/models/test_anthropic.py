@@ -381,6 +381,10 @@ class TestThinking:
         assert body.get("thinking") == thinking
         assert body.get("output_config", {}).get("effort") == word
 
+    def test_the_longest_answer_is_known_before_the_call_whatever_it_refuses(self) -> None:
+        model = AnthropicModel("claude-3-haiku-29990101", api_key="k")
+        assert model.longest_answer({"effort": "high", "strict_effort": True}) == 4096
+
     async def test_there_is_room_for_an_answer_beside_the_thinking(self, llmock: LLMock) -> None:
         body = await asked(llmock, user("Hello"), effort="high")
         assert body["max_tokens"] == body["thinking"]["budget_tokens"] + 4096
