@@ -120,7 +120,7 @@ class Agent:
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
         tuning = tuning or Tuning()
-        resolved = resolve_model(model, secrets=secrets)
+        resolved = resolve_model(model)
         self._secrets = secrets
         if secrets is not None:
             give_secrets(resolved, secrets)

@@ -18,7 +18,6 @@ from ...events.errors import ConfigError
 from .echo import EchoModel
 from .prices import known_prices
 from .providers import is_provider, make_model, provider_names, provider_of_prefix
-from .secrets import Secrets
 
 _BEGINNINGS = (
     (re.compile(r"claude-"), "anthropic", ""),
@@ -37,20 +36,18 @@ _WORKS = (
 )
 
 
-def resolve_model(model: Any, *, secrets: Secrets | None = None) -> Model:
+def resolve_model(model: Any) -> Model:
     """The model that `model` means.
 
-    Args:
-        secrets: Where the keys of models are looked for that are named here, before the environment.
     Raises:
         ConfigError: Nothing, or nothing that can answer; the message lists what would work. Never a made-up model.
     """
     if model is None:
         raise ConfigError(f"an agent needs model=; what works: {_works()}")
     if isinstance(model, str):
-        return _named(model.strip(), {"secrets": secrets})
+        return _named(model.strip(), {})
     if isinstance(model, Mapping):
-        return _described(cast("Mapping[str, Any]", model), secrets)
+        return _described(cast("Mapping[str, Any]", model))
     if isinstance(model, type):
         raise ConfigError(f"model={model.__name__} is a class; pass an instance: {model.__name__}(…)")
     if isinstance(getattr(model, "name", None), str) and callable(getattr(model, "stream", None)):
@@ -89,8 +86,8 @@ def _parted(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _described(given: Mapping[str, Any], secrets: Secrets | None) -> Model:
-    settings = {"secrets": secrets, **given}
+def _described(given: Mapping[str, Any]) -> Model:
+    settings = dict(given)
     provider, name = settings.pop("provider", None), settings.pop("name", None) or settings.pop("model", None)
     if not isinstance(name, str) or not isinstance(provider, str | None):
         raise ConfigError('a model as a mapping is {"provider": "openai", "name": "gpt-4o", …}')
