@@ -5,6 +5,7 @@ entry.py       one model call, as the file has it
 file.py        the file: JSON that people read and that differs where the calls differ
 model.py       what answers in the place of a model
 cut.py         a cassette out of the journal: what the models of a run have answered
+replay.py      a run with today's code, answered as it was answered then
 missing.py     what a cassette does not have: the nearest that it has, and what differs
 """
 

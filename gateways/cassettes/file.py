@@ -32,7 +32,7 @@ FORMAT = 1
 
 
 class Origin(Struct, frozen=True, omit_defaults=True):
-    """The run that a cassette was cut out of (`treadle record`); a replay begins with this."""
+    """The run that a cassette was cut out of (`treadle record`), for whoever reads it."""
 
     agent: str = ""
     prompt: str = ""

@@ -34,7 +34,7 @@ def missing(path: Path, entries: Sequence[Entry], model: str, messages: Sequence
     """The error for a call that none of `entries` answers (any more)."""
     asked = tuple(map(redacted, pictured(messages)))
     why = _why(path, entries, model, asked, digest_of(messages))
-    return NotOnCassette(f"{why}\n{hint}", path=path)
+    return NotOnCassette(f"{why}\n{hint}".rstrip(), path=path)
 
 
 def _why(path: Path, entries: Sequence[Entry], model: str, asked: Sequence[Message], digest: str) -> str:

@@ -28,13 +28,7 @@ async def record(
     """Freeze the answers of models in a run as a cassette for tests."""
     if out.exists() and not force:
         raise ConfigError(f"{out} exists; --force replaces it")
-    runs = [run]
-    if not alone:
-        kept = Runs()
-        async with read_projections(call.place, kept):
-            for parent in runs:
-                children = await kept.list(parent_run_id=parent, limit=1000)
-                runs += [child.run_id for child in reversed(children)]
+    runs = [run] if alone else await with_delegated(call, run)
     async with read_journal(call.place) as journal:
         started = (await history_of(journal, run)).state.started
         assert started is not None
@@ -43,3 +37,13 @@ async def record(
     if call.out.json:
         call.out.object({"cassette": str(out), "calls": len(entries), "runs": runs})
     call.out.say(f"{len(entries)} calls of {len(runs)} runs are in {out}", "green")
+
+
+async def with_delegated(call: Call, run: str) -> list[str]:
+    """The run, and the runs that it delegated to, and they."""
+    runs, kept = [run], Runs()
+    async with read_projections(call.place, kept):
+        for parent in runs:
+            children = await kept.list(parent_run_id=parent, limit=1000)
+            runs += [child.run_id for child in reversed(children)]
+    return runs

@@ -1,20 +1,24 @@
-"""`treadle replay`: a run as the journal has it, event by event, or folded up to one of them."""
+"""`treadle replay`: a run as the journal has it, event by event or folded up to one of them; or run by today's code."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
 from typer import Argument, Option
 
+from ...actors.run_history import history_of
 from ...events.envelope import Recorded, verify_chain
 from ...events.errors import NotFound, TreadleError
 from ...events.run import Run, evolve, run_stream
 from ...projections import Runs
 from ..run_event import of_recorded
+from ..system import System
+from .agents import find_agents
 from .command import Call, command
 from .narration import called, cut
 from .reading import read_journal, read_projections
+from .record import with_delegated
 from .watch import Teller
 
 app = typer.Typer()
@@ -31,8 +35,18 @@ async def replay(
     after: Annotated[int, Option(min=0, help="Only events above this version.")] = 0,
     at: Annotated[int | None, Option(min=1, help="Show the state after this version, instead of events.")] = None,
     verify: Annotated[bool, Option("--verify", help="Check every hash and the chain, and fold the run again.")] = False,
+    agents: Annotated[
+        list[str] | None,
+        Option(help="TOML file or module:object: run it with these, answered as then; exit code 1 where it differs."),
+    ] = None,
+    tools: Annotated[
+        Literal["frozen", "call"], Option(help="With --agents: tools answer as they did then, or are called.")
+    ] = "frozen",
 ) -> None:
     """Print the events of a run from the journal, in order."""
+    if agents:
+        await _again(call, run, agents, tools == "call")
+        return
     async with read_journal(call.place) as journal:
         events = await journal.read(run_stream(run))
     if not events:
@@ -51,6 +65,29 @@ async def replay(
             call.out.raw(recorded.stored)
         else:
             teller.tell(of_recorded(recorded))
+
+
+async def _again(call: Call, run: str, references: Sequence[str], call_tools: bool) -> None:
+    """Run it with today's agent; nothing of this is kept."""
+    from ..cassettes.replay import replay as replay_run
+
+    hosted = find_agents(references)
+    _, *delegated = await with_delegated(call, run) if call_tools else [run]
+    async with read_journal(call.place) as journal, System(projections=False) as system:
+        for name, agent in hosted.items():
+            system.host(agent, name)
+        spec = system.node.host.agent((await history_of(journal, run)).agent)
+        replayed = await replay_run(journal, run, system.node, spec, call_tools=call_tools, delegated=delegated)
+    teller = Teller(call.out)
+    for recorded in replayed.events:
+        teller.tell(of_recorded(recorded))
+    if call.out.json:
+        call.out.object({"run_id": run, "state": replayed.result.state, "differences": replayed.differences})
+    for difference in replayed.differences:
+        call.out.say(difference, "red")
+    if not replayed.differences:
+        call.out.say("it goes as it went", "green")
+    call.exit(1 if replayed.differences else 0)
 
 
 async def _verify(call: Call, run: str, events: Sequence[Recorded]) -> None:

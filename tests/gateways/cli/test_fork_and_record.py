@@ -1,4 +1,4 @@
-"""`treadle fork` and `treadle record`, on a journal whose system has ended and on one that runs."""
+"""`treadle fork`, `record` and `replay --agents`, on a journal whose system has ended and on one that runs."""
 
 import asyncio
 import json
@@ -96,3 +96,17 @@ def test_a_system_that_runs_forks_for_whoever_asks(shell: Shell) -> None:
     assert events[-1]["payload"]["output"].endswith("hello")
     done = shell.run("fork", row["run_id"], "--at", "99", code=1)
     assert "no version '99'" in done.stderr
+
+
+def test_a_run_is_replayed_by_the_code_of_today(tmp_path: Path, invoke: Invoke) -> None:
+    run_id = recorded(tmp_path, invoke)
+    for tools in ("frozen", "call"):
+        *events, said = lines(invoke("replay", run_id, "--agents", "house.py", "--tools", tools, "--json"))
+        assert said == {"run_id": run_id, "state": "completed", "differences": []}
+        assert events[-1]["type"] == "run.completed"
+    (tmp_path / "house.py").write_text(HOUSE.replace("keep a desk", "keep a tidy desk"))
+    done = invoke("replay", run_id, "--agents", "house.py")
+    assert done.exit_code == 1
+    assert "+ system: You keep a tidy desk." in done.stdout
+    [row] = lines(invoke("runs", "--json"))
+    assert (row["run_id"], row["state"]) == (run_id, "completed")
