@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ...actors.stand_in import expect_stand_ins
+
 if TYPE_CHECKING:
     from ..cassettes import Cassette
 
@@ -41,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Before any test file makes an agent: those whose models are played need no provider's package.
+    expect_stand_ins()
     config.addinivalue_line(
         "markers",
         f"{MARK}(name=None, *, match=('messages',)): models answer from cassettes/<module>/<test>.json, or from "
