@@ -129,7 +129,7 @@ def test_an_agents_secrets_reach_all_models_that_may_be_asked_in_its_place() -> 
 def test_a_model_is_not_asked_on_the_account_of_another_agent() -> None:
     model = AcmeModel("m")
     Agent("Help.", model=model, secrets=DictSecrets({"ACME_API_KEY": STORED}))
-    with pytest.raises(ConfigError, match="another agent's secrets; give each a model of its own"):
+    with pytest.raises(ConfigError, match="in the secrets of another agent; give each a model of its own"):
         Agent("Help.", model=model, secrets=DictSecrets({"ACME_API_KEY": "other-key-7777"}))
 
 
