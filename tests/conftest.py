@@ -16,6 +16,7 @@ from treadle.gateways.views.postgres import SCHEMA
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--nats-cluster", action="store_true", help="run what needs a NATS server on a cluster of three")
+    parser.addoption("--write-pages", action="store_true", help="write the parts of pages that tests make")
 
 
 @pytest.fixture(scope="session")

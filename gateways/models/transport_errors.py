@@ -28,6 +28,10 @@ TRANSPORT: Final[Mapping[str, tuple[type[ModelError], bool]]] = {
 """By the name of an exception or of what it derives from: our error, and whether the request may be charged."""
 
 
+UNKNOWN_END: Final = (502, 504, 524)
+"""Statuses by which a gateway tells that it does not know what became of the request: it may be charged."""
+
+
 def transport_error(exc: BaseException) -> tuple[type[ModelError], bool] | None:
     """Our error for what httpx raised, or for what it was that an SDK wrapped; None when it is something else."""
     at: BaseException | None = exc

@@ -238,29 +238,3 @@ async def test_a_run_that_nobody_goes_on_with_is_squared_when_it_is_closed(
     assert result.state == RunState.CANCELLED
     assert charged(result) == total
     await check_books(system, result)
-
-
-async def test_a_recorded_call_is_charged_once_however_often_it_is_read_again(tmp_path: Path) -> None:
-    """A replay does not charge again, and a restart does not forget (L13)."""
-    hold = asyncio.Event()
-
-    async def thinks(steps: object) -> str:
-        for _ in range(3):
-            await steps.model(steps.messages())  # type: ignore[attr-defined]
-        held.set()
-        await hold.wait()
-        return "Done."
-
-    model = PaidModel("Here.")
-    for life in range(3):
-        held = asyncio.Event()
-        async with System(journal=f"sqlite:{tmp_path}/events.db") as system:
-            session = system.host(desk(model, strategy=thinks), name="desk").session("conv-1", user_id="alice")
-            going = asyncio.ensure_future(session.resume() if life else session.run("Hello?"))
-            await held.wait()
-            assert (await budget(system)).used.total_tokens == 3 * ANSWER_USAGE.total_tokens
-            if life == 2:
-                hold.set()
-                await check_books(system, await going)
-        await asyncio.wait([going])
-    assert model.asked == 3

@@ -11,7 +11,7 @@ from waiting import until
 from treadle import Agent, ConfigError, FunctionModel, Message, ModelReply, Run, RunError, RunState, ToolSpec, tool
 
 
-@pytest.mark.parametrize("model", [None, "gpt-4o", "claude-sonnet-4-5", "no-such-model"])
+@pytest.mark.parametrize("model", [None, "no-such-model"])
 def test_without_a_model_that_can_answer_there_is_an_error_that_says_what_would_work(model: str | None) -> None:
     """A1"""
     with pytest.raises(ConfigError, match="what works: model='echo'"):

@@ -21,7 +21,7 @@ from ....actors.model_errors import (
 )
 from ....events.message import Usage
 from ..retry_after import retry_after_s
-from ..transport_errors import transport_error
+from ..transport_errors import UNKNOWN_END, transport_error
 from .reading import Reading
 
 TABLE: Final[Mapping[str, type[ModelError]]] = {
@@ -92,6 +92,7 @@ def translated(reading: Reading) -> Generator[None]:
         found = error_of(exc, reading.charged)
         if found is None:
             raise
+        found.request_id = found.request_id or reading.request_id
         raise found from exc
 
 
@@ -111,8 +112,8 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
         return None
     if wire is not None:
         may_be_charged = wire[1]
-    elif status:  # a refusal costs nothing; in the middle of a stream, or after its time was over, nobody knows
-        may_be_charged = status < 400 or status == 504
+    elif status:  # a refusal costs nothing; in the middle of a stream, or behind a gateway, nobody knows
+        may_be_charged = status < 400 or status in UNKNOWN_END
     else:
         may_be_charged = issubclass(made, (ConnectionFailed, ModelTimeout))
     return made(

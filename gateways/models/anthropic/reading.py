@@ -45,6 +45,7 @@ class Reading:
         self._blocks: list[Block | str | int] = []
         self._used: dict[str, int] | None = None
         self._called = False
+        self._begun = False
         self._stop_reason: str | None = None
         self._why = ""
         self._ended = False
@@ -94,9 +95,12 @@ class Reading:
         """What is left when the stream has ended.
 
         Raises:
+            BadReply: It was none.
             TruncatedAnswer: It ended before the answer did.
             RequestRefused: The model declined.
         """
+        if not self._begun:
+            raise self._error(BadReply, "answered with no stream of events", may_be_charged=True)
         if not self._ended or self._open:
             raise self._error(TruncatedAnswer, "the stream ended in the middle of its answer", may_be_charged=True)
         reason = self._finish_reason()
@@ -144,7 +148,7 @@ class Reading:
         return self._error(BadReply, f"sent what is no answer of its protocol: {exc!r}", may_be_charged=True)
 
     def _begin(self, message: "Message") -> None:
-        self._model = message.model
+        self._model, self._begun = message.model, True
         self._use(message.usage)
 
     def _use(self, usage: Any) -> None:

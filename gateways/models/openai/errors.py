@@ -19,11 +19,12 @@ from ....actors.model_errors import (
     QuotaExceeded,
     RateLimitError,
     ServerError,
+    TransientModelError,
     TruncatedAnswer,
     UnknownModel,
 )
 from ..retry_after import retry_after_s
-from ..transport_errors import transport_error
+from ..transport_errors import UNKNOWN_END, transport_error
 
 CODES: Mapping[str, type[ModelError]] = {
     "insufficient_quota": QuotaExceeded,
@@ -68,10 +69,11 @@ STATUSES: Mapping[int, type[ModelError]] = {
     402: QuotaExceeded,
     403: AuthenticationError,
     408: ModelTimeout,
-    409: OverloadedError,  # "another request is using the resource"
+    409: TransientModelError,  # "another request is using the resource"
     429: RateLimitError,
     498: OverloadedError,  # Groq: no capacity
     503: OverloadedError,
+    504: ModelTimeout,
     529: OverloadedError,
 }
 """By the status of an answer; any other from 500 on is a ServerError, any below that an InvalidRequestError."""
@@ -97,7 +99,7 @@ EXCEPTIONS: Mapping[str, type[ModelError]] = {
     "SubjectTokenProviderError": AuthenticationError,
     "PermissionDeniedError": AuthenticationError,
     "NotFoundError": InvalidRequestError,
-    "ConflictError": OverloadedError,
+    "ConflictError": TransientModelError,
     "UnprocessableEntityError": InvalidRequestError,
     "RateLimitError": RateLimitError,
     "InternalServerError": ServerError,
@@ -111,9 +113,6 @@ EXCEPTIONS: Mapping[str, type[ModelError]] = {
     "WebSocketQueueFullError": ConnectionFailed,
 }
 """By an exception of the SDK, or what it derives from, when it tells nothing more."""
-
-_UNKNOWN_END = (502, 504, 524)
-"""Statuses by which a gateway tells that it does not know what became of the request."""
 
 
 def translated(exc: Exception, provider: str, model: str) -> ModelError | None:
@@ -162,7 +161,7 @@ def _of_status(exc: Any, status: int, provider: str, model: str) -> ModelError:
         status=status,
         request_id=exc.response.headers.get("x-request-id", ""),
         retry_after_s=retry_after_s(exc.response.headers),
-        may_be_charged=status in _UNKNOWN_END,
+        may_be_charged=status in UNKNOWN_END,
     )
 
 

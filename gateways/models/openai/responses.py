@@ -73,7 +73,13 @@ class Responses:
         return said | further(options)
 
     def reply(self, answer: Any) -> ModelReply:
-        """What an answer that was not streamed says; raises as `whole` does."""
+        """What an answer that was not streamed says.
+
+        Raises:
+            ModelError: It has no output, whatever else it is; or as `read` does.
+        """
+        if answer.output is None and answer.error is None:
+            raise BadReply(f"{self._dialect.model!r} answered with no output", may_be_charged=True)
         return self.read(answer, answer.output or [])
 
     def read(self, answer: Any, items: Sequence[Any]) -> ModelReply:

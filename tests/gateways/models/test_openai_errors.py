@@ -102,14 +102,14 @@ STATUSES: list[tuple[int, type[ModelError]]] = [
     (403, AuthenticationError),
     (404, InvalidRequestError),
     (408, ModelTimeout),
-    (409, OverloadedError),
+    (409, TransientModelError),
     (413, InvalidRequestError),
     (422, InvalidRequestError),
     (429, RateLimitError),
     (500, ServerError),
     (502, ServerError),
     (503, OverloadedError),
-    (504, ServerError),
+    (504, ModelTimeout),
     (529, OverloadedError),
 ]
 
