@@ -49,7 +49,9 @@ class Responses:
             fields["stream"] = True
         if tools:
             fields["tools"] = [_tool(tool) for tool in tools]
-        reasoning = {} if self._dialect.reasoning_summary is None else {"summary": self._dialect.reasoning_summary}
+        reasoning: dict[str, str] = {}
+        if self._dialect.reasoning_summary is not None:
+            reasoning["summary"] = self._dialect.reasoning_summary
         if options:
             fields |= self._said(given(options), bool(tools))
             if (asked := effort(self._dialect, options)) is not None:
