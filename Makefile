@@ -18,7 +18,12 @@ $(VENV)/.ready: pyproject.toml
 demo: $(VENV)/.ready
 	$(BIN)/python -m examples.oncall
 
-test: $(VENV)/.ready
+# Providers' servers that tests run against, in homes of their own beside the environment.
+$(VENV)/.servers: $(VENV)/.ready tests/model_servers.py tests/litellm_proxy.py
+	cd tests && $(abspath $(BIN))/python -m model_servers && $(abspath $(BIN))/python -m litellm_proxy
+	@touch $@
+
+test: $(VENV)/.servers
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 check: $(VENV)/.ready

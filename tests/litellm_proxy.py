@@ -124,3 +124,7 @@ class LiteLLMProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+if __name__ == "__main__":
+    installed_proxy()
