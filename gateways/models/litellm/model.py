@@ -170,7 +170,7 @@ class LiteLLMModel(HostedModel[Any]):
         cached = client.in_memory_llm_clients_cache.cache_dict
         ended = [cached.pop(key) for key in list(cached) if key.endswith(f"-{id(loop)}")]
         # It streams Claude's answers over one that it keeps beside the others; it makes another when there is none.
-        ended.append(vars(client).pop("module_level_aclient", None))
+        ended.append(client.__dict__.pop("module_level_aclient", None))
         for connected in ended:
             close = getattr(connected, "aclose", None) or getattr(connected, "close", None)
             if close is not None:

@@ -210,7 +210,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize("sent", ['{"city": "Os', "[1]", '"Oslo"'])
     async def test_arguments_that_are_no_json_object_reach_the_run_as_they_came(self, sent: str) -> None:
-        head = {"type": "tool_use", "id": "t", "name": "weather", "input": {}}
+        head: dict[str, Any] = {"type": "tool_use", "id": "t", "name": "weather", "input": {}}
         delta = {"type": "input_json_delta", "partial_json": sent}
         async with CannedServer(events(started(), *block(0, head, delta), *stopped("tool_use"))) as server:
             reply = await ask_canned(server, streamed=True, tools=[WEATHER])
@@ -218,7 +218,7 @@ class TestAnswers:
 
     async def test_blocks_of_the_providers_own_tools_come_back_in_their_place(self) -> None:
         searched = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "Oslo"}}
-        found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+        found: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
         texts = [{"type": "text", "text": "I look. "}, {"type": "text", "text": "Rain."}]
         content = [texts[0], searched, found, texts[1]]
         async with CannedServer(json_answer(answer(content=content)), json_answer(answer())) as server:
@@ -478,7 +478,7 @@ class TestAnswersInAForm:
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_the_arguments_of_the_tool_are_the_answer(self, streamed: bool) -> None:
         given = {"city": "Oslo", "temp_c": -3.5}
-        head = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
+        head: dict[str, Any] = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
         text = json.dumps(given)
         pieces = [{"type": "input_json_delta", "partial_json": part} for part in (text[:9], text[9:])]
         said = {"type": "text", "text": "Here it is:"}
@@ -496,7 +496,7 @@ class TestAnswersInAForm:
         assert (json.loads(reply.text), reply.tool_calls, reply.finish_reason) == (given, (), "stop")
 
     async def test_the_answer_streams_as_text(self) -> None:
-        head = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
+        head: dict[str, Any] = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
         pieces = [{"type": "input_json_delta", "partial_json": part} for part in ('{"city":', '"Oslo"}')]
         async with CannedServer(events(started(), *block(0, head, *pieces), *stopped("tool_use"))) as server:
             model = AnthropicModel("other", api_key="k", base_url=server.url)

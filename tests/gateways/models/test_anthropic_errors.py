@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import anthropic
 import httpx2
@@ -37,19 +37,19 @@ from treadle.gateways.models.prices import Price
 
 QUESTION = [Message("user", "Hello")]
 FREE = Price(input=0.0, output=0.0)
-STARTED = {
+STARTED: Final[dict[str, Any]] = {
     "type": "message_start",
     "message": {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5", "content": [],
         "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 5, "output_tokens": 1},
     },
 }  # fmt: skip
-TEXT = [
+TEXT: Final[list[dict[str, Any]]] = [
     {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hel"}},
 ]
-TEXT_END = {"type": "content_block_stop", "index": 0}
-END = [
+TEXT_END: Final[dict[str, Any]] = {"type": "content_block_stop", "index": 0}
+END: Final[list[dict[str, Any]]] = [
     {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
     {"type": "message_stop"},
 ]

@@ -330,7 +330,7 @@ class TestErrors:
         assert (type(error), error.may_be_charged) == (ConnectionFailed, False)
 
     async def test_an_overload_in_the_middle_of_a_stream_is_one(self) -> None:
-        started = {
+        started: dict[str, Any] = {
             "type": "message_start",
             "message": {
                 "id": "m", "type": "message", "role": "assistant", "model": "claude-haiku-4-5", "content": [],

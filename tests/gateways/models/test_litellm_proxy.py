@@ -1,6 +1,6 @@
 """Adapters through LiteLLM's own proxy: its mock answers, and its translation of one protocol into another."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import pytest
@@ -28,7 +28,7 @@ WEATHER: Final = ToolSpec(
     "weather", "Tells the weather.", Raw(b'{"type":"object","properties":{"city":{"type":"string"}}}')
 )
 CALL: Final = {"name": "weather", "arguments": '{"city":"Oslo"}', "id": "call_w"}
-FIXTURES: Final = [
+FIXTURES: Final[list[Mapping[str, Any]]] = [
     {"match": {"userMessage": "weather"}, "response": {"toolCalls": [CALL]}},
     {"match": {"userMessage": "Hello"}, "response": {"content": "Hello from behind the proxy."}},
 ]
