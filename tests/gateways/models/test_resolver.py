@@ -134,7 +134,7 @@ def test_a_provider_that_is_registered_has_its_models_by_its_name_and_its_prefix
     for text in ("acme:one", "acme-one"):
         assert isinstance(Agent(model=text).spec.model, Acme)
     assert resolve_model("acme:one:two").name == "one:two"
-    register_provider("plain", lambda name: EchoModel(name))
+    register_provider("plain", EchoModel)
     assert isinstance(Agent(model="plain:> ", secrets=DictSecrets({})).spec.model, EchoModel)
     with pytest.raises(ConfigError, match="one word without ':' and '/'"):
         register_provider("a:b", Acme)
