@@ -1,4 +1,4 @@
-"""What other systems say that is not so, and what they offer that does nothing (A1 to A3, A6, A9, A12, L17, L20, 21)."""
+"""What other systems say that is not so, and offer that does nothing (A1 to A3, A6, A9, A12, L17, L20, L21)."""
 
 import asyncio
 import threading
