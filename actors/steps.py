@@ -14,6 +14,7 @@ import msgspec
 
 from ..events.errors import ReplayDivergence
 from ..events.message import Message, ModelReply, ToolCall
+from ..events.redaction import redacted
 from ..events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
 from .json_form import recordable
 from .model_charges import Interrupted
@@ -126,6 +127,7 @@ class Steps:
 
         Results come in the order of the calls. A tool that fails is a result, not an error.
         """
+        calls = [redacted(call) for call in calls]  # the model's were, and a strategy may make some of its own
         step = self._step()
         if self._run.moving:
             await self._run.leave()

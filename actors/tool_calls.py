@@ -13,7 +13,6 @@ from ..events.errors import ReplayDivergence
 from ..events.event import Event
 from ..events.logs import get_logger
 from ..events.message import ToolCall
-from ..events.redaction import redacted
 from ..events.run import (
     ApprovalRequested,
     Outcome,
@@ -47,8 +46,7 @@ class ToolCalls:
 
     async def call(self, step: str, calls: Sequence[ToolCall]) -> list[Outcome]:
         """What came of the calls of one turn, in their order: recorded, or called now."""
-        # The model's are as they were recorded; a strategy may make some of its own.
-        planned = [self._plan(step, slot, redacted(call)) for slot, call in enumerate(calls)]
+        planned = [self._plan(step, slot, call) for slot, call in enumerate(calls)]
         # One append for the whole turn: intents of calls that may start at once.
         self._intend([plan for plan in planned if plan.ready])
         if any(plan.ready and plan.effects for plan in planned):

@@ -48,6 +48,17 @@ def test_the_four_folders_import_each_other_relatively() -> None:
     assert not strays
 
 
+def test_every_logger_is_one_that_masks_secrets() -> None:
+    """See `events/logs.py`: a filter sees the records of its own logger alone."""
+    makers = {
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        if "logging.getLogger(" in path.read_text()
+    }
+    assert makers == {"events/logs.py"}
+
+
 def test_every_package_folder_has_a_map() -> None:
     for folder in FOLDERS - {"nats"}:
         for path in (ROOT / folder).rglob("*.py"):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
+from ...events.redaction import redact
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -68,7 +70,8 @@ class Output:
         self.err.print(plain(text), style="dim")
 
     def error(self, kind: str, message: str, hint: str = "") -> None:
-        """The one line that a command fails with: on standard error, and as an object with `--json`."""
+        """The one line that a command fails with: on standard error, and as an object with `--json`; redacted."""
+        message = redact(message)
         if self.json:
             self.object({"error": {"type": kind, "message": message}})
         line = " ".join(message.split()) + (f"; {hint}" if hint else "")

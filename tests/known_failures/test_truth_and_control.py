@@ -1,4 +1,4 @@
-"""What other systems say that is not so, and what they offer that does nothing (A1 to A3, A6, A9, A12, L17, L21)."""
+"""What other systems say that is not so, and offer that does nothing (A1 to A3, A6, A9, A12, L17, L20, L21)."""
 
 import asyncio
 import threading
@@ -8,7 +8,19 @@ import pytest
 from known_failures.agents import Opened, Waiting, asks, once
 from waiting import until
 
-from treadle import Agent, ConfigError, FunctionModel, Message, ModelReply, Run, RunError, RunState, ToolSpec, tool
+from treadle import (
+    Agent,
+    ConfigError,
+    FunctionModel,
+    Message,
+    ModelReply,
+    Run,
+    RunError,
+    RunState,
+    Steps,
+    ToolSpec,
+    tool,
+)
 
 
 @pytest.mark.parametrize("model", [None, "no-such-model"])
@@ -199,3 +211,28 @@ async def test_a_reader_goes_on_from_any_version_and_a_second_one_sees_the_same(
 async def _all(run: Run, after: int = 0) -> list[tuple[int, str]]:
     async with asyncio.timeout(5):
         return [(event.version, event.type) async for event in run.events(after)]
+
+
+async def test_redact_is_wired_to_what_is_recorded_what_is_logged_and_what_is_answered(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L20"""
+    key = "sk-proj-" + "aB3dE6gH9j" * 4
+
+    def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+        return f"I was told {messages[-1].content}, and my own is {key}."
+
+    async def breaks(steps: Steps) -> str:
+        raise LookupError(f"{steps.prompt} {key}")
+
+    session = opened(FunctionModel(answer)).session("conv-1")
+    result = await session.run(f"Remember {key}.")
+    assert result.output == "I was told Remember [redacted]., and my own is [redacted]."
+    with pytest.raises(RunError, match=r"LookupError: Say \[redacted\] \[redacted\]"):
+        await opened(FunctionModel(answer), strategy=breaks).run(f"Say {key}")
+    node = await session.agent.node()
+    stored = [event.stored for event in await node.journal.read_all(0, 100)]
+    assert len(stored) > 6
+    assert not any(key.encode() in each for each in stored)
+    assert "LookupError: Say [redacted] [redacted]" in caplog.text
+    assert key not in caplog.text
