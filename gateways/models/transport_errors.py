@@ -16,6 +16,7 @@ TRANSPORT: Final[Mapping[str, tuple[type[ModelError], bool]]] = {
     "ConnectError": (ConnectionFailed, False),
     "ProxyError": (ConnectionFailed, False),
     "TransportError": (ConnectionFailed, True),
+    "RequestError": (ConnectionFailed, True),
     "DecodingError": (BadReply, True),
     "TooManyRedirects": (BadReply, False),
     "UnsupportedProtocol": (InvalidRequestError, False),

@@ -26,6 +26,7 @@ class Fault(NamedTuple):
             fault.
         hangs: The client has to give up.
         sent: The request may be charged: nobody has refused it.
+        litellm: What it ends as with LiteLLM, where that hides what the provider said or has its own idea of it.
     """
 
     name: str
@@ -33,6 +34,11 @@ class Fault(NamedTuple):
     kinds: Mapping[Mode, str]
     hangs: bool = False
     sent: bool = True
+    litellm: Mapping[Mode, str] = {}
+
+    def kind(self, mode: Mode, api: str) -> str:
+        """What it is to end as."""
+        return self.litellm.get(mode, self.kinds[mode]) if api == "LiteLLM" else self.kinds[mode]
 
 
 def both(kind: str) -> dict[Mode, str]:
@@ -255,19 +261,31 @@ FAULTS = [
     Fault("nothing comes after half the body", _half_a_body_and_hangs, both("timeout"), hangs=True),
     Fault("the connection is closed in the middle of the body", _half_a_body, both("connection")),
     Fault("`Content-Length` is longer than the body", _promises_more, whole("connection")),
-    Fault("`Content-Length` is shorter than the body", _promises_less, {"whole": "bad_reply", "streamed": "truncated"}),
+    Fault(
+        "`Content-Length` is shorter than the body",
+        _promises_less,
+        {"whole": "bad_reply", "streamed": "truncated"},
+        litellm=both("connection"),
+    ),
     Fault("the body is not in chunks, as it says", _no_chunks, both("connection")),
     Fault("a chunk in the middle is none", _breaks_a_chunk, both("connection")),
     Fault("the body is not compressed, as it says", _no_gzip, both("bad_reply")),
-    Fault("the body is empty", body(b""), both("bad_reply")),
+    Fault("the body is empty", body(b""), both("bad_reply"), litellm=streams("truncated")),
     Fault("garbage instead of JSON", body(b"\x00\xff not json {"), both("bad_reply")),
     Fault("half the JSON", _half_a_json, whole("bad_reply")),
-    Fault("JSON that is no object", body(b'"Good morning."'), whole("bad_reply")),
-    Fault("JSON that is `null`", body(b"null"), whole("bad_reply")),
-    Fault("an object without the fields of an answer", body(b"{}"), whole("bad_reply")),
-    Fault("a page in HTML with 200", body(HTML, "text/html"), both("bad_reply")),
+    Fault("JSON that is no object", body(b'"Good morning."'), whole("bad_reply"), litellm=whole("server_error")),
+    Fault("JSON that is `null`", body(b"null"), whole("bad_reply"), litellm=whole("server_error")),
+    Fault("an object without the fields of an answer", body(b"{}"), whole("bad_reply"), litellm=whole("server_error")),
+    Fault(
+        "a page in HTML with 200",
+        body(HTML, "text/html"),
+        both("bad_reply"),
+        litellm={"whole": "server_error", "streamed": "truncated"},
+    ),
     Fault("an event with garbage instead of JSON", stream(b"{not json"), streams("bad_reply")),
-    Fault("an event that is no object", stream(b'"Good morning."'), streams("bad_reply")),
+    Fault(
+        "an event that is no object", stream(b'"Good morning."'), streams("bad_reply"), litellm=streams("server_error")
+    ),
     Fault("bytes that are no text in an event", stream(b"\xff\xfe"), streams("bad_reply")),
     Fault("the connection is closed between two events", stream(end=False), streams("connection")),
     Fault("the connection is closed in the middle of an event", _half_an_event, streams("connection")),

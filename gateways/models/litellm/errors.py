@@ -27,7 +27,7 @@ from ....actors.model_errors import (
 )
 from ....events.message import Usage
 from ..retry_after import retry_after_s
-from ..transport_errors import TRANSPORT, transport_error
+from ..transport_errors import TRANSPORT, UNKNOWN_END, transport_error
 from .reading import Reading
 
 TABLE: Final[Mapping[str, type[ModelError]]] = {
@@ -121,7 +121,9 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
     if wire is not None:
         may_be_charged = wire[1]
     else:
-        may_be_charged = status == 504 if answered else issubclass(made, (ModelTimeout, ConnectionFailed, ServerError))
+        may_be_charged = (
+            status in UNKNOWN_END if answered else issubclass(made, (ModelTimeout, ConnectionFailed, ServerError))
+        )
     return made(
         str(exc).partition("\n")[0],  # what follows is its traceback, and how to report it to LiteLLM
         provider=getattr(exc, "llm_provider", None) or "litellm",
@@ -140,7 +142,12 @@ def _by(status: int) -> type[ModelError] | None:
 
 
 def _wire(exc: BaseException) -> tuple[type[ModelError], bool] | None:
-    return transport_error(exc) if any(base.__name__ in TRANSPORT for base in type(exc).__mro__) else None
+    if not any(base.__name__ in TRANSPORT for base in type(exc).__mro__):
+        return None
+    found = transport_error(exc)
+    # LiteLLM's transport has one word for a connection that was never made and for one that was lost.
+    lost = type(exc.__cause__).__name__ == "ClientOSError"
+    return None if found is None else (found[0], found[1] or lost)
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:
