@@ -294,7 +294,8 @@ def test_what_is_switched_off_masks_nothing() -> None:
 
 
 def test_no_repr_shows_a_secret(secret: str) -> None:
-    assert repr(redaction) == "<Redaction on, 1 secrets, 0 patterns of its own>"
+    assert "<Redaction on, " in repr(redaction)
+    assert secret not in repr(redaction)
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
