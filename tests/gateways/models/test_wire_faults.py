@@ -343,8 +343,8 @@ def table(endings: Sequence[Ending]) -> str:
             again = _again(each, [other for other in its if other.case.mode == each.case.mode])
             told = (error, again, each.charged, f"`{each.result.state.value}`, `{each.result.error_kind}`")
             found.setdefault(told, {}).setdefault(each.case.mode, []).append(each.case.api.name)
-        for told, modes in found.items():
-            rows += [f"| {fault.name} | {asked} | {' | '.join(told)} |" for asked in _asked_for(modes)]
+        for what, modes in found.items():
+            rows += [f"| {fault.name} | {asked} | {' | '.join(what)} |" for asked in _asked_for(modes)]
     return "\n".join(rows)
 
 
