@@ -26,7 +26,9 @@ Call: TypeAlias = Callable[[], Awaitable[str]]
 """Asks once, and gives the text of the answer."""
 
 SCHEMA = {"type": "object", "properties": {"sku": {"type": "string"}, "count": {"type": "integer"}}}
-TOOLS = [ToolSpec(name, "What is in stock.", msgspec.Raw(msgspec.json.encode(SCHEMA))) for name in ("stock", "order")]
+TOOLS = tuple(
+    ToolSpec(name, "What is in stock.", msgspec.Raw(msgspec.json.encode(SCHEMA))) for name in ("stock", "order")
+)
 MESSAGES = [
     Message("system", "You mind the store. " * 20),
     Message("user", "How many are there?"),

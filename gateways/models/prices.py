@@ -61,10 +61,17 @@ def price_of(provider: str, model: str) -> Price | None:
     A dated name costs what its family does (`gpt-4o-2024-08-06` is a `gpt-4o`), unless it has an entry of its own.
     Of LiteLLM's models, the provider stands before the slash.
     """
+    laid = _laid_now()
+    if (provider, model) not in laid.found:  # asked for with every call
+        laid.found[provider, model] = _found(laid.table, provider, model)
+    return laid.found[provider, model]
+
+
+def _found(table: PriceTable, provider: str, model: str) -> Price | None:
     if provider == "litellm":
         provider, _, model = model.rpartition("/")
         provider = provider or "openai"
-    models = known_prices().get(_SYNONYMS.get(provider, provider), {})
+    models = table.get(_SYNONYMS.get(provider, provider), {})
     families = (name for name in models if model.startswith(name) and _VARIANT.fullmatch(model, len(name)))
     family = max(families, key=len, default=None)
     return models[family] if family is not None else None
@@ -76,9 +83,7 @@ def known_prices() -> PriceTable:
     Raises:
         ConfigError: The file that the environment names is wrong; says where.
     """
-    path = os.environ.get(VARIABLE, "")
-    own = (_read_file(path), _given) if path else (_given,)
-    return _laid_over(_shipped(), *own)
+    return _laid_now().table
 
 
 def use_prices(prices: str | Path | Mapping[str, Mapping[str, Any]] | None) -> None:
@@ -113,7 +118,26 @@ def check_cost_caps(model: Model, *limits: Limits | None) -> None:
             )
 
 
+class _Laid(Struct, frozen=True):
+    """The tables laid over each other, and what was found in them. `path` and `given` are what they were made of."""
+
+    path: str
+    given: PriceTable
+    table: PriceTable
+    found: dict[tuple[str, str], Price | None] = {}
+
+
 _given: PriceTable = {}
+_laid: _Laid | None = None
+
+
+def _laid_now() -> _Laid:
+    global _laid
+    path = os.environ.get(VARIABLE, "")
+    if _laid is None or _laid.path != path or _laid.given is not _given:
+        own = (_read_file(path), _given) if path else (_given,)
+        _laid = _Laid(path, _given, _laid_over(_shipped(), *own))
+    return _laid
 
 
 def _laid_over(*tables: PriceTable) -> PriceTable:

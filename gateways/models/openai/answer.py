@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
-
 from ....actors.model_errors import (
     BadReply,
     ContentFilterError,
@@ -35,51 +33,46 @@ _FAILED = {
 }
 
 
-class Answer(Struct, kw_only=True):
-    """What has come of an answer.
+def whole(
+    *,
+    model: str,
+    end: str,
+    calls: Callable[[bool], tuple[ToolCall, ...]],
+    usage: Usage | None,
+    refusal: str = "",
+    text: str = "",
+    thinking: str = "",
+    carried: dict[str, Any] | None = None,
+) -> ModelReply:
+    """The reply, of what has come of an answer.
 
-    Attributes:
+    Args:
         end: How it ended, in the provider's word; empty when it just stopped.
         calls: Its tool calls, when it is known whether it was cut off.
+        usage: None when the provider does not tell.
         refusal: What the model said instead of an answer.
-    """
-
-    model: str
-    end: str
-    calls: Callable[[bool], tuple[ToolCall, ...]]
-    text: str = ""
-    thinking: str = ""
-    refusal: str = ""
-    usage: Usage | None = None
-    carried: dict[str, Any] = {}
-
-
-def whole(answer: Answer) -> ModelReply:
-    """The reply.
-
     Raises:
         RequestRefused, ContentFilterError: There is none; with what is charged all the same.
         TruncatedAnswer: It has no end.
         ServerError, OverloadedError: The provider gave up in its middle.
         BadReply: Nobody knows what its end means.
     """
-    model, end, usage = answer.model, answer.end, answer.usage
     unknown = usage is None  # what is charged
     if not end:
         raise TruncatedAnswer(f"{model!r} stopped in the middle of its answer", usage=usage, may_be_charged=unknown)
     if end in _FAILED:
         error, why = _FAILED[end]
         raise error(f"{model!r} did not answer: {why} (finish_reason {end!r})", usage=usage, may_be_charged=unknown)
-    if answer.refusal:
-        raise RequestRefused(f"{model!r} refused: {answer.refusal}", usage=usage, may_be_charged=unknown)
+    if refusal:
+        raise RequestRefused(f"{model!r} refused: {refusal}", usage=usage, may_be_charged=unknown)
     if end not in ENDS:
         why = f"{model!r} ended its answer with finish_reason {end!r}, which means nothing here"
         raise BadReply(why, usage=usage, may_be_charged=unknown)
     reason = ENDS[end]
-    calls = answer.calls(reason == "length")
+    asked = calls(reason == "length")
     if reason != "length":
-        reason = "tool_calls" if calls else "stop"  # a call that was asked for by name ends with `stop`
-    return ModelReply(answer.text, calls, usage or Usage(), reason, answer.thinking, answer.carried, answer.model)
+        reason = "tool_calls" if asked else "stop"  # a call that was asked for by name ends with `stop`
+    return ModelReply(text, asked, usage or Usage(), reason, thinking, carried or {}, model)
 
 
 def used(sent: int, given: int, total: int, details: Any, cached: int = 0) -> Usage:

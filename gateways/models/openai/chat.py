@@ -11,10 +11,10 @@ import msgspec
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply
 from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
-from .answer import Answer, used, whole
+from .answer import used, whole
 from .dialect import Dialect
 from .errors import told
-from .options import calling, effort, further, given, output_format, picked
+from .options import Catalogue, calling, effort, further, given, output_format, picked
 from .tool_calls import ToolCallPieces, text_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Chat:
     def __init__(self, dialect: Dialect, provider: str) -> None:
         self._dialect = dialect
         self._provider = provider
+        self._catalogue = Catalogue(_tool)
 
     async def ask(self, client: "AsyncOpenAI", fields: Mapping[str, Any]) -> Any:
         create: Any = client.chat.completions.create
@@ -44,7 +45,7 @@ class Chat:
             if self._dialect.stream_usage:
                 fields["stream_options"] = {"include_usage": True}
         if tools:
-            fields["tools"] = [_tool(tool) for tool in tools]
+            fields["tools"] = self._catalogue.of(tools)
         return fields | self._said(given(options), bool(tools)) if options else fields
 
     def _said(self, options: Mapping[str, Any], with_tools: bool) -> dict[str, Any]:
@@ -75,16 +76,14 @@ class Chat:
         calls = ToolCallPieces()
         calls.add(message.tool_calls or ())
         return whole(
-            Answer(
-                model=model,
-                end=choice.finish_reason or "",
-                calls=calls.whole,
-                text=message.content or "",
-                thinking=thought or extra.get("reasoning") or "",
-                refusal=message.refusal or "",
-                usage=_usage(answer.usage),
-                carried=_carried(self._dialect.model, thought, calls),
-            )
+            model=model,
+            end=choice.finish_reason or "",
+            calls=calls.whole,
+            text=message.content or "",
+            thinking=thought or extra.get("reasoning") or "",
+            refusal=message.refusal or "",
+            usage=_usage(answer.usage),
+            carried=_carried(self._dialect.model, thought, calls),
         )
 
     def reader(self) -> "ChatReader":
@@ -133,14 +132,12 @@ class ChatReader:
     def whole(self) -> ModelReply:
         """The reply without what `read` has given; raises as `whole` does."""
         return whole(
-            Answer(
-                model=self._model,
-                end=self._end,
-                calls=self._calls.whole,
-                refusal="".join(self._refusal),
-                usage=_usage(self._usage),
-                carried=_carried(self._asked, "".join(self._thought), self._calls),
-            )
+            model=self._model,
+            end=self._end,
+            calls=self._calls.whole,
+            refusal="".join(self._refusal),
+            usage=_usage(self._usage),
+            carried=_carried(self._asked, "".join(self._thought), self._calls),
         )
 
 

@@ -10,11 +10,11 @@ import msgspec
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, InvalidRequestError
 from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
-from .answer import Answer, used, whole
+from .answer import used, whole
 from .chat import CARRIED, image_url
 from .dialect import Dialect
 from .errors import told
-from .options import calling, effort, further, given, output_format, picked
+from .options import Catalogue, calling, effort, further, given, output_format, picked
 from .tool_calls import arguments, numbered, text_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Responses:
     def __init__(self, dialect: Dialect, provider: str) -> None:
         self._dialect = dialect
         self._provider = provider
+        self._catalogue = Catalogue(_tool)
 
     async def ask(self, client: "AsyncOpenAI", fields: Mapping[str, Any]) -> Any:
         create: Any = client.responses.create
@@ -48,7 +49,7 @@ class Responses:
         if stream:
             fields["stream"] = True
         if tools:
-            fields["tools"] = [_tool(tool) for tool in tools]
+            fields["tools"] = self._catalogue.of(tools)
         reasoning: dict[str, str] = {}
         if self._dialect.reasoning_summary is not None:
             reasoning["summary"] = self._dialect.reasoning_summary
@@ -104,16 +105,14 @@ class Responses:
         text, refusal, thoughts, calls = _content(items)
         carried = {"model": self._dialect.model, "output": [_dumped(item) for item in items]}
         return whole(
-            Answer(
-                model=model,
-                end=end,
-                calls=lambda cut_off: numbered([(id_, tool, arguments(args, cut_off)) for id_, tool, args in calls]),
-                text="".join(text),
-                thinking="\n\n".join(thoughts),
-                refusal="".join(refusal),
-                usage=usage,
-                carried={CARRIED: carried},
-            )
+            model=model,
+            end=end,
+            calls=lambda cut_off: numbered([(id_, tool, arguments(args, cut_off)) for id_, tool, args in calls]),
+            text="".join(text),
+            thinking="\n\n".join(thoughts),
+            refusal="".join(refusal),
+            usage=usage,
+            carried={CARRIED: carried},
         )
 
     def reader(self) -> "ResponsesReader":
@@ -175,7 +174,7 @@ class ResponsesReader:
     def whole(self) -> ModelReply:
         """The reply, with what `read` has given; raises as `Responses.read` does."""
         if self._answer is None:
-            return whole(Answer(model=self._model, end="", calls=lambda _cut_off: ()))
+            return whole(model=self._model, end="", calls=lambda _cut_off: (), usage=None)
         return self._api.read(self._answer, self._answer.output or self._items)
 
 
