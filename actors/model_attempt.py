@@ -11,7 +11,7 @@ from .context import ModelCallContext, enter_model_call
 from .deadline import Deadline
 from .foreign import called, contained
 from .model import Model, ModelChunk, collect, text_of
-from .model_errors import ModelError, ModelTimeout
+from .model_errors import ModelError, OutOfTime
 from .tool import say
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ModelAttempt:
                 raise ModelError(say(exc), type(exc).__name__, may_be_charged=sent) from exc
             self.spent = True
             why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)"
-            raise ModelTimeout(why, may_be_charged=True) from exc
+            raise OutOfTime(why, may_be_charged=True) from exc
 
     async def _collect(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]

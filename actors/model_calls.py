@@ -23,6 +23,7 @@ from ..events.run import (
     give_up,
     request_model,
 )
+from .circuit import is_fault
 from .context import ModelCallContext
 from .model import Model
 from .model_attempt import ModelAttempt
@@ -117,11 +118,12 @@ class ModelCalls:
         attempt = ModelAttempt(
             self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
         )
-        endpoint: str = getattr(model, "endpoint", model.name)
+        endpoint, tries = _endpoint(model), self._run.state.models[asked.step].tries
         shown = self._run.started.tools if tools else ()
         try:
-            with self._run.parking.work(), self._run.services.circuits.passing(endpoint, self._run.spec.retry):
-                reply = await attempt.ask(messages, shown, options)
+            with self._run.parking.work():
+                async with self._run.services.circuits.passing(endpoint, self._run.spec.retry, again=tries > 0):
+                    reply = await attempt.ask(messages, shown, options)
         except ModelError as error:
             if await self._failed(asked.step, error, attempt, model):
                 raise
@@ -157,6 +159,8 @@ class ModelCalls:
         }  # fmt: skip
         retry_at = None if attempt.shown or attempt.spent else self._retry_at(call, error)
         falls = retry_at is None and not attempt.shown and self._falls_back(call, error)
+        if retry_at is None and is_fault(error):
+            self._run.services.circuits.given_up(_endpoint(model), self._run.spec.retry)
         if retry_at is None and not falls:
             self._run.record([ModelFailed(**told)])
         else:
@@ -201,6 +205,11 @@ class ModelCalls:
             await self.charges.square(call)
         if self._run.taken_over:
             await self.charges.release_rest()
+
+
+def _endpoint(model: Model) -> str:
+    found: str = getattr(model, "endpoint", model.name)
+    return found
 
 
 def _answer_of(call: ModelStep) -> ModelReply:

@@ -115,6 +115,10 @@ class ModelTimeout(TransientModelError):
     KIND = "timeout"
 
 
+class OutOfTime(ModelTimeout):
+    """It took longer than the agent waits (`model_timeout_s`). Others may be more patient."""
+
+
 class CircuitOpen(TransientModelError):
     """Not sent: the calls before it failed one after the other. `retry_after_s` is when the next one may try."""
 

@@ -21,7 +21,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             do not come back together; 0 for none.
         max_retry_after_s: A provider's `Retry-After` is waited for, however long `max_delay_s` is; one that is longer
             than this ends the call.
-        circuit_open_after: After so many failures one after the other of one provider's model nothing is sent to it
+        circuit_open_after: After so many calls of one provider's model that were given up in a row nothing is sent to it
             any more by this process, for all its runs; 0 for never.
         circuit_reset_after_s: Then one call tries whether it answers again.
 
