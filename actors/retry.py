@@ -21,8 +21,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             do not come back together; 0 for none.
         max_retry_after_s: A provider's `Retry-After` is waited for, however long `max_delay_s` is; one that is longer
             than this ends the call.
-        circuit_open_after: After so many calls of one provider's model that were given up in a row nothing is sent to it
-            any more by this process, for all its runs; 0 for never.
+        circuit_open_after: After so many calls of one provider's model that were given up in a row, this process sends
+            nothing to it any more, for all its runs; 0 for never.
         circuit_reset_after_s: Then one call tries whether it answers again.
 
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (full jitter);
