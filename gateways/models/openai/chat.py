@@ -144,9 +144,11 @@ class ChatReader:
 def _carried(model: str, thought: str, calls: ToolCallPieces) -> dict[str, Any]:
     """What some models want back with the results of their calls: DeepSeek and Kimi what they thought before, Gemini
     its signatures. Others would refuse it."""
+    if not calls:
+        return {}
     wanted = {"reasoning_content": thought, "extra_content": calls.extra}
     back = {name: value for name, value in wanted.items() if value}
-    return {CARRIED: {"model": model, **back}} if back and calls else {}
+    return {CARRIED: {"model": model, **back}} if back else {}
 
 
 def _extra(of: Any) -> Mapping[str, Any]:
