@@ -87,6 +87,9 @@ STATUSES: Final[Mapping[int, type[ModelError]]] = {
 }
 """By the status of the provider's answer; others by their hundreds."""
 
+_UNREADABLE: Final = "Invalid response object"
+"""What LiteLLM says, as of a lost connection, when it cannot read an answer."""
+
 
 @contextmanager
 def translated(reading: Reading) -> Generator[None]:
@@ -115,6 +118,8 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
     general = next((GENERAL[base.__name__] for base in type(exc).__mro__ if base.__name__ in GENERAL), None)
     if not type(exc).__module__.startswith(("litellm", "openai")) and wire is None:
         return None
+    if wire is None and _UNREADABLE in str(exc):
+        named = BadReply
     made = named or (wire[0] if wire is not None else None) or (_by(status) if status else None) or general
     if made is None:
         return None

@@ -78,7 +78,8 @@ class LiteLLMModel(HostedModel[Any]):
         await asyncio.to_thread(load)
         reading = Reading(self._name, self.priced)
         with translated(reading):
-            return reading.whole(await self.client.acompletion(**self._request(messages, tools, options)))
+            request = self._request(messages, tools, options)
+            return reading.whole(await self.client.acompletion(**request | {"logger_fn": reading.native.logged}))
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
@@ -89,6 +90,7 @@ class LiteLLMModel(HostedModel[Any]):
         request = self._request(messages, tools, options)
         with translated(reading):
             chunks = await self.client.acompletion(**request, stream=True, stream_options={"include_usage": True})
+            reading.native.watch(chunks.completion_stream)
             try:
                 async for chunk in chunks:
                     for piece in reading.chunk(chunk):
