@@ -10,7 +10,7 @@ from ....actors.model_errors import BadReply, ModelError, TruncatedAnswer
 from ....events.message import ModelReply, Usage
 from ..openai.answer import whole
 from ..tool_calls import ToolCallPieces
-from .messages import CARRIED
+from .messages import carried_of
 from .native import NativeEnd
 
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -20,6 +20,7 @@ class Reading:
     """One answer while it is read. Nothing of it counts before its end has come.
 
     Args:
+        provider: Who has the model, by LiteLLM's name.
         priced: Adds what a usage costs.
 
     Attributes:
@@ -27,10 +28,11 @@ class Reading:
         charged: What it used, as far as that was told.
     """
 
-    def __init__(self, model: str, priced: Callable[[Usage], Usage]) -> None:
+    def __init__(self, model: str, provider: str, priced: Callable[[Usage], Usage]) -> None:
         self.native = NativeEnd()
         self.charged: Usage | None = None
         self._model = model
+        self._provider = provider
         self._priced = priced
         self._calls = ToolCallPieces()
         self._refusal = ""
@@ -120,7 +122,7 @@ class Reading:
 
     def _carried(self) -> dict[str, Any]:
         signed = [block for block in self._thinking if block.get("signature") or block.get("data")]
-        return {CARRIED: signed} if signed else {}
+        return carried_of(signed, self._provider)
 
     def _use(self, usage: Any) -> None:
         """`prompt_tokens` has the cached ones in it, whoever the provider is."""

@@ -35,9 +35,12 @@ from treadle.actors.model_errors import (
     UnknownModel,
 )
 from treadle.events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+from treadle.events.redaction import redact, redaction
 from treadle.gateways.models.litellm import GENERAL, TABLE, LiteLLMModel
 from treadle.gateways.models.litellm.errors import error_of
+from treadle.gateways.models.litellm.keys import key_names
 from treadle.gateways.models.litellm.library import load
+from treadle.gateways.models.litellm.messages import carried_of
 from treadle.gateways.models.prices import Price
 from treadle.gateways.models.secrets import DictSecrets
 
@@ -144,10 +147,16 @@ class TestAnswers:
 
     async def test_signed_thinking_goes_back_with_its_answer(self, llmock: LLMock) -> None:
         blocks = [{"type": "thinking", "thinking": "Cold up there.", "signature": "signed"}]
-        said = Message("assistant", tool_calls=(ToolCall("a", "weather"),), carried={"litellm": blocks})
+        said = Message("assistant", tool_calls=(ToolCall("a", "weather"),), carried=carried_of(blocks, "anthropic"))
         result = Message("tool", "rain", tool_call_id="a")
         body = await asked(llmock, [*user("x"), said, result], PROVIDERS[1], tools=[WEATHER])
         assert body["messages"][1]["content"][0] == blocks[0]
+
+    async def test_signed_thinking_goes_to_nobody_else(self, llmock: LLMock) -> None:
+        blocks = [{"type": "thinking", "thinking": "Cold up there.", "signature": "signed"}]
+        said = Message("assistant", "Cold.", carried=carried_of(blocks, "anthropic"))
+        body = await asked(llmock, [*user("x"), said, *user("y")])
+        assert body["messages"][1] == {"role": "assistant", "content": "Cold."}
 
     async def test_an_agent_runs_its_tools(self, aimock: AiMock) -> None:
         seen: list[str] = []
@@ -354,6 +363,30 @@ class TestRequests:
             await model.aclose()
         assert server.requests[0][1]["authorization"] == "Bearer the-key"
 
+    @pytest.mark.parametrize(
+        ("name", "key"),
+        [
+            ("together_ai/x", "TOGETHERAI_API_KEY"),
+            ("cohere_chat/command-r", "COHERE_API_KEY"),
+            ("perplexity/sonar", "PERPLEXITYAI_API_KEY"),
+            ("claude-haiku-4-5", "ANTHROPIC_API_KEY"),
+        ],
+    )
+    def test_keys_have_the_names_that_litellm_gives_them(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, key: str
+    ) -> None:
+        for each in key_names(name):
+            monkeypatch.delenv(each, raising=False)
+        assert key in key_names(name)
+        if not name.startswith("cohere_chat"):  # of which it does not say it
+            assert load().validate_environment(name)["missing_keys"] == [key]
+
+    async def test_a_key_that_litellm_finds_by_itself_is_masked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TOGETHERAI_API_KEY", "plain-key-of-together-4711")
+        LiteLLMModel("together_ai/x")
+        assert "4711" not in redact("it is plain-key-of-together-4711")
+        redaction.forget_secret("plain-key-of-together-4711")
+
 
 class TestPrices:
     def test_litellms_own_table_counts_where_treadles_has_nothing(self) -> None:
@@ -400,6 +433,12 @@ class TestErrors:
         assert (type(error), error.status, error.may_be_charged) == (expected, status, False)
         assert error.retry_after_s == 7
         assert len(llmock.requests) == 1, "LiteLLM must not try again: attempts are the run's"
+
+    @pytest.mark.parametrize("name", BOTH_WAYS)
+    async def test_an_account_without_credit_is_not_asked_again(self, name: str) -> None:
+        body = {"error": {"message": "Exceeded.", "code": "insufficient_quota", "type": "insufficient_quota"}}
+        async with CannedServer(json_answer(body, 429)) as server:
+            assert type(await failure(name, server.url)) is QuotaExceeded
 
     @pytest.mark.parametrize("name", PROVIDERS)
     @pytest.mark.parametrize(
@@ -518,7 +557,9 @@ import os, socket
 def refuse(*args, **kwargs): raise AssertionError(f"network at import: {args}")
 socket.getaddrinfo = socket.create_connection = refuse
 before = dict(os.environ)
+from treadle.gateways.models.litellm.keys import key_names
 from treadle.gateways.models.litellm.library import load
+from treadle.gateways.models.litellm.messages import carried_of
 litellm = load()
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 """
