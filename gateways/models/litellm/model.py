@@ -85,8 +85,8 @@ class LiteLLMModel(HostedModel[Any]):
         await asyncio.to_thread(load)
         reading = Reading(self._name, provider_of(self._name), self.priced)
         with translated(reading):
-            request = self._request(messages, tools, options)
-            return reading.whole(await self.client.acompletion(**request | {"logger_fn": reading.native.logged}))
+            request = reading.native.asked_for(self._request(messages, tools, options))
+            return reading.whole(await self.client.acompletion(**request))
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any

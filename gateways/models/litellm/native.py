@@ -41,17 +41,16 @@ class NativeEnd:
     def __init__(self) -> None:
         self.word: str | None = None
 
-    def logged(self, details: Mapping[str, Any]) -> None:
-        """LiteLLM's `logger_fn`: the text of an answer that was not streamed is among the details."""
-        text = details.get("original_response")
-        if details.get("log_event_type") != "post_api_call" or not isinstance(text, str):
-            return
-        try:
-            answer = _answer(text)
-        except msgspec.MsgspecError:
-            return  # another protocol's, which LiteLLM reads
-        if answer.choices and not answer.choices[0].finish_details:
-            self.word = answer.choices[0].finish_reason or ""
+    def asked_for(self, request: dict[str, Any]) -> dict[str, Any]:
+        """`request` with a `logger_fn` that looks for the end; one of the user's own is called as well."""
+        own: Callable[[Mapping[str, Any]], Any] | None = request.get("logger_fn")
+
+        def logged(details: Mapping[str, Any]) -> None:
+            self._logged(details)
+            if own is not None:
+                own(details)
+
+        return {**request, "logger_fn": logged}
 
     def watch(self, stream: Any) -> None:
         """Look at what a parser of LiteLLM's own reads. Of what an SDK streams, LiteLLM keeps the word itself."""
@@ -78,6 +77,18 @@ class NativeEnd:
             return said  # LiteLLM knows more than the word does: filtered, cut off
         native = (self.word or kept or said).lower()
         return _WORDS.get(native, native)
+
+    def _logged(self, details: Mapping[str, Any]) -> None:
+        """The text of an answer that was not streamed is among what LiteLLM logs."""
+        text = details.get("original_response")
+        if details.get("log_event_type") != "post_api_call" or not isinstance(text, str):
+            return
+        try:
+            answer = _answer(text)
+        except msgspec.MsgspecError:
+            return  # another protocol's, which LiteLLM reads
+        if answer.choices and not answer.choices[0].finish_details:
+            self.word = answer.choices[0].finish_reason or ""
 
     def _see(self, chunk: Any) -> None:
         choices = chunk.get("choices") if isinstance(chunk, dict) else None

@@ -354,6 +354,13 @@ class TestRequests:
         assert (await model.complete(user("Hello"))).text == "made up by LiteLLM"
         await model.aclose()
 
+    async def test_a_logger_of_ones_own_is_called_too(self, aimock: AiMock) -> None:
+        logged: list[Any] = []
+        model = model_at(PROVIDERS[0], aimock, logger_fn=logged.append)
+        await model.complete(user("Hello"))
+        await model.aclose()
+        assert logged
+
     async def test_the_key_may_be_a_secret_by_the_providers_name_for_it(self, llmock: LLMock) -> None:
         async with CannedServer(json_answer({}, 401)) as server:
             secrets = DictSecrets({"MISTRAL_API_KEY": "the-key"})
