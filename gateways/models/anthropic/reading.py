@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, ModelError, RequestRefused, TruncatedAnswer
 from ....events.message import ModelReply, ToolCall, Usage
+from ..tool_calls import arguments
 from .messages import Block, carried_of
 from .output import OUTPUT_TOOL
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 Failed = TypeVar("Failed", bound=ModelError)
 
-_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+_MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 _FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -195,11 +196,11 @@ class Reading:
                     return self._output(text, streamed is not None)
                 self._called = True
                 self._blocks.append(block["id"])
-                return ModelChunk("tool_call", tool_call=ToolCall(block["id"], block["name"], _arguments(text)))
+                return ModelChunk("tool_call", tool_call=ToolCall(block["id"], block["name"], arguments(text)))
             case "thinking":
                 self._blocks.append(block if streamed is None else block | {"thinking": streamed})
             case "server_tool_use":
-                self._blocks.append(block if streamed is None else block | {"input": _arguments(streamed)})
+                self._blocks.append(block if streamed is None else block | {"input": arguments(streamed)})
             case _:
                 self._blocks.append(block)
         return None
@@ -231,11 +232,3 @@ class Reading:
             usage=self.charged,
             may_be_charged=may_be_charged,
         )
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        args: Any = json.loads(text or "{}")
-    except ValueError:
-        return {"_invalid": text}
-    return args if isinstance(args, dict) else {"_invalid": text}  # pyright: ignore[reportUnknownVariableType]

@@ -3,8 +3,10 @@
 model.py     LiteLLMModel
 library.py   the library, imported late and quietly
 table.py     its table of prices and abilities, read without it
+keys.py      what the providers' keys are called
 messages.py  a conversation in its form
 reading.py   an answer, whole or by chunks
+native.py    how it ended, in the provider's word
 errors.py    the table of errors
 """
 

@@ -26,6 +26,7 @@ from ....actors.model_errors import (
     UnknownModel,
 )
 from ....events.message import Usage
+from ..openai.errors import CODES
 from ..retry_after import retry_after_s
 from ..transport_errors import TRANSPORT, UNKNOWN_END, transport_error
 from .reading import Reading
@@ -87,6 +88,11 @@ STATUSES: Final[Mapping[int, type[ModelError]]] = {
 }
 """By the status of the provider's answer; others by their hundreds."""
 
+_UNREADABLE: Final = "Invalid response object"
+"""What LiteLLM says, as of a lost connection, when it cannot read an answer."""
+
+_NO_CREDIT: Final = tuple(code for code, made in CODES.items() if made is QuotaExceeded)
+
 
 @contextmanager
 def translated(reading: Reading) -> Generator[None]:
@@ -115,6 +121,10 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
     general = next((GENERAL[base.__name__] for base in type(exc).__mro__ if base.__name__ in GENERAL), None)
     if not type(exc).__module__.startswith(("litellm", "openai")) and wire is None:
         return None
+    if wire is None and _UNREADABLE in str(exc):
+        named = BadReply
+    if status == 429 and any(map(_tells_of_no_credit, chain)):
+        named = QuotaExceeded
     made = named or (wire[0] if wire is not None else None) or (_by(status) if status else None) or general
     if made is None:
         return None
@@ -139,6 +149,12 @@ def _by(status: int) -> type[ModelError] | None:
     if status < 400:
         return None
     return STATUSES.get(status) or (ServerError if status >= 500 else InvalidRequestError)
+
+
+def _tells_of_no_credit(exc: BaseException) -> bool:
+    """OpenAI's code for that comes with the status of too many calls. The body is parsed, or the error's text."""
+    body: Any = getattr(exc, "body", None) or str(exc)
+    return any(f"{quote}{code}{quote}" in str(body) for code in _NO_CREDIT for quote in "'\"")
 
 
 def _wire(exc: BaseException) -> tuple[type[ModelError], bool] | None:

@@ -11,8 +11,14 @@ CARRIED = "litellm"
 """Where signed thinking is, in `ModelReply.carried`."""
 
 
-def conversation(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    return [_message(message) for message in messages]
+def conversation(messages: Sequence[Message], provider: str) -> list[dict[str, Any]]:
+    """The messages as `provider` takes them: what another has signed it would refuse."""
+    return [_message(message, provider) for message in messages]
+
+
+def carried_of(blocks: Sequence[Any], provider: str) -> dict[str, Any]:
+    """Thinking that `provider` has signed, and wants back."""
+    return {CARRIED: {"provider": provider, "thinking_blocks": [*blocks]}} if blocks else {}
 
 
 def tools_of(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
@@ -29,7 +35,7 @@ def tools_of(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
     ]
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, provider: str) -> dict[str, Any]:
     made: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.images:
         text = [{"type": "text", "text": message.content}] if message.content else []
@@ -46,8 +52,11 @@ def _message(message: Message) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
-    if blocks := message.carried.get(CARRIED):
-        made["thinking_blocks"] = blocks
+    match message.carried.get(CARRIED):
+        case {"provider": by, "thinking_blocks": blocks} if by == provider:
+            made["thinking_blocks"] = blocks
+        case _:
+            pass
     return made
 
 

@@ -9,11 +9,14 @@ from ....actors.context import current_model_call
 from ....actors.model import ModelChunk
 from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ModelReply, ToolSpec
+from ....events.redaction import learn_secret
 from ....events.run import attempt_id
+from ....events.secret_shapes import is_secret_member
 from ..hosted import HostedModel
 from ..prices import Price
-from ..secrets import Secrets
+from ..secrets import EnvSecrets, Secrets
 from .errors import translated
+from .keys import key_names, provider_of, secret_names
 from .library import load
 from .messages import conversation, tools_of
 from .reading import Reading
@@ -64,6 +67,10 @@ class LiteLLMModel(HostedModel[Any]):
             options=options,
         )
         self.litellm_kwargs = litellm_kwargs
+        for name, value in litellm_kwargs.items():
+            if isinstance(value, str) and is_secret_member(name, value):
+                learn_secret(value)
+        self._learn()  # and at each call, for what was set since
         self.native_output = bool(entry_of(model).get("supports_response_schema"))
 
     @property
@@ -76,19 +83,21 @@ class LiteLLMModel(HostedModel[Any]):
     ) -> ModelReply:
         """The whole answer."""
         await asyncio.to_thread(load)
-        reading = Reading(self._name, self.priced)
+        reading = Reading(self._name, provider_of(self._name), self.priced)
         with translated(reading):
-            return reading.whole(await self.client.acompletion(**self._request(messages, tools, options)))
+            request = reading.native.asked_for(self._request(messages, tools, options))
+            return reading.whole(await self.client.acompletion(**request))
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
         """The answer while it is made."""
         await asyncio.to_thread(load)
-        reading = Reading(self._name, self.priced)
+        reading = Reading(self._name, provider_of(self._name), self.priced)
         request = self._request(messages, tools, options)
         with translated(reading):
             chunks = await self.client.acompletion(**request, stream=True, stream_options={"include_usage": True})
+            reading.native.watch(chunks.completion_stream)
             try:
                 async for chunk in chunks:
                     for piece in reading.chunk(chunk):
@@ -110,7 +119,7 @@ class LiteLLMModel(HostedModel[Any]):
             )
         request: dict[str, Any] = {
             "model": self._name,
-            "messages": conversation(messages),
+            "messages": conversation(messages, provider_of(self._name)),
             "timeout": self.request_timeout_s,
             "num_retries": 0,
             "max_retries": 0,
@@ -151,10 +160,18 @@ class LiteLLMModel(HostedModel[Any]):
         return "reasoning_effort" in (self.client.get_supported_openai_params(self._name) or ())
 
     def _found_key(self) -> str | None:
+        self._learn()
         if self._api_key is not None or self._secrets is None:
             return self._api_key
-        provider = self._name.partition("/")[0] if "/" in self._name else "openai"
-        return self._secrets.lookup_sync(f"{provider.upper()}_API_KEY")
+        found = next(filter(None, map(self._secrets.lookup_sync, key_names(self._name))), None)
+        if found is not None:
+            learn_secret(found)
+        return found
+
+    def _learn(self) -> None:
+        """Have masked what LiteLLM finds in the environment by itself."""
+        for name in secret_names(self._name):
+            EnvSecrets().lookup_sync(name)
 
     def _connect(self) -> Any:
         self._users[asyncio.get_running_loop()] += 1

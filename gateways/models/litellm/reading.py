@@ -1,38 +1,41 @@
 """Reads an answer of LiteLLM, whole or by its chunks: chat completions, whoever gave them."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from msgspec import Struct
+from msgspec import structs
 
 from ....actors.model import ModelChunk
-from ....actors.model_errors import BadReply, ContentFilterError, TruncatedAnswer
-from ....events.message import ModelReply, ToolCall, Usage
-from .messages import CARRIED
+from ....actors.model_errors import BadReply, ModelError, TruncatedAnswer
+from ....events.message import ModelReply, Usage
+from ..openai.answer import whole
+from ..tool_calls import ToolCallPieces
+from .messages import carried_of
+from .native import NativeEnd
 
-_FINISHES = {"length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"}
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-
-
-class _Call(Struct):
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
 
 
 class Reading:
     """One answer while it is read. Nothing of it counts before its end has come.
 
     Args:
+        provider: Who has the model, by LiteLLM's name.
         priced: Adds what a usage costs.
+
+    Attributes:
+        native: How it ended, in the provider's own word.
+        charged: What it used, as far as that was told.
     """
 
-    def __init__(self, model: str, priced: Callable[[Usage], Usage]) -> None:
+    def __init__(self, model: str, provider: str, priced: Callable[[Usage], Usage]) -> None:
+        self.native = NativeEnd()
         self.charged: Usage | None = None
         self._model = model
+        self._provider = provider
         self._priced = priced
-        self._calls: dict[int, _Call] = {}
+        self._calls = ToolCallPieces()
+        self._refusal = ""
         self._thinking: list[dict[str, Any]] = []
         self._finish_reason = ""
         self._request_id = ""
@@ -59,26 +62,16 @@ class Reading:
         Args:
             said: The provider's own reason for the end. Without one LiteLLM makes it up, and a stream that was cut off
                 would look like a whole answer.
-        Raises:
-            TruncatedAnswer: It ended before the answer did.
-            ContentFilterError: The answer was filtered.
+        Raises as `openai/answer.py` does.
         """
-        if not said:
-            raise TruncatedAnswer(
-                f"litellm: model {self._model!r} stopped in the middle of its answer",
-                provider="litellm",
-                request_id=self._request_id,
-                usage=self.charged,
-                may_be_charged=True,
-            )
-        reason = self._reason()
-        for call in self._calls.values():
-            yield ModelChunk("tool_call", tool_call=ToolCall(call.id, call.name, _arguments(call.arguments)))
+        reply = self._reply(self.native.of(self._finish_reason, said) if said else "")
+        for call in reply.tool_calls:
+            yield ModelChunk("tool_call", tool_call=call)
         yield ModelChunk(
             "finish",
-            finish_reason=reason,
+            finish_reason=reply.finish_reason,
             usage=self.charged,
-            carried=self._carried(),
+            carried=reply.carried,
             model=self._model,
             request_id=self._request_id,
         )
@@ -88,31 +81,24 @@ class Reading:
 
         Raises:
             BadReply: It has not the form that it should have.
-            ContentFilterError: The answer was filtered.
+
+        And as `openai/answer.py` does.
         """
         try:
             self._model = answer.model or self._model
             self._request_id = answer.id or ""
             self._use(getattr(answer, "usage", None))
             choice = answer.choices[0]
-            self._finish_reason = choice.finish_reason or ""
             message = choice.message
             self._thinking = [dict(block) for block in getattr(message, "thinking_blocks", None) or ()]
-            for index, call in enumerate(message.tool_calls or ()):
-                self._calls[index] = _Call(call.id or "", call.function.name or "", call.function.arguments or "")
+            self._refusal = (getattr(message, "provider_specific_fields", None) or {}).get("refusal") or ""
+            self._calls.add(message.tool_calls or ())
+            kept = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason")
+            end = self.native.of(choice.finish_reason or "", kept)
+            text, thinking = message.content or "", getattr(message, "reasoning_content", None) or ""
         except _MALFORMED as exc:
             raise self._bad(exc) from exc
-        reason = self._reason()
-        return ModelReply(
-            message.content or "",
-            tuple(ToolCall(call.id, call.name, _arguments(call.arguments)) for call in self._calls.values()),
-            self.charged or Usage(),
-            reason,
-            getattr(message, "reasoning_content", None) or "",
-            self._carried(),
-            self._model,
-            self._request_id,
-        )
+        return self._reply(end, text, thinking)
 
     def _delta(self, delta: Any) -> Iterator[ModelChunk]:
         if thought := getattr(delta, "reasoning_content", None):
@@ -121,11 +107,8 @@ class Reading:
             self._think(dict(block))
         if delta.content:
             yield ModelChunk("text", delta.content)
-        for piece in delta.tool_calls or ():
-            call = self._calls.setdefault(piece.index, _Call())
-            call.id = piece.id or call.id
-            call.name = piece.function.name or call.name
-            call.arguments += piece.function.arguments or ""
+        self._refusal += getattr(delta, "refusal", None) or ""
+        self._calls.add(delta.tool_calls or ())
 
     def _think(self, piece: dict[str, Any]) -> None:
         """Pieces of a block follow one another until its signature."""
@@ -139,7 +122,7 @@ class Reading:
 
     def _carried(self) -> dict[str, Any]:
         signed = [block for block in self._thinking if block.get("signature") or block.get("data")]
-        return {CARRIED: signed} if signed else {}
+        return carried_of(signed, self._provider)
 
     def _use(self, usage: Any) -> None:
         """`prompt_tokens` has the cached ones in it, whoever the provider is."""
@@ -151,17 +134,24 @@ class Reading:
         fresh = max((usage.prompt_tokens or 0) - cached - written, 0)
         self.charged = self._priced(Usage(fresh, usage.completion_tokens or 0, cached, written))
 
-    def _reason(self) -> str:
-        if self._finish_reason == "content_filter":
-            raise ContentFilterError(
-                f"litellm: the answer of model {self._model!r} was filtered",
-                provider="litellm",
-                request_id=self._request_id,
+    def _reply(self, end: str, text: str = "", thinking: str = "") -> ModelReply:
+        try:
+            reply = whole(
+                model=self._model,
+                end=end,
+                calls=self._calls.whole,
                 usage=self.charged,
+                refusal=self._refusal,
+                text=text,
+                thinking=thinking,
+                carried=self._carried(),
             )
-        if self._calls and self._finish_reason != "length":
-            return "tool_calls"
-        return _FINISHES.get(self._finish_reason, "stop")
+        except ModelError as error:
+            error.provider, error.request_id = "litellm", self._request_id
+            # What a stream told before it was cut off is not all.
+            error.may_be_charged = error.may_be_charged or isinstance(error, TruncatedAnswer)
+            raise
+        return structs.replace(reply, request_id=self._request_id)
 
     def _bad(self, exc: Exception) -> BadReply:
         return BadReply(
@@ -171,11 +161,3 @@ class Reading:
             usage=self.charged,
             may_be_charged=True,
         )
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        args: Any = json.loads(text or "{}")
-    except ValueError:
-        return {"_invalid": text}
-    return args if isinstance(args, dict) else {"_invalid": text}  # pyright: ignore[reportUnknownVariableType]

@@ -7,7 +7,6 @@ options.py         what both make of a call's options
 dialect.py         what a server knows of what OpenAI's own know
 effort.py          the efforts that OpenAI's models take
 strict_schema.py   JSON Schema as the strict mode wants it
-tool_calls.py      calls from the pieces of a stream, and their arguments
 answer.py          whether an answer is whole, and what it used
 errors.py          the table of errors
 """

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import os
 import subprocess
 import sys
@@ -28,14 +29,18 @@ from treadle.actors.model_errors import (
     OverloadedError,
     QuotaExceeded,
     RateLimitError,
+    RequestRefused,
     ServerError,
     TruncatedAnswer,
     UnknownModel,
 )
-from treadle.events.message import Message, ToolCall, ToolSpec, Usage
+from treadle.events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+from treadle.events.redaction import redact, redaction
 from treadle.gateways.models.litellm import GENERAL, TABLE, LiteLLMModel
 from treadle.gateways.models.litellm.errors import error_of
+from treadle.gateways.models.litellm.keys import key_names
 from treadle.gateways.models.litellm.library import load
+from treadle.gateways.models.litellm.messages import carried_of
 from treadle.gateways.models.prices import Price
 from treadle.gateways.models.secrets import DictSecrets
 
@@ -142,10 +147,16 @@ class TestAnswers:
 
     async def test_signed_thinking_goes_back_with_its_answer(self, llmock: LLMock) -> None:
         blocks = [{"type": "thinking", "thinking": "Cold up there.", "signature": "signed"}]
-        said = Message("assistant", tool_calls=(ToolCall("a", "weather"),), carried={"litellm": blocks})
+        said = Message("assistant", tool_calls=(ToolCall("a", "weather"),), carried=carried_of(blocks, "anthropic"))
         result = Message("tool", "rain", tool_call_id="a")
         body = await asked(llmock, [*user("x"), said, result], PROVIDERS[1], tools=[WEATHER])
         assert body["messages"][1]["content"][0] == blocks[0]
+
+    async def test_signed_thinking_goes_to_nobody_else(self, llmock: LLMock) -> None:
+        blocks = [{"type": "thinking", "thinking": "Cold up there.", "signature": "signed"}]
+        said = Message("assistant", "Cold.", carried=carried_of(blocks, "anthropic"))
+        body = await asked(llmock, [*user("x"), said, *user("y")])
+        assert body["messages"][1] == {"role": "assistant", "content": "Cold."}
 
     async def test_an_agent_runs_its_tools(self, aimock: AiMock) -> None:
         seen: list[str] = []
@@ -192,6 +203,107 @@ class TestAnswers:
         body = {"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice]}
         async with CannedServer(json_answer(body)) as server:
             assert type(await failure(PROVIDERS[0], server.url)) is ContentFilterError
+
+
+def chat_answer(message: Mapping[str, Any], end: str | None, *, streamed: bool) -> Canned:
+    """An answer of chat completions, whole or as a stream of one piece and its end."""
+    head = {"id": "c", "created": 1, "model": "m"}
+    used = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    if not streamed:
+        choice = {"index": 0, "message": {"role": "assistant", "content": None, **message}, "finish_reason": end}
+        return json_answer({**head, "object": "chat.completion", "choices": [choice], "usage": used})
+    pieces: list[Any] = [
+        {"choices": [{"index": 0, "delta": {"role": "assistant", **message}, "finish_reason": None}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": end}]},
+        {"choices": [], "usage": used},
+    ]
+    sent = [json.dumps({**head, "object": "chat.completion.chunk", **piece}) for piece in pieces]
+    body = "".join(f"data: {text}\n\n" for text in (*sent, "[DONE]"))
+    return Canned(body.encode(), 200, {"content-type": "text/event-stream"})
+
+
+BOTH_WAYS: Final = ("openai/gpt-4o", "deepseek/deepseek-chat")
+"""One that LiteLLM asks through an SDK, and one that it asks itself."""
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("name", BOTH_WAYS)
+class TestEnds:
+    @pytest.mark.parametrize(
+        ("end", "expected"),
+        [
+            (None, TruncatedAnswer),
+            ("error", ServerError),
+            ("insufficient_system_resource", OverloadedError),
+            ("content_filter", ContentFilterError),
+            ("a_word_of_tomorrow", BadReply),
+        ],
+    )
+    async def test_half_an_answer_is_an_error(
+        self, name: str, streamed: bool, end: str | None, expected: type[ModelError]
+    ) -> None:
+        async with CannedServer(chat_answer({"content": "half"}, end, streamed=streamed)) as server:
+            error = await failure(name, server.url, streamed=streamed)
+        assert type(error) is expected
+
+    async def test_a_refusal_is_an_error_that_says_it(self, name: str, streamed: bool) -> None:
+        async with CannedServer(chat_answer({"refusal": "I will not."}, "stop", streamed=streamed)) as server:
+            error = await failure(name, server.url, streamed=streamed)
+        assert type(error) is RequestRefused
+        assert "I will not." in str(error)
+        assert error.usage is not None and error.usage.output_tokens == 2
+
+    @pytest.mark.parametrize(("end", "reason"), [("stop", "stop"), ("eos", "stop"), ("length", "length")])
+    async def test_a_whole_answer_is_one(self, name: str, streamed: bool, end: str, reason: str) -> None:
+        reply = await answered(chat_answer({"content": "Hi."}, end, streamed=streamed), name, streamed)
+        assert (reply.text, reply.finish_reason) == ("Hi.", reason)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("name", BOTH_WAYS)
+class TestToolCalls:
+    @pytest.mark.parametrize("text", ['{"a":NaN}', '{"a":1e400}', '{"a":"\\ud800"}', '{"a":', "[1]"])
+    async def test_arguments_that_are_no_json_object_are_the_tools_to_refuse(
+        self, name: str, streamed: bool, text: str
+    ) -> None:
+        message = {"tool_calls": [wanted("call_1", text)]}
+        reply = await answered(chat_answer(message, "tool_calls", streamed=streamed), name, streamed)
+        assert reply.tool_calls == (ToolCall("call_1", "weather", {"_invalid": text}),)
+
+    async def test_arguments_nobody_can_read_end_no_run_with_an_error_to_retry(self, name: str, streamed: bool) -> None:
+        text = "[" * 3000 + "]" * 3000
+        answer = chat_answer({"tool_calls": [wanted("call_1", text)]}, "tool_calls", streamed=streamed)
+        if streamed:
+            assert (await answered(answer, name, streamed)).tool_calls[0].args == {"_invalid": text}
+            return
+        with pytest.raises(BadReply):  # LiteLLM itself cannot read them
+            await answered(answer, name, streamed)
+
+    @pytest.mark.parametrize("ids", [("call_1", "call_2"), ("", ""), ("call_1", "call_1")])
+    async def test_two_calls_stay_two_whatever_their_numbers_are(
+        self, name: str, streamed: bool, ids: tuple[str, str]
+    ) -> None:
+        # Streamed, both have the index 0 when their ids tell them apart.
+        calls = [wanted(id_, f'{{"n":{n}}}', 0 if ids[0] != ids[1] else n) for n, id_ in enumerate(ids)]
+        reply = await answered(chat_answer({"tool_calls": calls}, "tool_calls", streamed=streamed), name, streamed)
+        assert [call.args for call in reply.tool_calls] == [{"n": 0}, {"n": 1}]
+        assert len({call.id for call in reply.tool_calls} - {""}) == 2
+
+
+def wanted(id_: str, text: str, index: int = 0) -> dict[str, Any]:
+    return {"index": index, "id": id_, "type": "function", "function": {"name": "weather", "arguments": text}}
+
+
+async def answered(answer: Canned, name: str, streamed: bool) -> ModelReply:
+    """The reply that an answer of the provider becomes."""
+    async with CannedServer(answer) as server:
+        model = LiteLLMModel(name, api_key="k", base_url=server.url)
+        if streamed:
+            reply = await collect(model.stream(user("Hello"), tools=[WEATHER]), name)
+        else:
+            reply = await model.complete(user("Hello"), tools=[WEATHER])
+        await model.aclose()
+    return reply
 
 
 class TestRequests:
@@ -242,6 +354,13 @@ class TestRequests:
         assert (await model.complete(user("Hello"))).text == "made up by LiteLLM"
         await model.aclose()
 
+    async def test_a_logger_of_ones_own_is_called_too(self, aimock: AiMock) -> None:
+        logged: list[Any] = []
+        model = model_at(PROVIDERS[0], aimock, logger_fn=logged.append)
+        await model.complete(user("Hello"))
+        await model.aclose()
+        assert logged
+
     async def test_the_key_may_be_a_secret_by_the_providers_name_for_it(self, llmock: LLMock) -> None:
         async with CannedServer(json_answer({}, 401)) as server:
             secrets = DictSecrets({"MISTRAL_API_KEY": "the-key"})
@@ -250,6 +369,30 @@ class TestRequests:
                 await model.complete(user("Hello"))
             await model.aclose()
         assert server.requests[0][1]["authorization"] == "Bearer the-key"
+
+    @pytest.mark.parametrize(
+        ("name", "key"),
+        [
+            ("together_ai/x", "TOGETHERAI_API_KEY"),
+            ("cohere_chat/command-r", "COHERE_API_KEY"),
+            ("perplexity/sonar", "PERPLEXITYAI_API_KEY"),
+            ("claude-haiku-4-5", "ANTHROPIC_API_KEY"),
+        ],
+    )
+    def test_keys_have_the_names_that_litellm_gives_them(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, key: str
+    ) -> None:
+        for each in key_names(name):
+            monkeypatch.delenv(each, raising=False)
+        assert key in key_names(name)
+        if not name.startswith("cohere_chat"):  # of which it does not say it
+            assert load().validate_environment(name)["missing_keys"] == [key]
+
+    async def test_a_key_that_litellm_finds_by_itself_is_masked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TOGETHERAI_API_KEY", "plain-key-of-together-4711")
+        LiteLLMModel("together_ai/x")
+        assert "4711" not in redact("it is plain-key-of-together-4711")
+        redaction.forget_secret("plain-key-of-together-4711")
 
 
 class TestPrices:
@@ -297,6 +440,12 @@ class TestErrors:
         assert (type(error), error.status, error.may_be_charged) == (expected, status, False)
         assert error.retry_after_s == 7
         assert len(llmock.requests) == 1, "LiteLLM must not try again: attempts are the run's"
+
+    @pytest.mark.parametrize("name", BOTH_WAYS)
+    async def test_an_account_without_credit_is_not_asked_again(self, name: str) -> None:
+        body = {"error": {"message": "Exceeded.", "code": "insufficient_quota", "type": "insufficient_quota"}}
+        async with CannedServer(json_answer(body, 429)) as server:
+            assert type(await failure(name, server.url)) is QuotaExceeded
 
     @pytest.mark.parametrize("name", PROVIDERS)
     @pytest.mark.parametrize(
@@ -415,7 +564,9 @@ import os, socket
 def refuse(*args, **kwargs): raise AssertionError(f"network at import: {args}")
 socket.getaddrinfo = socket.create_connection = refuse
 before = dict(os.environ)
+from treadle.gateways.models.litellm.keys import key_names
 from treadle.gateways.models.litellm.library import load
+from treadle.gateways.models.litellm.messages import carried_of
 litellm = load()
 assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
 """

@@ -10,7 +10,7 @@ from treadle import Message
 from treadle.actors.model import collect
 from treadle.events.message import ModelReply, ToolCall, Usage
 from treadle.gateways.models.openai import OpenAIModel
-from treadle.gateways.models.openai.tool_calls import arguments
+from treadle.gateways.models.tool_calls import arguments
 from treadle.gateways.models.prices import Price
 
 HELLO = [Message("user", "Hello.")]

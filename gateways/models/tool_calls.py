@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import Struct
 
-from ....events.message import ToolCall
+from ...events.message import ToolCall
 
 
 class _Call(Struct, eq=False):
