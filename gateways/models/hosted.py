@@ -1,14 +1,15 @@
 """What all models have in common that a provider runs and bills: a key, a client, a price."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Never, Self, TypeVar
 
 from msgspec import structs
 
 from ...actors.retry import RetryPolicy
+from ...actors.token_guess import guessed_usage
 from ...events.errors import ConfigError
-from ...events.message import Usage
+from ...events.message import Message, ModelReply, ToolSpec, Usage
 from ...events.redaction import learn_secret, redact
 from .per_loop import PerLoop
 from .prices import Price, price_of
@@ -133,6 +134,14 @@ class HostedModel(ABC, Generic[Client]):
     def priced(self, usage: Usage) -> Usage:
         """`usage` with its cost; without a price it costs nothing, as far as anybody knows."""
         return structs.replace(usage, cost_usd=self.cost_usd(usage) or 0.0)
+
+    def billed_reply(self, reply: ModelReply, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        """`reply` with what it costs, and with what it has used about, when the provider did not tell.
+
+        An answer that is charged nothing would never reach a budget's cap.
+        """
+        usage = guessed_usage(messages, tools, reply) if reply.estimated else reply.usage
+        return structs.replace(reply, usage=self.priced(usage))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given is its owner's to close."""

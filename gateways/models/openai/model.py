@@ -104,7 +104,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
                 reply = self._api.reply(answer)
             except _SHAPES as exc:
                 raise _misshapen(self.name, answer) from exc
-        return structs.replace(reply, usage=self.priced(reply.usage), request_id=call.request_id)
+        return self.billed_reply(structs.replace(reply, request_id=call.request_id), messages, tools)
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
@@ -116,6 +116,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
             call.request_id = answer.response.headers.get("x-request-id", "")
             reader = self._api.reader()
             event: Any = None
+            said: list[str] = []
             try:
                 async for event in answer:
                     try:
@@ -123,6 +124,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
                     except _SHAPES as exc:
                         raise _misshapen(self.name, event) from exc
                     for chunk in chunks:
+                        said.append(chunk.text)
                         yield chunk
             finally:
                 await answer.close()
@@ -133,15 +135,19 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
                 reply = reader.whole()
             except _SHAPES as exc:
                 raise _misshapen(self.name, event) from exc
+        if reply.estimated:  # from all that was said, thinking included
+            reply = structs.replace(reply, text="".join(said), thinking="")
+        reply = self.billed_reply(reply, messages, tools)
         for tool_call in reply.tool_calls:
             yield ModelChunk("tool_call", tool_call=tool_call)
         yield ModelChunk(
             "finish",
             finish_reason=reply.finish_reason,
-            usage=self.priced(reply.usage),
+            usage=reply.usage,
             carried=reply.carried,
             model=reply.model,
             request_id=call.request_id,
+            estimated=reply.estimated,
         )
 
     def _connect(self) -> "AsyncOpenAI":
