@@ -1,5 +1,6 @@
 """What all models have in common that a provider runs and bills: a key, a client, a price."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Never, Self, TypeVar
@@ -33,6 +34,8 @@ class HostedModel(ABC, Generic[Client]):
 
     provider: ClassVar[str]
     KEYS: ClassVar[tuple[str, ...]]
+    ADDRESS_KEY: ClassVar[str] = ""
+    """What the SDK calls the base URL in the environment."""
     billed: ClassVar[bool] = True
     native_output: bool = True
     retry: RetryPolicy | None = None
@@ -98,8 +101,9 @@ class HostedModel(ABC, Generic[Client]):
 
     @property
     def endpoint(self) -> str:
-        """What fails together."""
-        return f"{self.provider}:{self.base_url or ''}:{self._name}"
+        """What fails together: the model at its server, whoever said which that is."""
+        given, own = getattr(self._given, "base_url", None), self.base_url or os.environ.get(self.ADDRESS_KEY, "")
+        return f"{self.provider}:{str(given or own).rstrip('/')}:{self._name}"
 
     @property
     def client(self) -> Client:

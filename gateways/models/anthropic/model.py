@@ -33,6 +33,7 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
 
     provider: ClassVar[str] = "anthropic"
     KEYS: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
+    ADDRESS_KEY: ClassVar[str] = "ANTHROPIC_BASE_URL"
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
 
     provider: ClassVar[str] = "openai"
     KEYS: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY",)
+    ADDRESS_KEY: ClassVar[str] = "OPENAI_BASE_URL"
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
         )
         self._organization = organization
         self._project = project
-        where = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
+        where = str(client.base_url) if client is not None else base_url or os.environ.get(self.ADDRESS_KEY)
         own = not where or is_own(where)
         dialect = Dialect(
             model=name,
