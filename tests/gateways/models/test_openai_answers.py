@@ -92,6 +92,21 @@ async def test_calls_without_an_id_of_their_own_get_one(id: str | None) -> None:
     assert len({each.id for each in reply.tool_calls} - {""}) == 2
 
 
+async def test_of_several_answers_in_a_stream_the_first_is_read() -> None:
+    def of(index: int, finish: str | None = None, /, **delta: Any) -> dict[str, Any]:
+        return {"model": "m-1", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+    second = of(1, tool_calls=[call(0, "b", "order", '{"sku": "B2"}')])
+    both = {"model": "m-1", "choices": [*of(1, content="No")["choices"], *of(0, content="llo.")["choices"]]}
+    reply = await read(of(1, content="Go"), of(0, content="He"), second, both, of(1, "length"), of(0, "stop"))
+    assert (reply.text, reply.tool_calls, reply.finish_reason) == ("Hello.", (), "stop")
+
+
+async def test_a_stream_without_an_index_is_one_answer() -> None:
+    choice = {"delta": {"content": "Hello."}, "finish_reason": "stop"}
+    assert (await read({"model": "m-1", "choices": [choice]})).text == "Hello."
+
+
 async def test_a_stop_with_calls_is_an_end_by_calls() -> None:
     reply = await read(piece(tool_calls=[call(0, "a", "stock", '{"sku": "A1"}')]), piece("stop"))
     assert (reply.finish_reason, reply.tool_calls) == ("tool_calls", (A,))
