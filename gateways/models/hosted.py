@@ -107,13 +107,17 @@ class HostedModel(ABC, Generic[Client]):
 
     @property
     def client(self) -> Client:
-        """The SDK's client of this event loop.
+        """The SDK's client of this event loop, with the key as it is now: a store may have had a new one since.
 
         Raises:
             AuthenticationError: There is no key.
             ConfigError: The provider's package is not installed; says which.
         """
-        return self._given if self._given is not None else self._clients.get()
+        if self._given is not None:
+            return self._given
+        client = self._clients.get()
+        self._renew_key(client)
+        return client
 
     @property
     def key(self) -> str:
@@ -157,3 +161,6 @@ class HostedModel(ABC, Generic[Client]):
     def _connect(self) -> Client: ...
     @abstractmethod
     async def _disconnect(self, client: Client) -> None: ...
+
+    def _renew_key(self, client: Client) -> None:
+        """Have a client send the key as it is now. Nothing to do for one that is handed it with each call."""

@@ -117,6 +117,9 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
     async def _disconnect(self, client: "AsyncAnthropic") -> None:
         await client.close()
 
+    def _renew_key(self, client: "AsyncAnthropic") -> None:
+        client.api_key = self.key  # read with each request; calls that are under way keep their connections
+
 
 def _headers() -> dict[str, str]:
     """The call's id, which gateways on the way may log."""

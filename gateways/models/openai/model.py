@@ -168,6 +168,9 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
     async def _disconnect(self, client: "AsyncOpenAI") -> None:
         await client.close()
 
+    def _renew_key(self, client: "AsyncOpenAI") -> None:
+        client.api_key = self.key  # read with each request; calls that are under way keep their connections
+
 
 class _Call:
     """One call: what is raised in it becomes an error of the taxonomy that says whose it is.
