@@ -15,7 +15,7 @@ class ModelChunk(Struct, frozen=True, omit_defaults=True):
     """A piece of an answer while it is made: text, thinking, a whole tool call, or the finish with its usage.
 
     Attributes:
-        carried, model, request_id: With the finish, as in `ModelReply`.
+        carried, model, request_id, estimated: With the finish, as in `ModelReply`.
     """
 
     kind: Literal["text", "thinking", "tool_call", "finish"]
@@ -26,6 +26,7 @@ class ModelChunk(Struct, frozen=True, omit_defaults=True):
     carried: dict[str, Any] = {}
     model: str = ""
     request_id: str = ""
+    estimated: bool = False
 
 
 @runtime_checkable
@@ -93,6 +94,7 @@ async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
         finish.carried,
         finish.model,
         finish.request_id,
+        finish.estimated,
     )
     return _recordable(reply, model)
 

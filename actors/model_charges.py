@@ -13,15 +13,13 @@ from .model import Model
 from .model_errors import ModelError
 from .services import BudgetPort
 from .spec import AgentSpec
+from .token_guess import guessed_input
 
 if TYPE_CHECKING:
     from .run import RunActivation
 
 GUESSED_OUTPUT_TOKENS = 1024
 """Set aside for an answer when neither the model nor the agent's options say how long it may get."""
-
-_IMAGE_TOKENS = 1600
-"""What providers charge for a large picture, about."""
 
 
 class Interrupted(TreadleError):
@@ -143,9 +141,7 @@ def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
 
 
 def _estimate(model: Model, messages: Sequence[Message], options: Mapping[str, Any]) -> tuple[int, int]:
-    """A guess at a call's tokens, input and output, for models that cannot tell: four characters a token."""
-    chars = sum(len(message.content) + 16 * (1 + len(message.tool_calls)) for message in messages)
-    images = sum(len(message.images) for message in messages)
+    """A guess at a call's tokens, input and output, for models that cannot tell."""
     longest = getattr(model, "longest_answer", None)
     limit = longest(options) if longest is not None else options.get("max_tokens")
-    return chars // 4 + 1 + images * _IMAGE_TOKENS, int(limit or GUESSED_OUTPUT_TOKENS)
+    return guessed_input(messages), int(limit or GUESSED_OUTPUT_TOKENS)

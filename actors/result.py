@@ -25,7 +25,7 @@ class RunResult(Struct, kw_only=True):
             and while there is no answer.
         error: What failed, empty when nothing did. For a degraded answer, what is not as it was asked for.
         estimated: The part of tokens and cost that nobody has confirmed: model calls whose answer was lost are charged
-            at the most that they may have used.
+            at the most that they may have used, and answers whose usage the provider did not tell at a guess.
         waiting_for: The approvals that the run waits for.
     """
 

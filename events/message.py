@@ -94,6 +94,7 @@ class ModelReply(Struct, frozen=True, omit_defaults=True):
             Others ignore it.
         model: The model that answered, by the provider's own name.
         request_id: The provider's id of the request.
+        estimated: The provider did not tell what it charges; `usage` is a guess.
     """
 
     text: str = ""
@@ -104,6 +105,7 @@ class ModelReply(Struct, frozen=True, omit_defaults=True):
     carried: dict[str, Any] = {}
     model: str = ""
     request_id: str = ""
+    estimated: bool = False
 
     @property
     def message(self) -> Message:

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 import msgspec
+from msgspec import structs
 
-from .secret_shapes import MASK, is_secret_member, mask_shapes, signs_in
+from .message import Image
+from .secret_shapes import MASK, is_base64, is_secret_member, mask_shapes, signs_in
 
 T = TypeVar("T")
 
@@ -84,7 +86,7 @@ class Redaction:
         masked = text
         for secret in self._secrets:
             masked = masked.replace(secret, MASK)
-        signs = signs_in(masked.encode("utf-8", "replace"))
+        signs = 0 if is_base64(masked) else signs_in(masked.encode("utf-8", "replace"))
         if signs:
             masked = mask_shapes(masked, signs)
         for pattern in (*self._patterns, *patterns):
@@ -94,12 +96,20 @@ class Redaction:
     def value(self, value: T) -> T:
         """JSON types or a struct with the secrets in its texts masked; the same object when there are none.
 
-        What has no JSON form is returned as it is: no journal takes it.
+        What has no JSON form is returned as it is: no journal takes it. The bytes of pictures are passed over: they are
+        no text, and there are millions of them.
         """
         if value is None or not self._on:
             return value
         if isinstance(value, str):
             return cast(T, self.text(value))
+        if (pictures := _pictures_of(value)) and isinstance(value, msgspec.Struct):
+            bare = structs.replace(value, images=tuple(structs.replace(each, data="") for each in pictures))
+            masked: Any = self.value(bare)
+            if masked is bare:
+                return value
+            restored = (structs.replace(each, data=was.data) for each, was in zip(masked.images, pictures, strict=True))
+            return cast(T, structs.replace(masked, images=tuple(restored)))
         try:
             encoded = _encode(value)
         except (TypeError, ValueError, RecursionError):
@@ -107,12 +117,12 @@ class Redaction:
         if not (signs_in(encoded) or self._patterns or (self._encoded and self._is_known_in(encoded))):
             return value
         plain = _decode(encoded)
-        masked = self._masked(plain)
-        if masked == plain:
+        clean = self._masked(plain)
+        if clean == plain:
             return value
         if isinstance(value, msgspec.Struct):
-            return msgspec.json.decode(_encode(masked), type=type(value))
-        return cast(T, masked)
+            return msgspec.json.decode(_encode(clean), type=type(value))
+        return cast(T, clean)
 
     def _is_known_in(self, encoded: bytes) -> bool:
         return any(map(encoded.__contains__, self._encoded))
@@ -131,6 +141,12 @@ class Redaction:
         if isinstance(value, str) and is_secret_member(name, value):
             return MASK
         return self._masked(value)
+
+
+def _pictures_of(value: object) -> tuple[Image, ...]:
+    """The pictures of a message or an event, if there are bytes of any in it."""
+    images: tuple[Any, ...] = getattr(value, "images", ())
+    return images if any(isinstance(each, Image) and each.data for each in images) else ()
 
 
 redaction = Redaction()

@@ -501,7 +501,7 @@ def evolve(state: Run, event: Event) -> Run:
                 known.requested = event
         case ModelCompleted():
             state.models[event.step].outcome = event
-            state.usage += event.reply.usage
+            _charge(event.reply.usage, event.reply.estimated, state)
         case ModelAttemptFailed():
             failed = state.models[event.step]
             failed.failed = (*failed.failed, event)

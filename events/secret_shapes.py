@@ -148,6 +148,9 @@ _PASSWORD_BEGINS: Final = re.compile(r"w(?:(?<=passw)|d(?<=[ps]wd))")
 
 KEY, BEARER, URL, NAME = 1, 2, 4, 8
 
+_FILE_CHARS: Final = 4096
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 
 def _has_row(data: bytes) -> bool:
     rows = data.translate(_IN_A_ROW)
@@ -158,6 +161,17 @@ def _has_row(data: bytes) -> bool:
             return True
         begin = rows.find(_ROW, end) if end >= 0 else -1
     return False
+
+
+def is_base64(text: str) -> bool:
+    """Whether this is a file in base64, so long that no key is, with nothing else beside it: there is no shape in it.
+
+    What looks like one there is chance, and masking it would break the file.
+    """
+    if len(text) < _FILE_CHARS or not text.isascii():
+        return False
+    head = text[:_FILE_CHARS].encode()
+    return not head.translate(None, _BASE64) and not text.encode().rstrip(b"=").translate(None, _BASE64)
 
 
 def signs_in(data: bytes) -> int:

@@ -16,6 +16,9 @@ LIMIT_BYTES = 5 * 1024 * 1024
 LIMIT_COUNT = 20
 """Pictures of one prompt: all of them stand in one event."""
 
+LIMIT_TOTAL_BYTES = 20 * 1024 * 1024
+"""Of them together: providers take no more in a request, and to record and send as much takes about a second."""
+
 Picture: TypeAlias = Image | Path | bytes | str
 """A file, its bytes, or the text of an address: `https://…` or `data:…`."""
 
@@ -32,13 +35,25 @@ def images_of(pictures: Sequence[Picture]) -> tuple[Image, ...]:
     """Pictures in the form in which they are recorded.
 
     Raises:
-        ConfigError: One of them is too large, is of no kind that models are shown, or cannot be read; says which.
+        ConfigError: One of them is too large, is of no kind that models are shown, or cannot be read; says which. Or
+            all of them together are too large.
     """
     if isinstance(pictures, str | bytes | Path | Image):
         raise ConfigError(f"images= is a list of pictures, not one {type(pictures).__name__}; write images=[…]")
     if len(pictures) > LIMIT_COUNT:
         raise ConfigError(f"images= has {len(pictures)} pictures; one prompt may have {LIMIT_COUNT}")
-    return tuple(_image(picture, f"images[{index}]") for index, picture in enumerate(pictures))
+    images: list[Image] = []
+    total_bytes = 0
+    for index, picture in enumerate(pictures):
+        image = _image(picture, f"images[{index}]")
+        total_bytes += len(image.data) * 3 // 4
+        if total_bytes > LIMIT_TOTAL_BYTES + 2 * LIMIT_COUNT:  # what base64 rounds up
+            raise ConfigError(
+                f"images= has more than {LIMIT_TOTAL_BYTES // 1024**2} MB in all, with images[{index}] of "
+                f"{len(pictures)}; make them smaller, or give addresses"
+            )
+        images.append(image)
+    return tuple(images)
 
 
 def _image(picture: Picture, where: str) -> Image:

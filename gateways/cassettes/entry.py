@@ -96,6 +96,7 @@ class Entry(Struct, frozen=True, kw_only=True):
             carried=answer.carried,
             model=answer.model,
             request_id=answer.request_id,
+            estimated=answer.estimated,
         )
 
 

@@ -19,7 +19,6 @@ class CompatibleModel(OpenAIModel):
     """
 
     ADDRESS: ClassVar[str]
-    ADDRESS_KEY: ClassVar[str]
 
     def __init__(self, name: str, *, base_url: str | None = None, **settings: Any) -> None:
         address = base_url or os.environ.get(self.ADDRESS_KEY) or self.ADDRESS

@@ -1,8 +1,8 @@
 """Models in a row: when one cannot answer, the next one is asked in its place."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from ...actors.model import Model, ModelChunk, collect, text_of
 from ...actors.model_errors import (
@@ -47,6 +47,11 @@ class FallbackModel:
     """
 
     def __init__(self, models: Sequence[Any], fall_on: FallOn | None = None) -> None:
+        given: Any = models
+        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):  # a text would be a row of letters
+            one = f" {given!r}" if isinstance(given, str) else ""
+            kind = type(cast("object", given)).__name__
+            raise ConfigError(f"FallbackModel takes a list of models, not one {kind}{one}; write FallbackModel([…, …])")
         members = tuple(member for model in models for member in _members(resolve_model(model)))
         if not members:
             raise ConfigError("FallbackModel needs a model to ask first")

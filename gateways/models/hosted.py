@@ -1,14 +1,16 @@
 """What all models have in common that a provider runs and bills: a key, a client, a price."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, Never, Self, TypeVar
 
 from msgspec import structs
 
 from ...actors.retry import RetryPolicy
+from ...actors.token_guess import guessed_usage
 from ...events.errors import ConfigError
-from ...events.message import Usage
+from ...events.message import Message, ModelReply, ToolSpec, Usage
 from ...events.redaction import learn_secret, redact
 from .per_loop import PerLoop
 from .prices import Price, price_of
@@ -32,6 +34,8 @@ class HostedModel(ABC, Generic[Client]):
 
     provider: ClassVar[str]
     KEYS: ClassVar[tuple[str, ...]]
+    ADDRESS_KEY: ClassVar[str] = ""
+    """What the SDK calls the base URL in the environment."""
     billed: ClassVar[bool] = True
     native_output: bool = True
     retry: RetryPolicy | None = None
@@ -97,18 +101,23 @@ class HostedModel(ABC, Generic[Client]):
 
     @property
     def endpoint(self) -> str:
-        """What fails together."""
-        return f"{self.provider}:{self.base_url or ''}:{self._name}"
+        """What fails together: the model at its server, whoever said which that is."""
+        given, own = getattr(self._given, "base_url", None), self.base_url or os.environ.get(self.ADDRESS_KEY, "")
+        return f"{self.provider}:{str(given or own).rstrip('/')}:{self._name}"
 
     @property
     def client(self) -> Client:
-        """The SDK's client of this event loop.
+        """The SDK's client of this event loop, with the key as it is now: a store may have had a new one since.
 
         Raises:
             AuthenticationError: There is no key.
             ConfigError: The provider's package is not installed; says which.
         """
-        return self._given if self._given is not None else self._clients.get()
+        if self._given is not None:
+            return self._given
+        client = self._clients.get()
+        self._renew_key(client)
+        return client
 
     @property
     def key(self) -> str:
@@ -134,6 +143,14 @@ class HostedModel(ABC, Generic[Client]):
         """`usage` with its cost; without a price it costs nothing, as far as anybody knows."""
         return structs.replace(usage, cost_usd=self.cost_usd(usage) or 0.0)
 
+    def billed_reply(self, reply: ModelReply, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        """`reply` with what it costs, and with what it has used about, when the provider did not tell.
+
+        An answer that is charged nothing would never reach a budget's cap.
+        """
+        usage = guessed_usage(messages, tools, reply) if reply.estimated else reply.usage
+        return structs.replace(reply, usage=self.priced(usage))
+
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given is its owner's to close."""
         client = self._clients.pop()
@@ -144,3 +161,6 @@ class HostedModel(ABC, Generic[Client]):
     def _connect(self) -> Client: ...
     @abstractmethod
     async def _disconnect(self, client: Client) -> None: ...
+
+    def _renew_key(self, client: Client) -> None:
+        """Have a client send the key as it is now. Nothing to do for one that is handed it with each call."""

@@ -5,6 +5,7 @@ provider's. A table of one's own is laid over it, entry by entry: by `use_prices
 environment. Nobody's price is guessed: a model that no table has costs an unknown amount, and a cap on it is refused.
 """
 
+import math
 import os
 import re
 import tomllib
@@ -32,12 +33,26 @@ _SYNONYMS = {"cohere_chat": "cohere", "dashscope": "qwen"}
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """US dollars for a million tokens. What is left out costs as much as `input`."""
+    """US dollars for a million tokens. What is left out costs as much as `input`.
+
+    Raises:
+        ConfigError: One is less than 0, or no number: a cap on the cost would never be reached.
+    """
 
     input: float
     output: float
     cached_input: float | None = None
     cache_write: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            dollars: object = getattr(self, name)
+            if dollars is None and name in ("cached_input", "cache_write"):
+                continue
+            if not isinstance(dollars, int | float) or not math.isfinite(dollars):
+                raise ConfigError(f"a price is no number: {name}={dollars!r}")
+            if dollars < 0:
+                raise ConfigError(f"a price is less than 0: {name}={dollars}")
 
     def of(self, usage: Usage) -> float:
         """What `usage` costs, in US dollars."""
@@ -180,9 +195,8 @@ def _price(entry: Any, where: str) -> Price:
     if isinstance(entry, Price):
         return entry
     try:
-        price = msgspec.convert(entry, Price)
+        return msgspec.convert(entry, Price)
+    except ConfigError as exc:
+        raise ConfigError(f"prices: {where}: {exc}") from exc
     except msgspec.ValidationError as exc:
         raise ConfigError(f"prices: {where}: {exc}; as in {{ input = 2.5, output = 10.0 }}") from exc
-    if min(price.input, price.output, price.cached_input or 0.0, price.cache_write or 0.0) < 0:
-        raise ConfigError(f"prices: {where}: a price is less than 0")
-    return price

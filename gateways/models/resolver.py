@@ -20,12 +20,12 @@ from .prices import known_prices
 from .providers import is_provider, make_model, provider_names, provider_of_prefix
 
 _BEGINNINGS = (
-    (re.compile(r"claude-"), "anthropic", ""),
-    (re.compile(r"(chat)?gpt-|o[134](-|$)"), "openai", ""),
-    (re.compile(r"deepseek-"), "deepseek", ""),
-    (re.compile(r"gemini-"), "gemini", ""),
-    (re.compile(r"mistral-"), "litellm", "mistral/"),
-    (re.compile(r"command-"), "litellm", "cohere_chat/"),
+    (re.compile(r"claude-."), "anthropic", ""),
+    (re.compile(r"(chat)?gpt-.|o[134](-.|$)"), "openai", ""),
+    (re.compile(r"deepseek-."), "deepseek", ""),
+    (re.compile(r"gemini-."), "gemini", ""),
+    (re.compile(r"mistral-."), "litellm", "mistral/"),
+    (re.compile(r"command-."), "litellm", "cohere_chat/"),
     (re.compile(r"(azure|bedrock|gemini|groq|ollama|openrouter|replicate|together_ai|vertex_ai)/."), "litellm", ""),
 )
 """How names begin, whose they are, and what that provider wants before them."""

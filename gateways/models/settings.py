@@ -70,13 +70,24 @@ class NamedKey:
         self._provider = provider
         self._name = name
         self._secrets = secrets
+        self._taken: Secrets | None = None
 
     def __repr__(self) -> str:
         return f"NamedKey({self._name})"
 
     def take_secrets(self, secrets: Secrets) -> None:
-        """Look there before the environment, unless there is another place to look."""
-        self._secrets = self._secrets or secrets
+        """Look there before the environment, unless there is another place to look.
+
+        Raises:
+            ConfigError: That place are another agent's secrets: both would ask on the account of one.
+        """
+        if self._taken not in (None, secrets):
+            raise ConfigError(
+                f"the key {self._name} (api_key_env) is looked for in the secrets of another agent; give each a model "
+                "of its own"
+            )
+        if self._secrets is None:
+            self._secrets = self._taken = secrets
 
     def lookup_sync(self, name: str) -> str | None:
         """The key, whatever it is asked for by."""

@@ -14,7 +14,9 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from treadle.events import secret_shapes
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
@@ -365,3 +367,37 @@ def test_no_text_makes_it_slow(piece: str) -> None:
     begun = time.process_time()
     redact(text)
     assert time.process_time() - begun < 2.0
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pictures_bytes_stay_as_they_are_and_its_address_and_prompt_are_masked() -> None:
+    data = base64.b64encode(KEYS["aws"].encode() * 400).decode() + KEYS["aws"]
+    pictures = (Image("image/png", data), Image(url="https://me:hunter22x@example.org/a.png"))
+    clean = Message("user", "What is this?", images=pictures[:1])
+    assert redacted(clean) is clean
+    masked = redacted(structs.replace(clean, content=f"Use {KEYS['aws']}.", images=pictures))
+    assert masked.content == "Use [redacted]."
+    assert masked.images == (pictures[0], Image(url="https://me:[redacted]@example.org/a.png"))
+
+
+@pytest.mark.parametrize("text", ["iVBORw0KGgo" * 400 + KEYS["aws"] + "==", "A" * 4096])
+def test_a_long_file_in_base64_stays_as_it_is(text: str) -> None:
+    assert redact(text) == text
+    assert redacted({"file": text, "by": [text]}) == {"file": text, "by": [text]}
+
+
+def test_a_key_beside_a_long_file_in_base64_is_masked() -> None:
+    file = "iVBORw0KGgo" * 400
+    assert redact(f"{file} {KEYS['aws']}") == f"{file} [redacted]"
+    assert redacted([file, KEYS["aws"]]) == [file, "[redacted]"]
+
+
+def test_pictures_are_passed_over_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[int] = []
+    signs_in = secret_shapes.signs_in
+    monkeypatch.setattr("treadle.events.redaction.signs_in", lambda data: searched.append(len(data)) or signs_in(data))
+    redacted(Message("user", "What is this?", images=(Image("image/png", "iVBORw0KGgo" * 400),)))
+    assert searched
+    assert max(searched) < 200

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from treadle import Agent, ConfigError, FunctionModel, Image, Message, ModelReply, RunContext, ToolSpec
-from treadle.gateways.images import LIMIT_BYTES, LIMIT_COUNT, images_of
+from treadle.gateways.images import LIMIT_BYTES, LIMIT_COUNT, LIMIT_TOTAL_BYTES, images_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 16
 KINDS = {
@@ -18,6 +18,7 @@ KINDS = {
     "image/gif": b"GIF89a\1\0",
     "image/webp": b"RIFF\x10\0\0\0WEBPVP8 ",
 }
+LARGE = PNG + b"\0" * (LIMIT_BYTES - len(PNG))
 RECORDED = Image(media_type="image/png", data=base64.b64encode(PNG).decode())
 
 
@@ -53,6 +54,10 @@ def test_the_bytes_say_what_kind_of_picture_it_is(kind: str, data: bytes, tmp_pa
     assert images_of(given) == (want,) * 4
 
 
+def test_as_many_bytes_as_a_prompt_may_have_are_taken() -> None:
+    assert len(images_of([LARGE] * (LIMIT_TOTAL_BYTES // LIMIT_BYTES))) == 4
+
+
 def test_an_address_is_recorded_as_it_is() -> None:
     url = "https://example.org/a.png"
     assert images_of([url, Image(url=url)]) == (Image(url=url), Image(url=url))
@@ -74,6 +79,7 @@ def test_an_address_is_recorded_as_it_is() -> None:
         ([Image(data=RECORDED.data, url="https://example.org/a.png")], r"has both data and a url"),
         ([3], r"images\[0\] is int; a picture is a Path, bytes, the text of a URL, or an Image"),
         (PNG, r"images= is a list of pictures, not one bytes; write images=\[…\]"),
+        ([LARGE] * 5, r"images= has more than 20 MB in all, with images\[4\] of 5; make them smaller"),
         ([PNG] * (LIMIT_COUNT + 1), r"has 21 pictures; one prompt may have 20"),
     ],
 )

@@ -33,6 +33,7 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
 
     provider: ClassVar[str] = "anthropic"
     KEYS: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
+    ADDRESS_KEY: ClassVar[str] = "ANTHROPIC_BASE_URL"
 
     def __init__(
         self,
@@ -115,6 +116,9 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
 
     async def _disconnect(self, client: "AsyncAnthropic") -> None:
         await client.close()
+
+    def _renew_key(self, client: "AsyncAnthropic") -> None:
+        client.api_key = self.key  # read with each request; calls that are under way keep their connections
 
 
 def _headers() -> dict[str, str]:

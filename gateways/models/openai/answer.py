@@ -49,7 +49,8 @@ def whole(
     Args:
         end: How it ended, in the provider's word; empty when it just stopped.
         calls: Its tool calls, when it is known whether it was cut off.
-        usage: None when the provider does not tell.
+        usage: None when the provider does not tell. Of a whole answer that is `estimated` then, by whoever knows what
+            was sent.
         refusal: What the model said instead of an answer.
     Raises:
         RequestRefused, ContentFilterError: There is none; with what is charged all the same.
@@ -72,7 +73,7 @@ def whole(
     asked = calls(reason == "length")
     if reason != "length":
         reason = "tool_calls" if asked else "stop"  # a call that was asked for by name ends with `stop`
-    return ModelReply(text, asked, usage or Usage(), reason, thinking, carried or {}, model)
+    return ModelReply(text, asked, usage or Usage(), reason, thinking, carried or {}, model, estimated=unknown)
 
 
 def used(sent: int, given: int, total: int, details: Any, cached: int = 0) -> Usage:

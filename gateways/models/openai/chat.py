@@ -106,9 +106,10 @@ class ChatReader:
         """What one event has for whoever watches."""
         if event.usage is not None:
             self._usage = event.usage
-        if not event.choices:
+        # Whoever asked for several answers (`n`) gets the first, as from one in one piece; the others come in between.
+        choice = next((each for each in event.choices or () if not each.index), None)
+        if choice is None:
             return ()
-        choice = event.choices[0]
         if choice.finish_reason:
             self._end, self._model = choice.finish_reason, event.model or self._model
         delta = choice.delta
@@ -161,6 +162,8 @@ def _usage(usage: Any) -> Usage | None:
         return None
     cached = _extra(usage).get("prompt_cache_hit_tokens") or 0  # DeepSeek
     sent, given = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    if not (sent or given):
+        return None  # servers that do not count say so; no answer is for nothing
     return used(sent, given, usage.total_tokens or 0, usage.prompt_tokens_details, cached)
 
 

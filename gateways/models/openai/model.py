@@ -47,6 +47,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
 
     provider: ClassVar[str] = "openai"
     KEYS: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY",)
+    ADDRESS_KEY: ClassVar[str] = "OPENAI_BASE_URL"
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
         )
         self._organization = organization
         self._project = project
-        where = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
+        where = str(client.base_url) if client is not None else base_url or os.environ.get(self.ADDRESS_KEY)
         own = not where or is_own(where)
         dialect = Dialect(
             model=name,
@@ -104,7 +105,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
                 reply = self._api.reply(answer)
             except _SHAPES as exc:
                 raise _misshapen(self.name, answer) from exc
-        return structs.replace(reply, usage=self.priced(reply.usage), request_id=call.request_id)
+        return self.billed_reply(structs.replace(reply, request_id=call.request_id), messages, tools)
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
@@ -116,6 +117,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
             call.request_id = answer.response.headers.get("x-request-id", "")
             reader = self._api.reader()
             event: Any = None
+            said: list[str] = []
             try:
                 async for event in answer:
                     try:
@@ -123,6 +125,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
                     except _SHAPES as exc:
                         raise _misshapen(self.name, event) from exc
                     for chunk in chunks:
+                        said.append(chunk.text)
                         yield chunk
             finally:
                 await answer.close()
@@ -133,15 +136,19 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
                 reply = reader.whole()
             except _SHAPES as exc:
                 raise _misshapen(self.name, event) from exc
+        if reply.estimated:  # from all that was said, thinking included
+            reply = structs.replace(reply, text="".join(said), thinking="")
+        reply = self.billed_reply(reply, messages, tools)
         for tool_call in reply.tool_calls:
             yield ModelChunk("tool_call", tool_call=tool_call)
         yield ModelChunk(
             "finish",
             finish_reason=reply.finish_reason,
-            usage=self.priced(reply.usage),
+            usage=reply.usage,
             carried=reply.carried,
             model=reply.model,
             request_id=call.request_id,
+            estimated=reply.estimated,
         )
 
     def _connect(self) -> "AsyncOpenAI":
@@ -160,6 +167,9 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
 
     async def _disconnect(self, client: "AsyncOpenAI") -> None:
         await client.close()
+
+    def _renew_key(self, client: "AsyncOpenAI") -> None:
+        client.api_key = self.key  # read with each request; calls that are under way keep their connections
 
 
 class _Call:

@@ -201,7 +201,7 @@ def _content(
 
 
 def _usage(usage: Any) -> Usage | None:
-    if usage is None:
+    if usage is None or not (usage.input_tokens or usage.output_tokens):
         return None
     return used(usage.input_tokens or 0, usage.output_tokens or 0, usage.total_tokens or 0, usage.input_tokens_details)
 

@@ -75,6 +75,12 @@ async def test_what_is_the_providers_fault_has_the_next_one_asked(error: type[Mo
     assert result.error == "acme-2 answered in the place of acme-1, which failed: acme-1 failed"
 
 
+@pytest.mark.parametrize("one", ["gpt-4o", {"provider": "openai", "name": "m", "api_key": "k"}, Billed("acme-1"), None])
+def test_one_model_is_no_row_of_them(one: Any) -> None:
+    with pytest.raises(ConfigError, match=r"takes a list of models, not one \w+( 'gpt-4o')?; write FallbackModel\(\["):
+        FallbackModel(one)
+
+
 @pytest.mark.parametrize("error", OUR_FAULT)
 async def test_what_is_our_own_fault_is_told_and_nobody_else_is_asked(error: type[ModelError]) -> None:
     second = Billed("acme-2", "here")

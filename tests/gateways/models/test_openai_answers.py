@@ -1,14 +1,15 @@
 """How answers read that no mock server gives: odd pieces, odd usage, thoughts, ends."""
 
+import json
 from contextlib import aclosing
 from typing import Any, Literal
 
 import pytest
 from sse_server import SseServer, answers, events, sends, stream_head, streams
 
-from treadle import Message
+from treadle import Agent, Limits, Message, System
 from treadle.actors.model import collect
-from treadle.events.message import ModelReply, ToolCall, Usage
+from treadle.events.message import ModelReply, ToolCall, ToolSpec, Usage
 from treadle.gateways.models.openai import OpenAIModel
 from treadle.gateways.models.tool_calls import arguments
 from treadle.gateways.models.prices import Price
@@ -91,6 +92,21 @@ async def test_calls_without_an_id_of_their_own_get_one(id: str | None) -> None:
     assert len({each.id for each in reply.tool_calls} - {""}) == 2
 
 
+async def test_of_several_answers_in_a_stream_the_first_is_read() -> None:
+    def of(index: int, finish: str | None = None, /, **delta: Any) -> dict[str, Any]:
+        return {"model": "m-1", "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
+
+    second = of(1, tool_calls=[call(0, "b", "order", '{"sku": "B2"}')])
+    both = {"model": "m-1", "choices": [*of(1, content="No")["choices"], *of(0, content="llo.")["choices"]]}
+    reply = await read(of(1, content="Go"), of(0, content="He"), second, both, of(1, "length"), of(0, "stop"))
+    assert (reply.text, reply.tool_calls, reply.finish_reason) == ("Hello.", (), "stop")
+
+
+async def test_a_stream_without_an_index_is_one_answer() -> None:
+    choice = {"delta": {"content": "Hello."}, "finish_reason": "stop"}
+    assert (await read({"model": "m-1", "choices": [choice]})).text == "Hello."
+
+
 async def test_a_stop_with_calls_is_an_end_by_calls() -> None:
     reply = await read(piece(tool_calls=[call(0, "a", "stock", '{"sku": "A1"}')]), piece("stop"))
     assert (reply.finish_reason, reply.tool_calls) == ("tool_calls", (A,))
@@ -168,6 +184,54 @@ async def test_cached_input_is_counted_and_priced_apart(of: str) -> None:
         aclosing(OpenAIModel("gpt-5", base_url=server.url, api_key="k", price=PRICE)) as model,
     ):
         assert (await model.complete(HELLO)).usage == reply.usage
+
+
+NO_USAGE = (None, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0})
+
+
+@pytest.mark.parametrize("usage", NO_USAGE)
+async def test_an_answer_whose_usage_is_not_told_is_charged_at_a_guess(usage: object) -> None:
+    """A budget that it is not charged to would never be spent."""
+    price, asked = Price(input=4.0, output=8.0), [Message("user", "?" * 384)]
+    choice = {"message": {"content": "a" * 36}, "finish_reason": "stop"}
+    async with (
+        SseServer(answers({"choices": [choice], "usage": usage})) as server,
+        aclosing(OpenAIModel("m", base_url=server.url, api_key="k", price=price)) as model,
+    ):
+        reply = await model.complete(asked)
+    assert reply.estimated
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (101, 10)
+    assert reply.usage.cost_usd == pytest.approx(0.000484)
+    last: dict[str, Any] = {"choices": [], "usage": usage}
+    async with (
+        SseServer(streams(piece(content="a" * 36), piece("stop"), last)) as server,
+        aclosing(OpenAIModel("m", base_url=server.url, api_key="k", price=price)) as model,
+    ):
+        streamed = await collect(model.stream(asked), "m")
+    assert (streamed.text, streamed.usage, streamed.estimated) == ("a" * 36, reply.usage, True)
+
+
+async def test_a_guess_at_usage_counts_the_tools_that_were_offered_and_the_calls_that_came() -> None:
+    tool = ToolSpec("stock", "How many there are." * 10)
+    call_ = {"id": "a", "function": {"name": "stock", "arguments": json.dumps({"sku": "A" * 400})}}
+    body = {"choices": [{"message": {"tool_calls": [call_]}, "finish_reason": "tool_calls"}]}
+    async with (
+        SseServer(answers(body)) as server,
+        aclosing(OpenAIModel("m", base_url=server.url, api_key="k")) as model,
+    ):
+        bare, offered = await model.complete(HELLO), await model.complete(HELLO, tools=[tool])
+    assert bare.usage.output_tokens > 100
+    assert offered.usage.input_tokens - bare.usage.input_tokens >= len(tool.description) // 4
+
+
+async def test_a_budget_is_spent_by_answers_whose_usage_is_not_told() -> None:
+    choice = {"message": {"content": "a" * 400}, "finish_reason": "stop"}
+    async with SseServer(answers({"choices": [choice]})) as server, System() as system:
+        model = OpenAIModel("m", base_url=server.url, api_key="k", options={"max_tokens": 10})
+        agent = system.host(Agent("Help.", model=model, budget=Limits(max_tokens=120)))
+        first, second = await agent.run("Hello."), await agent.run("Hello.")
+    assert first.estimated.output_tokens == first.tokens_out == 101
+    assert (second.interruption_reason, second.estimated) == ("budget:max_tokens", Usage())
 
 
 async def test_usage_that_comes_with_each_piece_is_counted_once() -> None:

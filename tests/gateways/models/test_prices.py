@@ -1,5 +1,6 @@
 """What models cost: the table, the tables laid over it, and caps on what nobody knows."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,13 @@ def test_prices_of_ones_own_are_laid_over_the_table(tmp_path: Path, monkeypatch:
     use_prices(None)
     monkeypatch.delenv(prices.VARIABLE)
     assert price_of("acme", "one") is None
+
+
+@pytest.mark.parametrize("field", ["input", "output", "cached_input", "cache_write"])
+@pytest.mark.parametrize("dollars", [-5, -0.01, math.nan, math.inf, "2.5"])
+def test_what_is_no_price_is_refused_wherever_it_is_given(field: str, dollars: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"a price is (less than 0|no number): {field}="):
+        Price(**{"input": 1.0, "output": 2.0, field: dollars})
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,12 @@ def test_a_name_like_nothing_is_refused_without_a_guess() -> None:
         resolve_model("openai:")
 
 
+@pytest.mark.parametrize("text", ["claude-", "gpt-", "chatgpt-", "o3-", "deepseek-", "gemini-", "mistral-", "command-"])
+def test_the_beginning_of_a_name_is_no_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"nobody is known to have a model '{text}'"):
+        resolve_model(text)
+
+
 def test_a_mapping_names_a_model_and_says_more_of_it() -> None:
     given: dict[str, Any] = {"provider": "openai", "name": "m", "api_base": "http://here/v1", "effort": "low"}
     model: Any = resolve_model({**given, "extensions": {"user": "x"}})

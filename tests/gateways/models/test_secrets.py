@@ -133,6 +133,23 @@ def test_a_model_is_not_asked_on_the_account_of_another_agent() -> None:
         Agent("Help.", model=model, secrets=DictSecrets({"ACME_API_KEY": "other-key-7777"}))
 
 
+def test_a_key_of_its_own_name_is_not_looked_for_on_the_account_of_another_agent() -> None:
+    model = AcmeModel("m", secrets=NamedKey("acme", "TEAM_KEY"))
+    first = DictSecrets({"TEAM_KEY": "first-key-4444"})
+    for _ in range(2):  # agents of one team may share it
+        Agent("Help.", model=model, secrets=first)
+    with pytest.raises(ConfigError, match=r"the key TEAM_KEY .* of another agent; give each a model of its own"):
+        Agent("Help.", model=model, secrets=DictSecrets({"TEAM_KEY": "second-key-5555"}))
+    assert model.key == "first-key-4444"
+
+
+def test_a_key_of_its_own_name_and_store_is_nobodys_account_but_its_own() -> None:
+    model = AcmeModel("m", secrets=NamedKey("acme", "TEAM_KEY", Vault(TEAM_KEY="own-key-6666")))
+    for other in ("first-key-4444", "second-key-5555"):
+        Agent("Help.", model=model, secrets=DictSecrets({"TEAM_KEY": other}))
+    assert model.key == "own-key-6666"
+
+
 async def test_a_systems_secrets_reach_the_agents_that_have_none() -> None:
     model, own = AcmeModel("m"), AcmeModel("m")
     async with System(secrets=DictSecrets({"ACME_API_KEY": STORED})) as system:

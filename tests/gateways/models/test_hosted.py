@@ -1,0 +1,73 @@
+"""What all models of a provider have in common: where they are, and which client is theirs."""
+
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from anthropic import AsyncAnthropic
+from openai import AsyncOpenAI
+from sse_server import SseServer, answers
+
+from treadle import Message
+from treadle.gateways.models.anthropic import AnthropicModel
+from treadle.gateways.models.compatible import OllamaModel
+from treadle.gateways.models.openai import OpenAIModel
+
+HERE, THERE = "https://here.example.org/v1", "https://there.example.org/v1"
+
+
+@pytest.fixture(autouse=True)
+def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "OLLAMA_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_models_of_one_name_fail_apart_on_two_servers() -> None:
+    """However a model was told its server, a circuit that opens for one leaves the other closed."""
+    here = OpenAIModel("m", base_url=HERE).endpoint
+    assert here == OpenAIModel("m", base_url=f"{HERE}/").endpoint
+    assert here == OpenAIModel("m", client=AsyncOpenAI(api_key="k", base_url=HERE)).endpoint
+    there = OpenAIModel("m", client=AsyncOpenAI(api_key="k", base_url=THERE))
+    assert len({here, there.endpoint, OpenAIModel("m").endpoint}) == 3
+    claude = AnthropicModel("m", client=AsyncAnthropic(api_key="k", base_url=HERE))
+    assert claude.endpoint == f"anthropic:{HERE}:m"
+
+
+def test_a_server_that_the_environment_names_fails_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    makes = {"OPENAI_BASE_URL": OpenAIModel, "ANTHROPIC_BASE_URL": AnthropicModel, "OLLAMA_BASE_URL": OllamaModel}
+    for name, make in makes.items():
+        own = make("m").endpoint
+        monkeypatch.setenv(name, THERE)
+        assert make("m").endpoint == f"{make.provider}:{THERE}:m"
+        assert make("m").endpoint != own
+
+
+class Vault:
+    """A store whose key is changed now and then."""
+
+    key = "first-key-4444"
+
+    def lookup_sync(self, name: str) -> str | None:
+        return self.key
+
+
+CHAT = {"choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}]}
+CLAUDE: dict[str, Any] = {
+    "model": "m",
+    "content": [{"type": "text", "text": "Hi."}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
+
+@pytest.mark.parametrize(("make", "body"), [(OpenAIModel, CHAT), (AnthropicModel, CLAUDE)], ids=["openai", "anthropic"])
+async def test_a_key_that_is_changed_in_its_store_is_sent_with_the_next_call(make: Any, body: dict[str, Any]) -> None:
+    store = Vault()
+    async with SseServer(answers(body)) as server, aclosing(make("m", base_url=server.url, secrets=store)) as model:
+        await model.complete([Message("user", "Hello.")])
+        store.key = "second-key-5555"
+        await model.complete([Message("user", "Hello.")])
+    first, second = (" ".join(asked.headers.values()) for asked in server.asked)
+    assert "first-key-4444" in first
+    assert "second-key-5555" in second
+    assert "first-key-4444" not in second
