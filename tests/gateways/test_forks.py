@@ -1,6 +1,6 @@
 """Runs that are forked: what is done anew, what is not, and who pays."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from treadle.actors.run_actor import ContinueRun
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.fork import NotAForkPoint, fork_points
 from treadle.events.journal import Append
+from treadle.events.redaction import redaction
 from treadle.events.run import RunCompleted, RunStarted, run_stream
 from treadle.gateways.forks import IdTaken
 
@@ -308,3 +309,73 @@ async def test_the_end_of_a_fork_says_what_it_used_itself(desk: Desk) -> None:
     ended = stored[-1].event
     assert isinstance(ended, RunCompleted)
     assert ended.usage == Usage(10, 5, cost_usd=0.25)
+
+
+@pytest.fixture
+def learned() -> Iterator[Callable[[], None]]:
+    """Makes `drawer-of-acme` a secret, as one that a vault hands out late."""
+    yield lambda: redaction.add_secret("drawer-of-acme")
+    redaction.forget_secret("drawer-of-acme")
+
+
+async def test_a_secret_that_is_learned_later_keeps_no_run_from_being_forked_anywhere(
+    tmp_path: Path, learned: Callable[[], None]
+) -> None:
+    told: list[str] = []
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        told.append(place)
+        return f"{place} is empty"
+
+    def rules(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply | str:
+        if messages[-1].role == "tool":
+            return f"done: {messages[-1].content}"
+        return ModelReply("", (ToolCall("a", "look", {"place": "drawer-of-acme"}),))
+
+    runtime = f"sqlite:{tmp_path}/runs.db"
+    async with Agent("You look.", model=FunctionModel(rules), name="desk", tools=[look], runtime=runtime) as agent:
+        result = await agent.run("What is in drawer-of-acme?")
+        learned()
+        journal = (await agent.node()).journal
+        history = await journal.read(run_stream(result.run_id))
+        for version in fork_points(history):
+            fork = await (await agent.fork(result.run_id, version)).wait()
+            assert fork.state == RunState.COMPLETED
+            new = [event for event in await journal.read(run_stream(fork.run_id)) if event.type != "run.copied"]
+            assert "drawer-of-acme" not in "".join(event.data.decode() for event in new[1:])
+        # Called anew where the call was not shared, with what is recorded of it.
+        assert told == ["drawer-of-acme", "[redacted]", "[redacted]"]
+
+
+async def test_a_secret_that_is_learned_later_keeps_no_open_run_from_going_on(
+    tmp_path: Path, learned: Callable[[], None]
+) -> None:
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        return f"{place} is empty"
+
+    @tool(destructive=True)
+    def wipe(place: str) -> str:
+        """Wipe it."""
+        return f"{place} is clean"
+
+    def rules(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply | str:
+        if messages[-1].role == "tool":
+            return "done"
+        calls = (ToolCall("a", "look", {"place": "drawer-of-acme"}), ToolCall("b", "wipe", {"place": "drawer-of-acme"}))
+        return ModelReply("", calls)
+
+    runtime = f"sqlite:{tmp_path}/runs.db"
+    agent = Agent(model=FunctionModel(rules), name="desk", tools=[look, wipe], runtime=runtime, approval_handler="wait")
+    async with agent:
+        result = await agent.run("Wipe drawer-of-acme.")
+        assert result.state == RunState.WAITING
+        await agent.aclose()
+        learned()
+        run = await handle(agent, result.run_id)
+        [question] = [event async for event in _until(run, "approval.requested")]
+        await run.approve(question.payload["call_id"])
+        assert (await run.wait()).output == "done"
