@@ -57,7 +57,8 @@ class Cassette:
         self._by_model = "model" in match
         self._played = [False] * len(self._entries)
         self._recorded = False
-        self._filed = True
+        self.filed = True
+        """Whether it is, or will be, in a file; what was cut out of a journal is not."""
         self.records = record in ("new", "all") or (record == "once" and not exists)
         """Whether real models are asked for what it does not have."""
         self._lock = threading.Lock()
@@ -67,7 +68,7 @@ class Cassette:
     def of(cls, name: str, entries: Sequence[Entry]) -> "Cassette":
         """A cassette without a file, which plays these calls and records nothing."""
         made = cls(name, "none")
-        made._entries, made._played, made._filed = list(entries), [False] * len(entries), False
+        made._entries, made._played, made.filed = list(entries), [False] * len(entries), False
         return made
 
     def __repr__(self) -> str:
@@ -132,7 +133,7 @@ class Cassette:
                 self._recorded = False
 
     def _hint(self) -> str:
-        if not self._filed:
+        if not self.filed:
             return ""
         if not self.path.exists():
             return "There is no such file; record it with record='once' (pytest: --treadle-record=once)."

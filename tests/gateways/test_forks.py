@@ -1,11 +1,13 @@
 """Runs that are forked: what is done anew, what is not, and who pays."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
+from pydantic import BaseModel
 
 from treadle import (
     Agent,
@@ -25,12 +27,14 @@ from treadle import (
     Usage,
     tool,
 )
+from treadle.actors.model import ModelChunk
 from treadle.actors.run_actor import ContinueRun
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.fork import NotAForkPoint, fork_points
 from treadle.events.journal import Append
 from treadle.events.redaction import redaction
 from treadle.events.run import RunCompleted, RunStarted, run_stream
+from treadle.gateways.cassettes.replay import replay
 from treadle.gateways.forks import IdTaken
 
 
@@ -379,3 +383,57 @@ async def test_a_secret_that_is_learned_later_keeps_no_open_run_from_going_on(
         [question] = [event async for event in _until(run, "approval.requested")]
         await run.approve(question.payload["call_id"])
         assert (await run.wait()).output == "done"
+
+
+class Held:
+    """A model that looks once, then answers as asked if it was told the schema, either way."""
+
+    def __init__(self, name: str, native_output: bool) -> None:
+        self.name = name
+        self.native_output = native_output
+        self.told: list[str] = []
+
+    async def stream(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> AsyncIterator[ModelChunk]:
+        in_words = sum(message.content.count("STRUCTURED OUTPUT") for message in messages if message.role == "system")
+        self.told.append("option" if "output_schema" in options else f"in words {in_words}")
+        if messages[-1].role == "tool":
+            yield ModelChunk("text", '{"population": 717000}')
+        else:
+            yield ModelChunk("tool_call", tool_call=ToolCall("a", "look"))
+        yield ModelChunk("finish")
+
+
+@pytest.mark.parametrize("instructions", ["", "You count."])
+async def test_a_model_that_goes_on_without_taking_schemas_reads_it(tmp_path: Path, instructions: str) -> None:
+    class City(BaseModel):
+        population: int
+
+    @tool
+    def look() -> str:
+        """Look."""
+        return "many"
+
+    native, plain = Held("native", True), Held("plain", False)
+    runtime = f"sqlite:{tmp_path}/runs.db"
+    async with Agent(
+        instructions, model=native, name="desk", tools=[look], runtime=runtime, output_schema=City
+    ) as agent:
+        result = await agent.run("Oslo?")
+        with Cassette(tmp_path / "fork.json") as recorded:
+            fork = await (await agent.fork(result.run_id, "1", model=plain)).wait()
+        top = await (await agent.fork(result.run_id, model=plain)).wait()
+        assert fork.value == top.value == City(population=717000)
+        assert native.told == ["option", "option"]
+        assert plain.told == ["in words 1"] * 3
+        with Cassette(recorded.path, record="none"):
+            again = await (await agent.fork(result.run_id, "1", model=plain)).wait()
+        assert again.value == fork.value
+        assert len(plain.told) == 3
+        # How it was told is no difference to a replay.
+        hosted = await agent.node()
+        for run_id, model in itertools.product((result.run_id, fork.run_id), (native, plain)):
+            spec = structs.replace(hosted.host.agent("desk"), model=model)
+            async with System(projections=False) as system:
+                assert (await replay(hosted.journal, run_id, system.node, spec)).differences == []
