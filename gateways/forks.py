@@ -24,7 +24,7 @@ class IdTaken(Refused):
     """There is a run of this id, and it is no fork of the one that was to be forked."""
 
     def __init__(self, run_id: str, of: str) -> None:
-        super().__init__(f"there is a run {run_id!r}, which is no fork of {of!r}; leave run_id out, or choose another")
+        super().__init__(f"there is a run {run_id!r}, which is no fork of {of!r}; leave fork_id out, or choose another")
         self.run_id = run_id
 
 

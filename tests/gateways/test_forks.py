@@ -196,10 +196,14 @@ async def test_a_fork_of_a_session_s_run_knows_what_was_said_before_and_is_a_con
 
 async def test_forking_twice_under_one_id_forks_once(desk: Desk) -> None:
     result = await desk.agent.run("Tidy up.")
-    again = [await desk.agent.fork(result.run_id, "2", fork_id="fork-1") for _ in range(2)]
+    run = await handle(desk.agent, result.run_id)
+    again = [
+        await desk.agent.fork(run.id, "2", fork_id="fork-1"),
+        await run.fork("2", fork_id="fork-1"),
+    ]
     assert [(await fork.wait()).run_id for fork in again] == ["fork-1", "fork-1"]
     assert len(desk.posted) == 2
-    with pytest.raises(IdTaken, match="which is no fork of 'fork-1'"):
+    with pytest.raises(IdTaken, match="which is no fork of 'fork-1'; leave fork_id out"):
         await desk.agent.fork("fork-1", fork_id=result.run_id)
 
 
@@ -283,7 +287,7 @@ async def test_what_cannot_be_forked_says_why(desk: Desk) -> None:
         await agent.fork(run_id, True)
     with pytest.raises(ConfigError, match="no-such-model"):
         await agent.fork(run_id, model="no-such-model")
-    with pytest.raises(ConfigError, match="run_id"):
+    with pytest.raises(ConfigError, match="fork_id"):
         await agent.fork(run_id, fork_id=7)  # type: ignore[arg-type]
 
 
