@@ -43,10 +43,11 @@ class Cassette:
         ConfigError: The file is no cassette, or an argument is none of these.
     """
 
-    def __init__(self, path: str | Path, record: Mode = "once", match: tuple[Match, ...] = ("messages",)) -> None:
+    def __init__(self, path: str | Path, record: Mode = "once", match: Match | Sequence[Match] = ("messages",)) -> None:
         if record not in get_args(Mode):
             raise ConfigError(f"record={record!r}; use {', '.join(map(repr, get_args(Mode)))}")
-        if unknown := sorted(set(match) - set(get_args(Match))):
+        words = (match,) if isinstance(match, str) else tuple(match)
+        if unknown := [word for word in words if word not in get_args(Match)]:
             raise ConfigError(f"match={unknown[0]!r}; use {', '.join(map(repr, get_args(Match)))}")
         self.path = Path(path)
         self.misses: list[NotOnCassette] = []
@@ -54,7 +55,7 @@ class Cassette:
         exists = self.path.exists()
         self.run, self._entries = file.read(self.path) if exists and record != "all" else (None, [])
         self._mode = record
-        self._by_model = "model" in match
+        self._by_model = "model" in words
         self._played = [False] * len(self._entries)
         self._recorded = False
         self.filed = True
