@@ -1,7 +1,8 @@
 """The event-sourced part of an actor: one stream, its fold, and what was recorded and is not on disk yet.
 
 Whatever is recorded is redacted here, before it is folded: no secret is in a journal, and a state is what a replay will
-make of it. Whoever records something that it goes on with reads it from the state.
+make of it. Whoever records something that it goes on with reads it from the state. Copies of what is in the journal
+already are taken as they are: what follows them was decided on these very words.
 
 Recording queues and goes on; `flush` waits for the disk. `commit` is for actors that answer one message at a time:
 decide, record, flush, and when the stream moved on meanwhile, reload and decide again: asking a decision twice
@@ -186,13 +187,17 @@ class Entity(Generic[S]):
         self._submitted += 1
         self._staging = False
 
-    def record(self, events: Sequence[Event]) -> None:
+    def record(self, events: Sequence[Event], *, copies: bool = False) -> None:
         """Queue `events` and go on; the state has them at once.
 
         They are handed to the journal by `flush`, or when the loop comes round: what an actor records in one go is one
         append, encoded and queued once.
+
+        Args:
+            copies: They are in the journal already, in another stream, and are not masked: a secret that is known only
+                now would make them differ from the digests in them.
         """
-        self._queue(self._fold_in(events))
+        self._queue(self._fold_in(events, copies))
 
     def _queue(self, folded: Sequence[Event]) -> None:
         if not folded:
@@ -232,9 +237,9 @@ class Entity(Generic[S]):
         self._handing_over = False
         self.hand_over()
 
-    def _fold_in(self, events: Sequence[E]) -> list[E]:
+    def _fold_in(self, events: Sequence[E], copies: bool = False) -> list[E]:
         evolve = self._fold.evolve
-        masked = [redacted(event) for event in events]
+        masked = list(events) if copies else [redacted(event) for event in events]
         for event in masked:
             self.state = evolve(self.state, event)
         self._since_snapshot += len(masked)

@@ -87,8 +87,8 @@ class Host:
             return structs.replace(spec, model=self.model(name))
         except ConfigError as exc:
             raise ConfigError(
-                f"a run was forked to model {name!r}, an object that this process does not have; fork it again under "
-                f"the same run_id with that model ({exc})"
+                f"a run was forked to model {name!r}, an object that this process does not have; fork it again with "
+                f"that model, under its own id as fork_id ({exc})"
             ) from exc
 
     def __contains__(self, name: object) -> bool:

@@ -29,6 +29,7 @@ from .model import Model
 from .model_attempt import ModelAttempt
 from .model_charges import Interrupted, ModelCharges, bill_of, most_of
 from .model_errors import CircuitOpen, ModelError, TransientModelError, model_error
+from .output import directed
 from .stand_in import who_answers
 from .steps import digest_of
 
@@ -102,8 +103,8 @@ class ModelCalls:
             ModelError: It was the last one.
         """
         of = model.name if model is not self._models[0] else ""
-        options = self._options(model, answer)
         model = who_answers(model)
+        messages, options = self._held(model, messages, answer)
         most = most_of(model, messages, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)
@@ -142,11 +143,20 @@ class ModelCalls:
         if not self._run.is_ours:
             await self._run.make_sure()
 
-    def _options(self, model: Model, answer: bool) -> Mapping[str, Any]:
+    def _held(
+        self, model: Model, messages: Sequence[Message], answer: bool
+    ) -> tuple[Sequence[Message], Mapping[str, Any]]:
+        """What is sent, and with which options, so that the model keeps to the schema.
+
+        A run that began with a model that is handed the schema may go on with one that is not, as a fork does, and the
+        strategy's messages do not tell it. Nor may they: their digests are recorded.
+        """
         output, options = self._run.started.output, self._run.spec.options
-        if not answer or output is None or not output.native or not getattr(model, "native_output", False):
-            return options
-        return {**options, "output_schema": output}
+        if not answer or output is None or not output.native:
+            return messages, options
+        if getattr(model, "native_output", False):
+            return messages, {**options, "output_schema": output}
+        return directed(messages, output), options
 
     async def _failed(self, step: str, error: ModelError, attempt: ModelAttempt, model: Model) -> bool:
         """Record a failed attempt, and what follows from it; whether it was the last."""

@@ -5,14 +5,14 @@ message. Either way the answer is validated (see `answer.py`). Types are made in
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from ..events.errors import ConfigError, TreadleError
-from ..events.message import OutputFormat
+from ..events.message import Message, OutputFormat
 
 
 class DoesNotFit(TreadleError):
@@ -124,6 +124,14 @@ def directive(asked: OutputFormat) -> str:
         "below, and nothing else: no explanation before or after it, no Markdown.\n"
         f"{_text(asked.schema)}"
     )
+
+
+def directed(messages: Sequence[Message], asked: OutputFormat) -> list[Message]:
+    """`messages` with the directive in the system message, which was made for a model that is handed the schema."""
+    if messages and messages[0].role == "system":
+        first, *rest = messages
+        return [structs.replace(first, content=f"{first.content}\n\n{directive(asked)}"), *rest]
+    return [Message("system", directive(asked)), *messages]
 
 
 def correction(why: str, asked: OutputFormat) -> str:

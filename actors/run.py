@@ -253,7 +253,7 @@ class RunActivation:
         self._ours_at = self.services.clock.monotonic()  # nobody has heard of it
         if request.fork is not None:
             started = structs.replace(request.fork.started, owner=self.services.journal.owner)
-            self.record([started, *request.fork.copied])
+            self._entity.record([started, *request.fork.copied], copies=True)
             return
         started = RunStarted(
             agent=spec.name,

@@ -14,7 +14,6 @@ import msgspec
 
 from ..events.errors import ReplayDivergence
 from ..events.message import Message, ModelReply, ToolCall
-from ..events.redaction import redacted
 from ..events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
 from .json_form import recordable
 from .model_charges import Interrupted
@@ -127,8 +126,8 @@ class Steps:
 
         Results come in the order of the calls. A tool that fails is a result, not an error.
         """
-        calls = [redacted(call) for call in calls]  # the model's were, and a strategy may make some of its own
         step = self._step()
+        calls = [self._run.tools.masked(step, slot, call) for slot, call in enumerate(calls)]
         if self._run.moving:
             await self._run.leave()
         with self._run.step:

@@ -13,6 +13,7 @@ from ..events.errors import ReplayDivergence
 from ..events.event import Event
 from ..events.logs import get_logger
 from ..events.message import ToolCall
+from ..events.redaction import redacted
 from ..events.run import (
     ApprovalRequested,
     Outcome,
@@ -68,8 +69,20 @@ class ToolCalls:
                 plan.outcome = await self._outcome(plan)
         return [plan.outcome for plan in planned if plan.outcome is not None]
 
+    def masked(self, step: str, slot: int, call: ToolCall) -> ToolCall:
+        """The call as it is recorded. The model's were masked with its answer, and a strategy may make some of its own.
+
+        One that was recorded before a secret in it was known stays as it was: it is that call.
+        """
+        known = self._run.state.tools.get(self._call_id(step, slot))
+        asked = None if known is None else known.requested or known.approval
+        return call if asked is not None and (asked.tool, asked.args) == (call.tool, call.args) else redacted(call)
+
+    def _call_id(self, step: str, slot: int) -> str:
+        return f"{self._run.run_id}_{step}_{slot}"
+
     def _plan(self, step: str, slot: int, call: ToolCall) -> "_Plan":
-        call_id = f"{self._run.run_id}_{step}_{slot}"
+        call_id = self._call_id(step, slot)
         known = check_tool(self._run.run_id, step, call_id, call.tool, call.args, self._run.state)
         tool = self._run.spec.tools.get(call.tool)
         plan = _Plan(step, call_id, call, tool)

@@ -466,7 +466,7 @@ class Agent:
         from .run_handle import Run
 
         check_id("run_id", run_id)
-        return await Run(await self.node(), run_id).fork(at, model=model, run_id=fork_id)
+        return await Run(await self.node(), run_id).fork(at, model=model, fork_id=fork_id)
 
     async def signal(
         self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False

@@ -10,6 +10,7 @@ from ..actors.run_actor import ContinueRun, StartRun
 from ..actors.run_history import Fork, RunRequest, history_of, messages_of, turns_before
 from ..events.errors import ConfigError, Refused
 from ..events.fork import copied, fork_point
+from ..events.redaction import redacted
 from ..events.run import ModelRequested, run_stream
 from .models.resolver import resolve_model
 from .node import Node
@@ -23,7 +24,7 @@ class IdTaken(Refused):
     """There is a run of this id, and it is no fork of the one that was to be forked."""
 
     def __init__(self, run_id: str, of: str) -> None:
-        super().__init__(f"there is a run {run_id!r}, which is no fork of {of!r}; leave run_id out, or choose another")
+        super().__init__(f"there is a run {run_id!r}, which is no fork of {of!r}; leave fork_id out, or choose another")
         self.run_id = run_id
 
 
@@ -62,14 +63,14 @@ async def begin_fork(node: Node, run_id: str, *, at: At, model: Any = None, fork
     started = structs.replace(
         origin,
         output=output,
-        model=spec.model.name,
+        model=redacted(spec.model.name),
         parent_run_id="",
         parent_call_id="",
         depth=0,
         signal_id="",
         forked_from=run_id,
         forked_at=point,
-        forked_to=forked_to,
+        forked_to=redacted(forked_to),
         conversation=await messages_of(journal, await turns_before(journal, history)),
     )
     fork = RunRequest(

@@ -79,7 +79,7 @@ class Run:
         return await host.result(host.run(self.id), EndRun(closing))
 
     async def fork(
-        self, at: "int | str | Event | None" = None, *, model: Any = None, run_id: str | None = None
+        self, at: "int | str | Event | None" = None, *, model: Any = None, fork_id: str | None = None
     ) -> "Run":
         """A new run that shares this one's beginning and goes on by itself, with the same agent or another model.
 
@@ -90,7 +90,7 @@ class Run:
             at: Up to where it shares it: a version, the name of a step (its end), or one of this run's events. It has
                 to lie between two steps. Default: nothing but the question, all is done anew.
             model: Who goes on, as `Agent(model=…)` takes it. Default: the agent's model.
-            run_id: The fork's id. Forking twice under one id goes on with the first fork.
+            fork_id: The fork's own id. Forking twice under one id goes on with the first fork.
         Raises:
             NotAForkPoint: A step is going on there; the message names the nearest versions.
             NotFound: There is no such version or step, or nobody hosts the agent here.
@@ -98,9 +98,9 @@ class Run:
         """
         from .forks import begin_fork
 
-        check_id("run_id", run_id or "")
-        fork_id, answer = await begin_fork(self._node, self.id, at=at, model=model, fork_id=run_id or "")
-        return Run(self._node, fork_id, answer)
+        check_id("fork_id", fork_id or "")
+        begun, answer = await begin_fork(self._node, self.id, at=at, model=model, fork_id=fork_id or "")
+        return Run(self._node, begun, answer)
 
     async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
         """Answer a call that waits for approval; durable when this returns.

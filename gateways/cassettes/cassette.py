@@ -43,10 +43,11 @@ class Cassette:
         ConfigError: The file is no cassette, or an argument is none of these.
     """
 
-    def __init__(self, path: str | Path, record: Mode = "once", match: tuple[Match, ...] = ("messages",)) -> None:
+    def __init__(self, path: str | Path, record: Mode = "once", match: Match | Sequence[Match] = ("messages",)) -> None:
         if record not in get_args(Mode):
             raise ConfigError(f"record={record!r}; use {', '.join(map(repr, get_args(Mode)))}")
-        if unknown := sorted(set(match) - set(get_args(Match))):
+        words = (match,) if isinstance(match, str) else tuple(match)
+        if unknown := [word for word in words if word not in get_args(Match)]:
             raise ConfigError(f"match={unknown[0]!r}; use {', '.join(map(repr, get_args(Match)))}")
         self.path = Path(path)
         self.misses: list[NotOnCassette] = []
@@ -54,10 +55,11 @@ class Cassette:
         exists = self.path.exists()
         self.run, self._entries = file.read(self.path) if exists and record != "all" else (None, [])
         self._mode = record
-        self._by_model = "model" in match
+        self._by_model = "model" in words
         self._played = [False] * len(self._entries)
         self._recorded = False
-        self._filed = True
+        self.filed = True
+        """Whether it is, or will be, in a file; what was cut out of a journal is not."""
         self.records = record in ("new", "all") or (record == "once" and not exists)
         """Whether real models are asked for what it does not have."""
         self._lock = threading.Lock()
@@ -67,7 +69,7 @@ class Cassette:
     def of(cls, name: str, entries: Sequence[Entry]) -> "Cassette":
         """A cassette without a file, which plays these calls and records nothing."""
         made = cls(name, "none")
-        made._entries, made._played, made._filed = list(entries), [False] * len(entries), False
+        made._entries, made._played, made.filed = list(entries), [False] * len(entries), False
         return made
 
     def __repr__(self) -> str:
@@ -132,7 +134,7 @@ class Cassette:
                 self._recorded = False
 
     def _hint(self) -> str:
-        if not self._filed:
+        if not self.filed:
             return ""
         if not self.path.exists():
             return "There is no such file; record it with record='once' (pytest: --treadle-record=once)."

@@ -10,8 +10,13 @@ from ...actors.model_errors import PermanentModelError
 from ...actors.steps import digest_of
 from ...events.message import Message
 from ...events.redaction import redacted
+from ...events.secret_shapes import MASK
 from .entry import Entry, pictured
 
+_MASKED = (
+    f"\n{MASK} stands for a secret that was masked when this was recorded: a test sends the same only where it is "
+    "masked too, or where none is sent (docs/secrets.md)."
+)
 _SHOWN_LINES = 12
 _SHOWN_CHARS = 200
 
@@ -54,7 +59,12 @@ def _why(path: Path, entries: Sequence[Entry], model: str, asked: Sequence[Messa
     if not known:
         return f"{head}; it has {len(entries)} calls, and no messages to compare with"
     number, nearest = max(known, key=lambda each: _likeness(each[1].messages, asked))
-    return f"{head}; the nearest is call {number}, which differs {difference(nearest.messages, asked)}"
+    if nearest.messages == tuple(asked):
+        return f"{head}; the nearest is call {number}, which differs in what is masked alone{_MASKED}"
+    differs = difference(nearest.messages, asked)
+    same = _same(nearest.messages, asked)
+    masked = _MASKED if any(MASK in line for line in _lines(nearest.messages[same:])) else ""
+    return f"{head}; the nearest is call {number}, which differs {differs}{masked}"
 
 
 def difference(recorded: Sequence[Message], asked: Sequence[Message]) -> str:

@@ -34,6 +34,11 @@ class CassetteModel:
         return self._cassette.records and getattr(self._real, "billed", False)
 
     @property
+    def native_output(self) -> bool:
+        """Out of a journal, calls are found by what the strategy asked for, whoever is told the schema how."""
+        return not self._cassette.filed or getattr(self._real, "native_output", False)
+
+    @property
     def endpoint(self) -> str:
         """Its own: failures that are played are no news of the real one."""
         return f"{self._cassette.path}:{getattr(self._real, 'endpoint', self.name)}"

@@ -21,6 +21,7 @@ from ...actors.tool_execution import SettledElsewhere
 from ...events.envelope import Recorded
 from ...events.fork import copied
 from ...events.journal import Journal
+from ...events.redaction import redacted
 from ...events.run import (
     MemoryRecalled,
     MemoryUnreadable,
@@ -82,8 +83,8 @@ async def replay(
     today = structs.replace(
         started,
         model=spec.model.name,
-        instructions=spec.instructions,
-        tools=catalogue(spec),
+        instructions=redacted(spec.instructions),  # as a run of today records them
+        tools=tuple(map(redacted, catalogue(spec))),
         strategy=spec.strategy_name,
         max_turns=spec.max_turns,
         forked_from=run_id,

@@ -26,7 +26,7 @@ async def fork(
         str, Option(metavar="VERSION|step:NAME", help="Up to where the run is shared. Default: its question alone.")
     ] = "",
     model: Annotated[str, Option(help="Who goes on. Default: the agent's model.")] = "",
-    fork_id: Annotated[str, Option("--id", help="The fork's id. Default: a new one.")] = "",
+    fork_id: Annotated[str, Option("--id", help="The fork's id (`fork_id`). Default: a new one.")] = "",
     agents: Annotated[
         list[str] | None, Option(help="TOML file or module:object, when no system runs. Default: agents.toml.")
     ] = None,

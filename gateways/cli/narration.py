@@ -40,7 +40,21 @@ def line_of(event: Event, *, with_run: bool = False) -> str:
 
 
 def told(event: Event) -> str:
-    """What there is to say of an event, in one line."""
+    """What there is to say of an event, in one line; first the step that it belongs to, by its name."""
+    step, what = _step_of(event), _told(event)
+    return f"step {step}  {what}".rstrip() if step else what
+
+
+def _step_of(event: Event) -> str:
+    """The step as `fork --at step:NAME` takes it; outcomes and answers name it in the id of their call."""
+    named = str(event.payload.get("step", ""))
+    if named or not event.type.startswith(("tool.", "approval.")):
+        return named
+    of_call = str(event.payload.get("call_id", "")).rsplit("_", 2)
+    return of_call[1] if len(of_call) == 3 else ""
+
+
+def _told(event: Event) -> str:
     payload = event.payload
     match event.type:
         case "run.started":

@@ -29,6 +29,7 @@ class StepRow(Struct):
     """One call.
 
     Attributes:
+        step: The name of its step, as `fork --at step:NAME` takes it. The calls of one turn share it.
         name: The tool; of a model call the model, when it is not the run's own.
         attempts: 0 while it waits for its approval.
         outcome: `waiting` for an approval, `open` without an outcome so far.
@@ -37,6 +38,7 @@ class StepRow(Struct):
     """
 
     call_id: str
+    step: str
     kind: Literal["model", "tool"]
     name: str
     args: dict[str, Any]
@@ -67,7 +69,9 @@ def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
             at, event = event.at, event.record
         match event:
             case ModelRequested():
-                step = steps.setdefault(event.call_id, StepRow(event.call_id, "model", "", {}, 0, "open", at))
+                step = steps.setdefault(
+                    event.call_id, StepRow(event.call_id, event.step, "model", "", {}, 0, "open", at)
+                )
                 step.name, step.attempts, step.requested_at = event.model, event.attempt, at
             case ModelAttemptFailed():
                 steps[event.call_id].result = event.error  # until the next attempt has an outcome
@@ -79,7 +83,7 @@ def steps_of(events: Iterable[Recorded]) -> list[StepRow]:
                 end(event.call_id, "failed", event.error, at)
             case ToolRequested() | ApprovalRequested():
                 step = steps.setdefault(
-                    event.call_id, StepRow(event.call_id, "tool", event.tool, event.args, 0, "open", at)
+                    event.call_id, StepRow(event.call_id, event.step, "tool", event.tool, event.args, 0, "open", at)
                 )
                 step.requested_at = at
                 if isinstance(event, ApprovalRequested):

@@ -80,7 +80,8 @@ def _result(step: StepRow) -> str:
 
 
 STEP_COLUMNS: Columns[StepRow] = {
-    "step": _what,
+    "step": lambda step: step.step,
+    "call": _what,
     "outcome": lambda step: step.outcome + (f", attempt {step.attempts}" if step.attempts > 1 else ""),
     "took": lambda step: "" if step.duration_ms is None else f"{step.duration_ms:.1f} ms",
     "result": _result,

@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,15 @@ import pytest
 from ...actors.stand_in import expect_stand_ins
 
 if TYPE_CHECKING:
+    from ...actors.model import Model
     from ..cassettes import Cassette
 
 MARK = "treadle_cassette"
 _MODES = ("none", "once", "new", "all")
 _cassette = pytest.StashKey["Cassette"]()
 _standing = pytest.StashKey[ExitStack]()
+_on = pytest.StashKey[bool]()
+"""Whether the test that runs now has a cassette."""
 _passed = pytest.StashKey[bool]()
 _tests = pytest.StashKey[dict[Path, list[str]]]()
 
@@ -75,7 +79,21 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         standing = item.stash[_standing] = ExitStack()
         item.stash[_passed] = False
         item.stash[_cassette] = _stand_in(item, mark, standing)
+        item.config.stash[_on] = True
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    if fixturedef.scope == "function" or not request.config.stash.get(_on, False):
+        return (yield)
+    # It is set up for whichever test comes first, and its answers would be on that one's cassette alone.
+    from ...actors.stand_in import standing_in
+
+    with standing_in(partial(_refuse, fixturedef)):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,6 +113,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     finally:
         if (standing := item.stash.get(_standing, None)) is not None:
             standing.close()
+            item.config.stash[_on] = False
         if item.stash.get(_passed, False):
             item.stash[_cassette].save()
 
@@ -112,6 +131,7 @@ def _stand_in(item: pytest.Item, mark: pytest.Mark, standing: ExitStack) -> "Cas
     from ...actors.stand_in import standing_in
     from ..cassettes import Cassette
 
+    _check(item, mark)
     path = _path(item, mark)
     cassette = Cassette(path, record_mode(item.config), mark.kwargs.get("match", ("messages",)))
     sharing = item.config.stash[_tests][path]
@@ -123,6 +143,34 @@ def _stand_in(item: pytest.Item, mark: pytest.Mark, standing: ExitStack) -> "Cas
         )
     standing.enter_context(standing_in(cassette.model))
     return cassette
+
+
+def _refuse(fixture: pytest.FixtureDef[Any], model: "Model") -> "Model":
+    from ..cassettes import NotOnCassette
+
+    raise NotOnCassette(
+        f"fixture {fixture.argname!r} asks model {model.name!r}, and is made once for each {fixture.scope}: the answer "
+        "would be on the cassette of whichever test comes first; make it anew for each test (scope='function'), or "
+        "open a Cassette in it"
+    )
+
+
+def _check(item: pytest.Item, mark: pytest.Mark) -> None:
+    """Refuse a mark whose arguments would be passed over."""
+    unknown = sorted(mark.kwargs.keys() - {"name", "match"})
+    names = [*mark.args, *([mark.kwargs["name"]] if "name" in mark.kwargs else [])]
+    if unknown:
+        wrong = f"{unknown[0]}= is none of its arguments" + _RECORD_HINT * (unknown[0] == "record")
+    elif len(names) > 1:
+        wrong = f"{len(names)} names are given ({', '.join(map(repr, names))}), and a test has one cassette"
+    elif names and not (names[0] is None or (isinstance(names[0], str) and names[0])):
+        wrong = f"the name {names[0]!r} is no text"
+    else:
+        return
+    raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{MARK}(name=None, *, match=('messages',)): {wrong}")
+
+
+_RECORD_HINT = "; what is recorded, --treadle-record says"
 
 
 def _path(item: pytest.Item, mark: pytest.Mark) -> Path:

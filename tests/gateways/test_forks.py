@@ -1,11 +1,13 @@
 """Runs that are forked: what is done anew, what is not, and who pays."""
 
-from collections.abc import AsyncIterator, Sequence
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
+from pydantic import BaseModel
 
 from treadle import (
     Agent,
@@ -25,11 +27,14 @@ from treadle import (
     Usage,
     tool,
 )
+from treadle.actors.model import ModelChunk
 from treadle.actors.run_actor import ContinueRun
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.fork import NotAForkPoint, fork_points
 from treadle.events.journal import Append
+from treadle.events.redaction import redaction
 from treadle.events.run import RunCompleted, RunStarted, run_stream
+from treadle.gateways.cassettes.replay import replay
 from treadle.gateways.forks import IdTaken
 
 
@@ -191,10 +196,14 @@ async def test_a_fork_of_a_session_s_run_knows_what_was_said_before_and_is_a_con
 
 async def test_forking_twice_under_one_id_forks_once(desk: Desk) -> None:
     result = await desk.agent.run("Tidy up.")
-    again = [await desk.agent.fork(result.run_id, "2", fork_id="fork-1") for _ in range(2)]
+    run = await handle(desk.agent, result.run_id)
+    again = [
+        await desk.agent.fork(run.id, "2", fork_id="fork-1"),
+        await run.fork("2", fork_id="fork-1"),
+    ]
     assert [(await fork.wait()).run_id for fork in again] == ["fork-1", "fork-1"]
     assert len(desk.posted) == 2
-    with pytest.raises(IdTaken, match="which is no fork of 'fork-1'"):
+    with pytest.raises(IdTaken, match="which is no fork of 'fork-1'; leave fork_id out"):
         await desk.agent.fork("fork-1", fork_id=result.run_id)
 
 
@@ -278,7 +287,7 @@ async def test_what_cannot_be_forked_says_why(desk: Desk) -> None:
         await agent.fork(run_id, True)
     with pytest.raises(ConfigError, match="no-such-model"):
         await agent.fork(run_id, model="no-such-model")
-    with pytest.raises(ConfigError, match="run_id"):
+    with pytest.raises(ConfigError, match="fork_id"):
         await agent.fork(run_id, fork_id=7)  # type: ignore[arg-type]
 
 
@@ -308,3 +317,127 @@ async def test_the_end_of_a_fork_says_what_it_used_itself(desk: Desk) -> None:
     ended = stored[-1].event
     assert isinstance(ended, RunCompleted)
     assert ended.usage == Usage(10, 5, cost_usd=0.25)
+
+
+@pytest.fixture
+def learned() -> Iterator[Callable[[], None]]:
+    """Makes `drawer-of-acme` a secret, as one that a vault hands out late."""
+    yield lambda: redaction.add_secret("drawer-of-acme")
+    redaction.forget_secret("drawer-of-acme")
+
+
+async def test_a_secret_that_is_learned_later_keeps_no_run_from_being_forked_anywhere(
+    tmp_path: Path, learned: Callable[[], None]
+) -> None:
+    told: list[str] = []
+
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        told.append(place)
+        return f"{place} is empty"
+
+    def rules(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply | str:
+        if messages[-1].role == "tool":
+            return f"done: {messages[-1].content}"
+        return ModelReply("", (ToolCall("a", "look", {"place": "drawer-of-acme"}),))
+
+    runtime = f"sqlite:{tmp_path}/runs.db"
+    async with Agent("You look.", model=FunctionModel(rules), name="desk", tools=[look], runtime=runtime) as agent:
+        result = await agent.run("What is in drawer-of-acme?")
+        learned()
+        journal = (await agent.node()).journal
+        history = await journal.read(run_stream(result.run_id))
+        for version in fork_points(history):
+            fork = await (await agent.fork(result.run_id, version)).wait()
+            assert fork.state == RunState.COMPLETED
+            new = [event for event in await journal.read(run_stream(fork.run_id)) if event.type != "run.copied"]
+            assert "drawer-of-acme" not in "".join(event.data.decode() for event in new[1:])
+        # Called anew where the call was not shared, with what is recorded of it.
+        assert told == ["drawer-of-acme", "[redacted]", "[redacted]"]
+
+
+async def test_a_secret_that_is_learned_later_keeps_no_open_run_from_going_on(
+    tmp_path: Path, learned: Callable[[], None]
+) -> None:
+    @tool
+    def look(place: str) -> str:
+        """Look somewhere."""
+        return f"{place} is empty"
+
+    @tool(destructive=True)
+    def wipe(place: str) -> str:
+        """Wipe it."""
+        return f"{place} is clean"
+
+    def rules(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply | str:
+        if messages[-1].role == "tool":
+            return "done"
+        calls = (ToolCall("a", "look", {"place": "drawer-of-acme"}), ToolCall("b", "wipe", {"place": "drawer-of-acme"}))
+        return ModelReply("", calls)
+
+    runtime = f"sqlite:{tmp_path}/runs.db"
+    agent = Agent(model=FunctionModel(rules), name="desk", tools=[look, wipe], runtime=runtime, approval_handler="wait")
+    async with agent:
+        result = await agent.run("Wipe drawer-of-acme.")
+        assert result.state == RunState.WAITING
+        await agent.aclose()
+        learned()
+        run = await handle(agent, result.run_id)
+        [question] = [event async for event in _until(run, "approval.requested")]
+        await run.approve(question.payload["call_id"])
+        assert (await run.wait()).output == "done"
+
+
+class Held:
+    """A model that looks once, then answers as asked if it was told the schema, either way."""
+
+    def __init__(self, name: str, native_output: bool) -> None:
+        self.name = name
+        self.native_output = native_output
+        self.told: list[str] = []
+
+    async def stream(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
+    ) -> AsyncIterator[ModelChunk]:
+        in_words = sum(message.content.count("STRUCTURED OUTPUT") for message in messages if message.role == "system")
+        self.told.append("option" if "output_schema" in options else f"in words {in_words}")
+        if messages[-1].role == "tool":
+            yield ModelChunk("text", '{"population": 717000}')
+        else:
+            yield ModelChunk("tool_call", tool_call=ToolCall("a", "look"))
+        yield ModelChunk("finish")
+
+
+@pytest.mark.parametrize("instructions", ["", "You count."])
+async def test_a_model_that_goes_on_without_taking_schemas_reads_it(tmp_path: Path, instructions: str) -> None:
+    class City(BaseModel):
+        population: int
+
+    @tool
+    def look() -> str:
+        """Look."""
+        return "many"
+
+    native, plain = Held("native", True), Held("plain", False)
+    runtime = f"sqlite:{tmp_path}/runs.db"
+    async with Agent(
+        instructions, model=native, name="desk", tools=[look], runtime=runtime, output_schema=City
+    ) as agent:
+        result = await agent.run("Oslo?")
+        with Cassette(tmp_path / "fork.json") as recorded:
+            fork = await (await agent.fork(result.run_id, "1", model=plain)).wait()
+        top = await (await agent.fork(result.run_id, model=plain)).wait()
+        assert fork.value == top.value == City(population=717000)
+        assert native.told == ["option", "option"]
+        assert plain.told == ["in words 1"] * 3
+        with Cassette(recorded.path, record="none"):
+            again = await (await agent.fork(result.run_id, "1", model=plain)).wait()
+        assert again.value == fork.value
+        assert len(plain.told) == 3
+        # How it was told is no difference to a replay.
+        hosted = await agent.node()
+        for run_id, model in itertools.product((result.run_id, fork.run_id), (native, plain)):
+            spec = structs.replace(hosted.host.agent("desk"), model=model)
+            async with System(projections=False) as system:
+                assert (await replay(hosted.journal, run_id, system.node, spec)).differences == []

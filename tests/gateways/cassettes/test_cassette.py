@@ -27,6 +27,8 @@ from treadle import (
     ToolCall,
     ToolSpec,
     Usage,
+    redact,
+    redaction,
     tool,
 )
 from treadle.gateways.cassettes.entry import Entry, Failure
@@ -195,8 +197,10 @@ async def test_of_equal_calls_each_model_gets_its_own_answer_first(path: Path) -
         assert [(await named(name).run("go")).output for name in ("b", "a")] == ["from b", "from a"]
     with Cassette(path):
         assert (await named("c").run("go")).output == "from a"
-    with Cassette(path, match=("messages", "model")), pytest.raises(RunError, match=r"for a, b .*, and not for 'c'"):
-        await named("c").run("go")
+    both: list[Any] = [("messages", "model"), "model"]
+    for match in both:
+        with Cassette(path, match=match), pytest.raises(RunError, match=r"for a, b .*, and not for 'c'"):
+            await named("c").run("go")
 
 
 @pytest.mark.parametrize(("record", "asked", "calls"), [("none", 0, 1), ("once", 0, 1), ("new", 1, 2), ("all", 2, 2)])
@@ -292,6 +296,26 @@ def test_no_key_is_written_whoever_said_it(path: Path) -> None:
     cassette.save()
     assert key not in path.read_text()
     assert Cassette(path, record="none").play("m", [Message("user", f"my key is {key}")]) is not None
+
+
+def test_a_miss_for_what_was_masked_says_that_it_was(path: Path) -> None:
+    cassette = Cassette(path)
+    redaction.add_secret("blue-harbour-77")
+    try:
+        cassette.record("m", [Message("user", redact("Why is blue-harbour-77 refused?"))], ModelReply("It is old."))
+        cassette.save()
+        with pytest.raises(NotOnCassette, match=r"in what is masked alone\n.*was masked when this was recorded"):
+            Cassette(path).play("m", [Message("user", "Why is blue-harbour-77 refused?")])
+    finally:
+        redaction.forget_secret("blue-harbour-77")
+    with pytest.raises(NotOnCassette) as caught:
+        Cassette(path).play("m", [Message("user", "Why is blue-harbour-77 refused?")])
+    assert "- user: Why is [redacted] refused?" in str(caught.value)
+    assert "[redacted] stands for a secret that was masked when this was recorded" in str(caught.value)
+    with pytest.raises(NotOnCassette) as plain:
+        missed = Cassette.of("x", [Entry.of("m", [Message("user", "cats")], ModelReply("a joke"))])
+        missed.play("m", [Message("user", "dogs")])
+    assert "masked" not in str(plain.value)
 
 
 def test_a_cassette_can_be_written_by_hand(path: Path) -> None:

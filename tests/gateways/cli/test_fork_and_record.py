@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,3 +111,18 @@ def test_a_run_is_replayed_by_the_code_of_today(tmp_path: Path, invoke: Invoke) 
     assert "+ system: You keep a tidy desk." in done.stdout
     [row] = lines(invoke("runs", "--json"))
     assert (row["run_id"], row["state"]) == (run_id, "completed")
+
+
+def test_replay_and_show_name_the_steps_to_fork_at(tmp_path: Path, invoke: Invoke) -> None:
+    run_id = recorded(tmp_path, invoke)
+    shown = invoke("replay", run_id).stdout
+    named = re.findall(r"(model|tool)\.(\w+) +step (\w+)", shown)
+    assert named == [
+        ("model", "requested", "1"), ("model", "completed", "1"), ("tool", "requested", "2"),
+        ("tool", "completed", "2"), ("model", "requested", "3"), ("model", "completed", "3"),
+    ]  # fmt: skip
+    [seen] = lines(invoke("show", run_id, "--json"))
+    assert [step["step"] for step in seen["steps"]] == ["1", "2", "3"]
+    assert re.search(r"^2 +look", invoke("show", run_id).stdout, re.MULTILINE)
+    invoke("fork", run_id, "--at", "step:2", "--model", "echo", "--agents", "house.py", "--id", "again")
+    assert "run.copied            tool.completed  step 2" in invoke("replay", "again").stdout

@@ -269,3 +269,54 @@ def test_a_broken_cassette_is_an_error_of_the_setup(run: Run, pytester: pytest.P
     result = run("-k", "chats")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*test_chats.json is no cassette*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("record='all'", "*record= is none of its arguments; what is recorded, --treadle-record says*"),
+        ("'one', 'two'", "*2 names are given ('one', 'two')*"),
+        ("'one', name='two'", "*2 names are given ('one', 'two')*"),
+        ("7", "*the name 7 is no text*"),
+        ("match='modal'", "*match='modal'; use 'messages', 'model'*"),
+    ],
+)
+def test_a_mark_that_means_nothing_is_refused(run: Run, pytester: pytest.Pytester, arguments: str, why: str) -> None:
+    marked = f"@pytest.mark.treadle_cassette({arguments})\nasync def test_chats"
+    pytester.makepyfile(test_house=TESTS.replace("@pytest.mark.treadle_cassette\nasync def test_chats", marked))
+    result = run("-k", "chats")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([why])
+
+
+@pytest.mark.parametrize("scope", ["class", "module", "session"])
+def test_a_fixture_that_many_tests_share_asks_no_model(run: Run, pytester: pytest.Pytester, scope: str) -> None:
+    pytester.makepyfile(
+        test_house=f"""
+        import asyncio
+        import pytest
+        from house import chat
+        from treadle import Cassette
+
+        @pytest.fixture(scope="{scope}")
+        def greeting():
+            return asyncio.run(chat.run("Hello")).output
+
+        @pytest.fixture(scope="{scope}")
+        def own():
+            with Cassette("own.json"):
+                return asyncio.run(chat.run("Hello")).output
+
+        @pytest.mark.treadle_cassette
+        def test_greets(greeting):
+            pass
+
+        @pytest.mark.treadle_cassette
+        def test_has_its_own(own):
+            assert own == "Hello back."
+        """
+    )
+    result = run(online=True)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"*fixture 'greeting' asks model 'gpt-4o', and is made once for each {scope}*"])
+    run("-k", "own").assert_outcomes(passed=1)
