@@ -344,24 +344,32 @@ def test_a_log_record_without_a_secret_keeps_its_parts(caplog: pytest.LogCapture
 
 # --- speed -----------------------------------------------------------------------------------------------------------
 
+PATHOLOGICAL = [
+    "token=", "api_key=", "api_key=%", "secret:", "x_token=a", "password=", "password=pass", "password='pass",
+    "DB_PASSWORD='passpass' ", "api_key: '", "key_token=", "passwd: ", "pwd=/", "token:    ", "next_token=",
+    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "eyJhbGciOiJ.", "eyJ", "://a:", "postgres://a:", "a@b ://x:y",
+    "sk-proj-", "\x1b[32msk-", "hf_aaaaaaaaaaaaaaaaaaaa", "SG.aaaaaaaaaaaaaaaaa.", "Bearer ", "Authorization: Basic ",
+    "--password ", "--token a", "curl -u ", "curl -u a", "sig=", "hooks.slack.com/services/", "whsec_", "token ", "=", "A",
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "-----BEGIN PRIVATE KEY-----",
-        "eyJhbGciOiJ.",
-        "password=",
-        "api_key: '",
-        "://a:",
-        "sk-proj-",
-        "Bearer ",
-        "token ",
-        "=",
-        "A",
-    ],
-)
-def test_no_text_makes_it_slow(piece: str) -> None:
-    text = (piece * 200_000)[:200_000]
-    begun = time.process_time()
-    redact(text)
-    assert time.process_time() - begun < 2.0
+
+@pytest.mark.parametrize("piece", PATHOLOGICAL)
+def test_twice_the_text_takes_about_twice_the_time(piece: str) -> None:
+    """What goes over a text again from each place in it would take four times as long."""
+    whole = (piece * (1 << 18))[: 1 << 18]
+    assert _seconds(whole) < 3.2 * _seconds(whole[: len(whole) // 2]) + 0.02
+
+
+def test_a_key_at_the_end_of_what_is_looked_through_slowly_is_found() -> None:
+    assert redact("token=" * 10_000 + "abcd1234efgh5678").endswith("[redacted]")
+    assert redact("password=" + "a1" * 5000 + " x") == "password=[redacted] x"
+
+
+def _seconds(text: str) -> float:
+    """The least of some: whatever else the machine does comes on top."""
+    took: list[float] = []
+    while sum(took) < 0.1 and len(took) < 3:
+        begun = time.process_time()
+        redact(text)
+        took.append(time.process_time() - begun)
+    return min(took)
