@@ -5,8 +5,8 @@ secret from an id: a prefix of the provider's own, or a name that says what the 
 sign: digests, ids and pictures have it too.
 
 Each shape has a sign that is much quicker to look for than the shape itself, and that nearly all texts are without.
-No pattern here goes back over what it has read, and what is read anew from every place where it may begin is of a limited
-length: foreign text cannot make it slow.
+No pattern here goes back over what it has read, and what is read anew from every place where it may begin is of a
+limited length: foreign text cannot make it slow.
 """
 
 import re

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
-from treadle.events.run import ModelCompleted, RunStarted
+from treadle.events.run import ApprovalRequested, ModelCompleted, RunCompleted, RunStarted, ToolCompleted, ToolRequested
 
 KEYS = {
     "openai": "sk-" + "abcDEF123456" * 4,
@@ -220,6 +220,69 @@ def test_an_event_is_masked_in_all_its_texts_and_stays_that_event() -> None:
     assert done.reply.tool_calls[0].args == {"at": "[redacted]"}
 
 
+ARGUMENTS = {
+    "user": "bob",
+    "password": "hunter22",
+    "token": "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    "nested": [{"pwd": "/home/alice/project2", "line": "psql password=hunter22"}],
+}
+"""Which only their names call secrets."""
+
+
+def test_arguments_of_a_call_are_not_masked_by_their_names() -> None:
+    call = ToolCall("1", "login", ARGUMENTS)
+    for said in (
+        call,
+        ModelReply("ok", (call,)),
+        Message("assistant", tool_calls=(call,)),
+        ModelCompleted(step="1", call_id="c", reply=ModelReply(tool_calls=(call,))),
+        ToolRequested(step="1", call_id="c", tool="login", args=ARGUMENTS),
+        ApprovalRequested(step="1", call_id="c", tool="login", reason="destructive", args=ARGUMENTS),
+    ):
+        assert redacted(said) is said
+    assert redacted({"args": ARGUMENTS}) != {"args": ARGUMENTS}, "these are of no call"
+
+
+def test_arguments_of_a_call_are_masked_by_shapes_and_known_secrets(secret: str) -> None:
+    given = {
+        **ARGUMENTS,
+        "at": KEYS["openai"],
+        "url": "pg://a:pw@b",
+        "x": [secret],
+        "auth": "Bearer abc.def-1234567890",
+    }
+    masked = redacted(ToolCall("1", "login", given))
+    assert masked.args == {
+        **ARGUMENTS, "at": "[redacted]", "url": "pg://a:[redacted]@b", "x": ["[redacted]"], "auth": "Bearer [redacted]",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```"])
+def test_an_answer_that_a_program_reads_is_masked_by_shapes_alone(form: str) -> None:
+    text = form.replace("{}", '{"api_token": "abcd1234efgh", "password": "hunter22"}')
+    reply = ModelReply(text)
+    assert redacted(reply) is reply
+    done = ModelCompleted(step="1", call_id="c", reply=reply)
+    assert redacted(done) is done
+    completed = RunCompleted(output=text)
+    assert redacted(completed) is completed
+    key = KEYS["openai"]
+    assert key not in redacted(ModelReply(form.replace("{}", f'{{"api_token": "{key}"}}'))).text
+    assert redacted(ModelReply("It is password=hunter22")).text == "It is password=[redacted]"
+    assert redacted(ToolCompleted(call_id="c", output=text)).output == text.replace(
+        "abcd1234efgh", "[redacted]"
+    ).replace("hunter22", "[redacted]")
+
+
+def test_members_whose_names_are_secrets_are_all_kept() -> None:
+    one, two = KEYS["openai"], KEYS["github"]
+    masked = redacted({one: 1, two: 2, "[redacted]": 3, "x": {f"of {one}": 4, f"of {two}": 5}})
+    assert masked == {
+        "[redacted 2]": 1, "[redacted 3]": 2, "[redacted]": 3, "x": {"of [redacted]": 4, "of [redacted 2]": 5},
+    }  # fmt: skip
+    assert redacted(masked) == masked
+
+
 def test_what_holds_no_secret_is_the_same_object() -> None:
     event = ModelCompleted(step="1", call_id=str(uuid.uuid4()), reply=ModelReply("It is near."))
     assert redacted(event) is event
@@ -349,7 +412,7 @@ PATHOLOGICAL = [
     "DB_PASSWORD='passpass' ", "api_key: '", "key_token=", "passwd: ", "pwd=/", "token:    ", "next_token=",
     "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "eyJhbGciOiJ.", "eyJ", "://a:", "postgres://a:", "a@b ://x:y",
     "sk-proj-", "\x1b[32msk-", "hf_aaaaaaaaaaaaaaaaaaaa", "SG.aaaaaaaaaaaaaaaaa.", "Bearer ", "Authorization: Basic ",
-    "--password ", "--token a", "curl -u ", "curl -u a", "sig=", "hooks.slack.com/services/", "whsec_", "token ", "=", "A",
+    "--password ", "--token a", "curl -u ", "curl -u a", "sig=", "hooks.slack.com/services/", "whsec_", "token ", "=",
 ]  # fmt: skip
 
 
