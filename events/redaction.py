@@ -3,6 +3,9 @@
 Text is masked where it comes in, before anything is decided on it: what a run works with is what is recorded, so a
 replay finds nothing different. `Entity` masks every event once more before it is folded, so that nothing reaches a
 journal by another way; `logs.py` masks what is logged. See docs/secrets.md.
+
+What programs act on goes by the shapes of values alone: the arguments of tool calls, and answers that are JSON. There a
+member's name is the name of a parameter, and a tool that is called with a mask for its `pwd` does harm unnoticed.
 """
 
 import re
@@ -12,8 +15,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import structs
 
-from .message import Image
-from .secret_shapes import MASK, is_base64, is_secret_member, mask_shapes, signs_in
+from .message import Image, ModelReply
+from .secret_shapes import MASK, NAME, is_base64, is_secret_member, mask_shapes, signs_in
 
 T = TypeVar("T")
 
@@ -81,12 +84,15 @@ class Redaction:
 
     def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = ()) -> str:
         """`text` with its secrets masked, and what `patterns` find."""
-        if not self._on:
-            return text
+        return self._text(text, patterns) if self._on else text
+
+    def _text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
         masked = text
         for secret in self._secrets:
             masked = masked.replace(secret, MASK)
         signs = 0 if is_base64(masked) else signs_in(masked.encode("utf-8", "replace"))
+        if not names:
+            signs &= ~NAME
         if signs:
             masked = mask_shapes(masked, signs)
         for pattern in (*self._patterns, *patterns):
@@ -117,7 +123,12 @@ class Redaction:
         if not (signs_in(encoded) or self._patterns or (self._encoded and self._is_known_in(encoded))):
             return value
         plain = _decode(encoded)
-        clean = self._masked(plain)
+        if isinstance(value, ModelReply):
+            clean = self._masked_answer(plain, "text")
+        elif getattr(value, "event_tag", "") == "run.completed":
+            clean = self._masked_answer(plain, "output")
+        else:
+            clean = self._masked(plain)
         if clean == plain:
             return value
         if isinstance(value, msgspec.Struct):
@@ -127,20 +138,45 @@ class Redaction:
     def _is_known_in(self, encoded: bytes) -> bool:
         return any(map(encoded.__contains__, self._encoded))
 
-    def _masked(self, value: Any) -> Any:
+    def _masked(self, value: Any, *, names: bool = True) -> Any:
+        """JSON types with their texts masked.
+
+        Args:
+            names: What a value is called says whether it is a secret, too.
+        """
         held: Any = value
         if isinstance(value, str):
-            return self.text(value)
+            return self._text(value, names=names)
         if isinstance(value, list):
-            return [self._masked(each) for each in held]
+            return [self._masked(each, names=names) for each in held]
         if isinstance(value, dict):
-            return {self.text(name): self._member(name, each) for name, each in held.items()}
+            return self._masked_object(held, names)
         return value
 
-    def _member(self, name: str, value: Any) -> Any:
-        if isinstance(value, str) and is_secret_member(name, value):
-            return MASK
-        return self._masked(value)
+    def _masked_answer(self, held: dict[str, Any], member: str) -> dict[str, Any]:
+        """An object of which one member is an answer: one that a program reads goes by shapes alone."""
+        masked = self._masked_object(held, names=True)
+        answer: Any = held.get(member)
+        if isinstance(answer, str) and answer.lstrip().startswith(("{", "[", "```")):
+            masked[member] = self._text(answer, names=False)
+        return masked
+
+    def _masked_object(self, held: dict[str, Any], names: bool) -> dict[str, Any]:
+        masked: dict[str, Any] = {}
+        same: dict[str, int] = {}  # how many members have a name that is masked to this one
+        for name, value in held.items():
+            shown = key = self._text(name)
+            while key != name and (key in held or key in masked):
+                same[shown] = same.get(shown, 1) + 1
+                key = shown.replace(MASK, f"{MASK[:-1]} {same[shown]}]", 1)
+            if names and isinstance(value, str) and is_secret_member(name, value):
+                masked[key] = MASK
+            elif names and name in ("reply", "answer") and isinstance(value, dict):
+                masked[key] = self._masked_answer(cast(dict[str, Any], value), "text")
+            else:
+                arguments = name == "args" and isinstance(held.get("tool"), str)
+                masked[key] = self._masked(value, names=names and not arguments)
+        return masked
 
 
 def _pictures_of(value: object) -> tuple[Image, ...]:

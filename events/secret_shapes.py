@@ -5,7 +5,8 @@ secret from an id: a prefix of the provider's own, or a name that says what the 
 sign: digests, ids and pictures have it too.
 
 Each shape has a sign that is much quicker to look for than the shape itself, and that nearly all texts are without.
-No pattern here goes back over what it has read: foreign text cannot make it slow.
+No pattern here goes back over what it has read, and what is read anew from every place where it may begin is of a
+limited length: foreign text cannot make it slow.
 """
 
 import re
@@ -73,11 +74,17 @@ _NAMES = "|".join(
         "pwd",
     ]
 )
+# By so many characters it is told whether a value is a secret. What is none may hold names with values of their own,
+# `token=token=…`, so that it is read again from each of them.
+_SEEN = 128
 _VALUE = r"""[^\s"'`\\,;&|<>(){}\[\]$]"""
 _ASSIGNED: Final = re.compile(
     rf"(?P<name>{_NAMES})(?P<is>(?:\\{{0,3}}[\"'])?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}})"
-    rf"(?:(?P<quote>\\{{0,3}}[\"'`])(?P<quoted>[^\s\"'`\\]{{4,}}+)(?=\\{{0,3}}[\"'`])|(?P<bare>{_VALUE}{{6,}}+)(?![(\[]))"
+    rf"(?:(?P<quote>\\{{0,3}}[\"'`])(?P<quoted>[^\s\"'`\\]{{4,}}+)(?=\\{{0,3}}[\"'`])"
+    rf"|(?P<bare>{_VALUE}{{6,{_SEEN}}}+)(?![(\[]))"
 )
+_REST: Final = re.compile(rf"{_VALUE}*+")
+_DIGIT: Final = re.compile("[0-9]")
 _NAME: Final = re.compile(rf"(?:{_NAMES})\Z")
 _PLACEHOLDER: Final = re.compile(
     r"none|null|nil|true|false|str|string|text|hidden|required|optional|password|passwd|secret|token|example|changeme"
@@ -96,8 +103,8 @@ def _is_secret(name: str, value: str, *, quoted: bool, sure: bool) -> bool:
     if _PLACEHOLDER.fullmatch(value):
         return False
     if not name.endswith("d"):
-        return len(value) >= 8 and any(map(str.isdigit, value))
-    return quoted or any(map(str.isdigit, value)) or (sure and not _OF_CODE.fullmatch(value))
+        return len(value) >= 8 and _DIGIT.search(value) is not None
+    return quoted or _DIGIT.search(value) is not None or (sure and not _OF_CODE.fullmatch(value))
 
 
 def is_secret_member(name: str, value: str) -> bool:
@@ -122,12 +129,13 @@ def _mask_assigned(text: str) -> str:
         before = text[found.start("name") : found.end("is")]
         # In capitals and without a space it is an environment's, and no program's: API_KEY=…
         environment = _OF_ENVIRONMENT.fullmatch(before) is not None and not text[start:end].isupper()
-        value = low[start:end]
+        value = low[start : min(end, start + _SEEN)]
         if _is_secret(found["name"], value, quoted=group == "quoted", sure=found["is"] == "=") or (
             environment and len(value) >= 6 and not _PLACEHOLDER.fullmatch(value) and not _OF_CODE.fullmatch(value)
         ):
             parts += text[done:start], MASK
-            done = at = end
+            rest = _REST.match(low, end) if group == "bare" else None
+            done = at = rest.end() if rest else end
     return "".join((*parts, text[done:])) if parts else text
 
 

@@ -20,7 +20,7 @@ from treadle.events import secret_shapes
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
-from treadle.events.run import ModelCompleted, RunStarted
+from treadle.events.run import ApprovalRequested, ModelCompleted, RunCompleted, RunStarted, ToolCompleted, ToolRequested
 
 KEYS = {
     "openai": "sk-" + "abcDEF123456" * 4,
@@ -222,6 +222,69 @@ def test_an_event_is_masked_in_all_its_texts_and_stays_that_event() -> None:
     assert done.reply.tool_calls[0].args == {"at": "[redacted]"}
 
 
+ARGUMENTS = {
+    "user": "bob",
+    "password": "hunter22",
+    "token": "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+    "nested": [{"pwd": "/home/alice/project2", "line": "psql password=hunter22"}],
+}
+"""Which only their names call secrets."""
+
+
+def test_arguments_of_a_call_are_not_masked_by_their_names() -> None:
+    call = ToolCall("1", "login", ARGUMENTS)
+    for said in (
+        call,
+        ModelReply("ok", (call,)),
+        Message("assistant", tool_calls=(call,)),
+        ModelCompleted(step="1", call_id="c", reply=ModelReply(tool_calls=(call,))),
+        ToolRequested(step="1", call_id="c", tool="login", args=ARGUMENTS),
+        ApprovalRequested(step="1", call_id="c", tool="login", reason="destructive", args=ARGUMENTS),
+    ):
+        assert redacted(said) is said
+    assert redacted({"args": ARGUMENTS}) != {"args": ARGUMENTS}, "these are of no call"
+
+
+def test_arguments_of_a_call_are_masked_by_shapes_and_known_secrets(secret: str) -> None:
+    given = {
+        **ARGUMENTS,
+        "at": KEYS["openai"],
+        "url": "pg://a:pw@b",
+        "x": [secret],
+        "auth": "Bearer abc.def-1234567890",
+    }
+    masked = redacted(ToolCall("1", "login", given))
+    assert masked.args == {
+        **ARGUMENTS, "at": "[redacted]", "url": "pg://a:[redacted]@b", "x": ["[redacted]"], "auth": "Bearer [redacted]",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["{}", "```json\n{}\n```"])
+def test_an_answer_that_a_program_reads_is_masked_by_shapes_alone(form: str) -> None:
+    text = form.replace("{}", '{"api_token": "abcd1234efgh", "password": "hunter22"}')
+    reply = ModelReply(text)
+    assert redacted(reply) is reply
+    done = ModelCompleted(step="1", call_id="c", reply=reply)
+    assert redacted(done) is done
+    completed = RunCompleted(output=text)
+    assert redacted(completed) is completed
+    key = KEYS["openai"]
+    assert key not in redacted(ModelReply(form.replace("{}", f'{{"api_token": "{key}"}}'))).text
+    assert redacted(ModelReply("It is password=hunter22")).text == "It is password=[redacted]"
+    assert redacted(ToolCompleted(call_id="c", output=text)).output == text.replace(
+        "abcd1234efgh", "[redacted]"
+    ).replace("hunter22", "[redacted]")
+
+
+def test_members_whose_names_are_secrets_are_all_kept() -> None:
+    one, two = KEYS["openai"], KEYS["github"]
+    masked = redacted({one: 1, two: 2, "[redacted]": 3, "x": {f"of {one}": 4, f"of {two}": 5}})
+    assert masked == {
+        "[redacted 2]": 1, "[redacted 3]": 2, "[redacted]": 3, "x": {"of [redacted]": 4, "of [redacted 2]": 5},
+    }  # fmt: skip
+    assert redacted(masked) == masked
+
+
 def test_what_holds_no_secret_is_the_same_object() -> None:
     event = ModelCompleted(step="1", call_id=str(uuid.uuid4()), reply=ModelReply("It is near."))
     assert redacted(event) is event
@@ -346,27 +409,35 @@ def test_a_log_record_without_a_secret_keeps_its_parts(caplog: pytest.LogCapture
 
 # --- speed -----------------------------------------------------------------------------------------------------------
 
+PATHOLOGICAL = [
+    "token=", "api_key=", "api_key=%", "secret:", "x_token=a", "password=", "password=pass", "password='pass",
+    "DB_PASSWORD='passpass' ", "api_key: '", "key_token=", "passwd: ", "pwd=/", "token:    ", "next_token=",
+    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "eyJhbGciOiJ.", "eyJ", "://a:", "postgres://a:", "a@b ://x:y",
+    "sk-proj-", "\x1b[32msk-", "hf_aaaaaaaaaaaaaaaaaaaa", "SG.aaaaaaaaaaaaaaaaa.", "Bearer ", "Authorization: Basic ",
+    "--password ", "--token a", "curl -u ", "curl -u a", "sig=", "hooks.slack.com/services/", "whsec_", "token ", "=",
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        "-----BEGIN PRIVATE KEY-----",
-        "eyJhbGciOiJ.",
-        "password=",
-        "api_key: '",
-        "://a:",
-        "sk-proj-",
-        "Bearer ",
-        "token ",
-        "=",
-        "A",
-    ],
-)
-def test_no_text_makes_it_slow(piece: str) -> None:
-    text = (piece * 200_000)[:200_000]
-    begun = time.process_time()
-    redact(text)
-    assert time.process_time() - begun < 2.0
+
+@pytest.mark.parametrize("piece", PATHOLOGICAL)
+def test_twice_the_text_takes_about_twice_the_time(piece: str) -> None:
+    """What goes over a text again from each place in it would take four times as long."""
+    whole = (piece * (1 << 18))[: 1 << 18]
+    assert _seconds(whole) < 3.2 * _seconds(whole[: len(whole) // 2]) + 0.3
+
+
+def test_a_key_at_the_end_of_what_is_looked_through_slowly_is_found() -> None:
+    assert redact("token=" * 10_000 + "abcd1234efgh5678").endswith("[redacted]")
+    assert redact("password=" + "a1" * 5000 + " x") == "password=[redacted] x"
+
+
+def _seconds(text: str) -> float:
+    """The least of some: whatever else the machine does comes on top."""
+    took: list[float] = []
+    while sum(took) < 0.1 and len(took) < 3:
+        begun = time.process_time()
+        redact(text)
+        took.append(time.process_time() - begun)
+    return min(took)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -397,7 +468,12 @@ def test_a_key_beside_a_long_file_in_base64_is_masked() -> None:
 def test_pictures_are_passed_over_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[int] = []
     signs_in = secret_shapes.signs_in
-    monkeypatch.setattr("treadle.events.redaction.signs_in", lambda data: searched.append(len(data)) or signs_in(data))
+
+    def watched(data: bytes) -> int:
+        searched.append(len(data))
+        return signs_in(data)
+
+    monkeypatch.setattr("treadle.events.redaction.signs_in", watched)
     redacted(Message("user", "What is this?", images=(Image("image/png", "iVBORw0KGgo" * 400),)))
     assert searched
     assert max(searched) < 200
