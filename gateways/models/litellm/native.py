@@ -91,7 +91,9 @@ class NativeEnd:
             self.word = answer.choices[0].finish_reason or ""
 
     def _see(self, chunk: Any) -> None:
-        choices = chunk.get("choices") if isinstance(chunk, dict) else None
-        if isinstance(choices, list) and choices:
-            reason = choices[0].get("finish_reason")
-            self.word = reason or self.word or ""
+        try:
+            answer = msgspec.convert(chunk, _Answer)
+        except msgspec.MsgspecError:
+            return  # another protocol's
+        if answer.choices:
+            self.word = answer.choices[0].finish_reason or self.word or ""

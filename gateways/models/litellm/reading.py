@@ -91,9 +91,9 @@ class Reading:
             choice = answer.choices[0]
             message = choice.message
             self._thinking = [dict(block) for block in getattr(message, "thinking_blocks", None) or ()]
-            self._refusal = (getattr(message, "provider_specific_fields", None) or {}).get("refusal") or ""
+            self._refusal = _specific(message).get("refusal") or ""
             self._calls.add(message.tool_calls or ())
-            kept = (getattr(choice, "provider_specific_fields", None) or {}).get("native_finish_reason")
+            kept = _specific(choice).get("native_finish_reason")
             end = self.native.of(choice.finish_reason or "", kept)
             text, thinking = message.content or "", getattr(message, "reasoning_content", None) or ""
         except _MALFORMED as exc:
@@ -161,3 +161,9 @@ class Reading:
             usage=self.charged,
             may_be_charged=True,
         )
+
+
+def _specific(of: Any) -> dict[str, Any]:
+    """The fields that LiteLLM has no place for."""
+    fields: dict[str, Any] | None = getattr(of, "provider_specific_fields", None)
+    return fields or {}
