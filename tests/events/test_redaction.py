@@ -41,6 +41,9 @@ KEYS = {
     "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
     "hugging face": "hf_" + "aB3dE6gH9j" * 3 + "aBcD",
     "groq": "gsk_" + "aB3dE6gH9j" * 5,
+    "webhook": "whsec_" + "aB3dE6gH9j" * 3,
+    "databricks": "dapi" + "1234567890abcdef" * 2,
+    "slack webhook": "hooks.slack.com/services/" + "T00000000/B00000000/aB3dE6gH9jKlaB3dE6gH9jKl",
     "nats seed": "SUA" + "M3N7QXZ5" * 6 + "ABCDEFG",
     "json web token": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".dozjgNryP4J3jVmNHl0w5N",
     "private key": "-----BEGIN PRIVATE "
@@ -62,6 +65,10 @@ AROUND = {
     "brackets": "<{}>",
     "a line of its own": "first\n{}\nlast",
     "json": '{{"a": "{}"}}',
+    "a colour": "\x1b[1;32m{}\x1b[0m",
+    "a colour in json": "\\u001b[32m{}\\u001b[0m",
+    "a quote in json": "\\u0022{}\\u0022",
+    "a url in a url": "key%3D{}%26",
     "json in json": '{{\\"a\\": \\"x\\n{}\\"}}',
 }
 
@@ -101,6 +108,19 @@ ASSIGNED = [
     ("postgresql://user:{}@db.example.org:5432/app", "hunter2"),
     ("redis://:{}@cache:6379/0", "pw"),
     ("https://alice:{}@example.org/x?y=z", "s3cr%40t"),
+    ("postgresql://bob:{}@db/x", "p@ss"),
+    ("postgresql://bob:{}@db/x", "p%40ss/word"),
+    ("Authorization: Basic {}", "dXNlcjpwYXNz"),
+    ('-H "Authorization: token {}"', "abcdefghijklmnop1234"),
+    ("DB_PASS={}", "hunter2"),
+    ("passphrase: {}", "hunter2abc"),
+    ('{{"password": "{}"}}', "correct horse battery staple"),
+    ("deploy --password {} --now", "hunter2"),
+    ("deploy --api-key {}", "abcdef1234567890"),
+    ("curl -s -u alice:{} https://example.org", "hunter2secret"),
+    ("https://a.blob.core.windows.net/x?sv=2020&sig={}", "abcdef1234567890" * 3),
+    ("token: {}", "3fa9c07be11d4e2288aa"),
+    ("MYSQL_PWD={}", "swordfish"),
 ]
 
 
@@ -129,6 +149,16 @@ ORDINARY = [
     "-----BEGIN PUBLIC KEY-----\nMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC7\n-----END PUBLIC KEY-----",
     "A private key begins with -----BEGIN PRIVATE KEY----- and ends with a line like it.",
     "req_011CSHoEeqs5C35K2UUqR7Fy chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT toolu_01A09q90qw90lq917835lq9",
+    "PWD=/home/alice/project OLDPWD=/home/alice/project2 pwd=/home/alice/project2 pwd: project2",
+    'password: "/run/secrets/db1", token=/var/run/secrets/token1, secret=projects/123/secrets/foo',
+    "start_token=abcdef123456 cursor_token: abc12345678 prompt_token=1024abcd",
+    "SyntaxError: unexpected token: 'foo123bar4'. token: identifier1, token: 12345678, the secret: 2024-01-01 was when",
+    "Kubernetes secret: my-secret-v2-prod; account_key: 4711-0815-2024",
+    "connect(password=config.password2, other=1); def login(user, password=DEFAULT_PASSWORD1):",
+    "sk-learn-1-2-3-release-notes-abc sk-SK-locale-2024-version-123 hf_hub_download_2024_model_files_list",
+    "npm_config_registry_2024_default_value http://localhost:3000/@vite/client redis://cache:6379/0@x",
+    '{"password": "must have 8 characters", "pass": "Neues Passwort bitte", "first_pass": "failed", "TEST_PASS": "ok"}',
+    "TEST_PASS=failed; --password is required, --token file; curl -u $USER:$PASSWORD https://x; run -u 1000:1000",
     "Ключ к успеху: терпение. 秘密は何もない。 token: 秘密",
 ]
 
