@@ -62,8 +62,8 @@ def _why(path: Path, entries: Sequence[Entry], model: str, asked: Sequence[Messa
     if nearest.messages == tuple(asked):
         return f"{head}; the nearest is call {number}, which differs in what is masked alone{_MASKED}"
     differs = difference(nearest.messages, asked)
-    same = _same(nearest.messages, asked)
-    masked = _MASKED if any(MASK in line for line in _lines(nearest.messages[same:])) else ""
+    behind = nearest.messages[_same(nearest.messages, asked) :]
+    masked = _MASKED if any(MASK in line for line in _lines(behind)) else ""
     return f"{head}; the nearest is call {number}, which differs {differs}{masked}"
 
 

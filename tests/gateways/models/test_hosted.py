@@ -34,7 +34,11 @@ def test_models_of_one_name_fail_apart_on_two_servers() -> None:
 
 
 def test_a_server_that_the_environment_names_fails_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    makes = {"OPENAI_BASE_URL": OpenAIModel, "ANTHROPIC_BASE_URL": AnthropicModel, "OLLAMA_BASE_URL": OllamaModel}
+    makes: dict[str, type[OpenAIModel | AnthropicModel]] = {
+        "OPENAI_BASE_URL": OpenAIModel,
+        "ANTHROPIC_BASE_URL": AnthropicModel,
+        "OLLAMA_BASE_URL": OllamaModel,
+    }
     for name, make in makes.items():
         own = make("m").endpoint
         monkeypatch.setenv(name, THERE)

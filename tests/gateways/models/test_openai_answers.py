@@ -11,8 +11,8 @@ from treadle import Agent, Limits, Message, System
 from treadle.actors.model import collect
 from treadle.events.message import ModelReply, ToolCall, ToolSpec, Usage
 from treadle.gateways.models.openai import OpenAIModel
-from treadle.gateways.models.tool_calls import arguments
 from treadle.gateways.models.prices import Price
+from treadle.gateways.models.tool_calls import arguments
 
 HELLO = [Message("user", "Hello.")]
 
