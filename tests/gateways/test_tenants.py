@@ -81,7 +81,7 @@ class World(NamedTuple):
         assert (await self.bob.ask("history", run_id=self.waiting))["events"][-1]["type"] == "run.approval_requested"
         async with self.bob.listening("event.bob.run.>") as heard:
             assert (await self.bob.ask("approve", call_id=self.call_id, allowed=True))["allowed"]
-            assert (await heard.until("run.completed"))[-1]["run_id"] == self.waiting
+            await heard.until("run.completed", lambda event: event["run_id"] == self.waiting)
 
     @asynccontextmanager
     async def spying(self) -> AsyncGenerator[list[Msg]]:
