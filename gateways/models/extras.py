@@ -1,20 +1,8 @@
 """The packages of providers: each is an extra, imported when its model is first asked, and named when it is missing."""
 
-import importlib
 import importlib.util
-from typing import Any
 
 from ...events.errors import ConfigError
-
-
-def require(module: str, *, extra: str) -> Any:
-    """The module of a package that Treadle does not need by itself.
-
-    Raises:
-        ConfigError: It is not installed; says what to install.
-    """
-    check_installed(module.partition(".")[0], extra=extra)
-    return importlib.import_module(module)
 
 
 def check_installed(package: str, *, extra: str) -> None:
