@@ -59,7 +59,8 @@ async def main() -> None:
             )
             result = await printer.run("The paper, please.")
             print(result.output)
-            assert len({line.rpartition(" ")[2] for line in result.output.splitlines()}) == 2
+            printed_by = {line.rpartition(" ")[2] for line in result.output.splitlines()}
+            assert printed_by and str(os.getpid()) not in printed_by  # which worker takes which page is chance
             recorded = [event.type for event in await system.journal.read(f"run-{result.run_id}")]
             assert recorded.count("run.tool_requested") == recorded.count("run.tool_completed") == len(PAGES)
 
