@@ -50,6 +50,7 @@ class Model(Protocol):
       `falls_on(error)`; `primary`: the model to be asked first, when that is not itself (`FallbackModel`).
     * `retry`: the `RetryPolicy` for its calls, where the agent has none.
     * `native_output = True`: takes `output_schema=` as an option and keeps to it.
+    * `async prepare()`: what is done before its first call and takes no time of it (`model_timeout_s`): imports.
     * `async aclose()`: closes the connections of this event loop; called when the system closes.
     """
 

@@ -48,6 +48,8 @@ class ModelAttempt:
         deadline = Deadline(limit_s)
         enter_model_call(self._call)
         try:
+            if (prepare := getattr(model, "prepare", None)) is not None:
+                await contained(called(prepare))
             if complete is not None:
                 asked = called(complete, messages, tools=tools, **options)
                 return text_of(await contained(asked, deadline), model.name)

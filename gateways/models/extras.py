@@ -1,15 +1,45 @@
-"""The packages of providers: each is an extra, imported when its model is first asked, and named when it is missing."""
+"""The packages of providers: each is an extra of its name, imported when its model is first asked."""
 
+import asyncio
+import importlib
 import importlib.util
 
 from ...events.errors import ConfigError
 
 
-def check_installed(package: str, *, extra: str) -> None:
-    """Look whether a package is there, without importing it: that may take a second.
+class Package:
+    """A provider's package.
 
-    Raises:
-        ConfigError: It is not installed; says what to install.
+    Args:
+        name: Its name, as it is imported and as the extra of Treadle is called that installs it.
+        parts: Modules of it that it would import with the first request.
+
+    Attributes:
+        loaded: It was imported by `load`.
     """
-    if importlib.util.find_spec(package) is None:
-        raise ConfigError(f'this needs the package {package!r}, which is not installed: pip install "treadle[{extra}]"')
+
+    def __init__(self, name: str, *parts: str) -> None:
+        self._name = name
+        self._parts = parts
+        self.loaded = False
+
+    def check(self) -> None:
+        """Look whether it is there, without importing it: that may take a second.
+
+        Raises:
+            ConfigError: It is not installed; says what to install.
+        """
+        if importlib.util.find_spec(self._name) is None:
+            raise ConfigError(
+                f'this needs the package {self._name!r}, which is not installed: pip install "treadle[{self._name}]"'
+            )
+
+    async def load(self) -> None:
+        """Import it, in a thread: the event loop goes on meanwhile. Raises as `check` does."""
+        self.check()
+        await asyncio.to_thread(self._import)
+        self.loaded = True
+
+    def _import(self) -> None:
+        for module in (self._name, *self._parts):
+            importlib.import_module(module)

@@ -2,16 +2,19 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Never, Self, TypeVar
 
 from msgspec import structs
 
+from ...actors.context import current_model_call
 from ...actors.retry import RetryPolicy
 from ...actors.token_guess import guessed_usage
 from ...events.errors import ConfigError
 from ...events.message import Message, ModelReply, ToolSpec, Usage
 from ...events.redaction import learn_secret, redact
+from ...events.run import attempt_id
+from .extras import Package
 from .per_loop import PerLoop
 from .prices import Price, price_of
 from .secrets import EnvSecrets, Secrets, TakesSecrets, find_key
@@ -33,6 +36,8 @@ class HostedModel(ABC, Generic[Client]):
     """
 
     provider: ClassVar[str]
+    package: ClassVar[Package | None] = None
+    """Imported before its first call."""
     KEYS: ClassVar[tuple[str, ...]]
     ADDRESS_KEY: ClassVar[str] = ""
     """What the SDK calls the base URL in the environment."""
@@ -111,10 +116,12 @@ class HostedModel(ABC, Generic[Client]):
 
         Raises:
             AuthenticationError: There is no key.
-            ConfigError: The provider's package is not installed; says which.
+            ConfigError: The provider's package is not installed; says what to install.
         """
         if self._given is not None:
             return self._given
+        if self.package is not None and not self.package.loaded:
+            self.package.check()
         client = self._clients.get()
         self._renew_key(client)
         return client
@@ -143,13 +150,12 @@ class HostedModel(ABC, Generic[Client]):
         """`usage` with its cost; without a price it costs nothing, as far as anybody knows."""
         return structs.replace(usage, cost_usd=self.cost_usd(usage) or 0.0)
 
-    def billed_reply(self, reply: ModelReply, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
-        """`reply` with what it costs, and with what it has used about, when the provider did not tell.
+    def guess_for(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Callable[[ModelReply], Usage]:
+        """What an answer to this has used, about, and what that costs; for one of which the provider does not tell it.
 
         An answer that is charged nothing would never reach a budget's cap.
         """
-        usage = guessed_usage(messages, tools, reply) if reply.estimated else reply.usage
-        return structs.replace(reply, usage=self.priced(usage))
+        return lambda reply: self.priced(guessed_usage(messages, tools, reply))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A client that was given is its owner's to close."""
@@ -157,10 +163,30 @@ class HostedModel(ABC, Generic[Client]):
         if client is not None:
             await self._disconnect(client)
 
-    @abstractmethod
-    def _connect(self) -> Client: ...
-    @abstractmethod
-    async def _disconnect(self, client: Client) -> None: ...
+    async def prepare(self) -> None:
+        """Import the provider's package, if that was not done yet: for seconds, and in a thread.
 
-    def _renew_key(self, client: Client) -> None:
-        """Have a client send the key as it is now. Nothing to do for one that is handed it with each call."""
+        Raises:
+            ConfigError: It is not installed; says what to install.
+        """
+        if self.package is not None and not self.package.loaded:
+            await self.package.load()
+
+    @abstractmethod
+    def _connect(self) -> Client:
+        """A client for this event loop, of the package that is imported by now."""
+
+    # What follows holds for the clients of most SDKs.
+
+    async def _disconnect(self, client: Any) -> None:
+        await client.close()
+
+    def _renew_key(self, client: Any) -> None:
+        """Have a client send the key as it is now; it reads that with each request."""
+        client.api_key = self.key
+
+
+def call_headers() -> dict[str, str]:
+    """The id of the attempt that a request is made for, by which logs on its way can be searched."""
+    call = current_model_call()
+    return {} if call is None else {"X-Client-Request-Id": attempt_id(call.call_id, call.attempt)}

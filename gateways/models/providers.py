@@ -19,7 +19,7 @@ from msgspec import Struct
 from ...actors.model import Model
 from ...actors.stand_in import stand_ins_expected
 from ...events.errors import ConfigError
-from .extras import check_installed
+from .extras import Package
 from .settings import adapter_settings
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _maker(provider: str) -> Maker:
         return _registered[provider]
     if (built_in := _BUILT_IN.get(provider)) is not None:
         if not stand_ins_expected():  # in tests with cassettes no package is needed
-            check_installed(built_in.package, extra=built_in.package)
+            Package(built_in.package).check()
         module = importlib.import_module(built_in.module, __package__)
         make: Maker = getattr(module, built_in.name)
         return make

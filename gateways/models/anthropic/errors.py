@@ -80,6 +80,8 @@ TABLE: Final[Mapping[str, type[ModelError]]] = {
 }
 """By the code or the type that the provider gives, or else by the SDK's class or what it derives from."""
 
+_NO_CREDIT: Final = "credit balance is too low"
+
 
 @contextmanager
 def translated(reading: Reading) -> Generator[None]:
@@ -128,6 +130,8 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
 
 
 def _made_of(exc: Exception, status: int) -> type[ModelError] | None:
+    if _NO_CREDIT in str(getattr(exc, "api_message", None) or exc):
+        return QuotaExceeded  # an `invalid_request_error` by its type
     for key in (getattr(exc, "error_code", None), getattr(exc, "type", None)):
         if isinstance(key, str) and key in TABLE:
             return TABLE[key]

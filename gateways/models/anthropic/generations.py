@@ -5,6 +5,7 @@ LiteLLM's table of models, 1.106.
 """
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ _OTHERS: Final = Takes(thinking="budget", output_format=False)
 _VERSION: Final = re.compile(r"claude-(?:[a-z]+-)?(\d)(?:-(\d{1,2}))?(?!\d)")
 
 
+@lru_cache
 def takes(model: str) -> Takes:
     """What the model of this name takes; one without a version is taken for a new one."""
     if "claude" not in model:

@@ -31,6 +31,14 @@ def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]
     return system, turns
 
 
+def brief(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, where one text is all that a message has: as that text, which is less work for the SDK."""
+    for turn in turns:
+        if len(turn["content"]) == 1 and turn["content"][0].keys() == {"type", "text"}:
+            turn["content"] = turn["content"][0]["text"]
+    return turns
+
+
 def carried_of(blocks: Sequence[Block | str | int]) -> dict[str, Any]:
     """What has to come back with an answer, if anything: its blocks in their order.
 

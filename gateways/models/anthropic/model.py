@@ -3,17 +3,16 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from ....actors.context import current_model_call
 from ....actors.model import ModelChunk, collect
-from ....events.errors import ConfigError
 from ....events.message import Message, ModelReply, ToolSpec
-from ....events.run import attempt_id
-from ..hosted import HostedModel
+from ..catalogue import Catalogue
+from ..extras import Package
+from ..hosted import HostedModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
 from .errors import translated
 from .reading import Reading
-from .request import Request, request_of
+from .request import Request, request_of, tool_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
@@ -32,6 +31,7 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
     """
 
     provider: ClassVar[str] = "anthropic"
+    package: ClassVar[Package | None] = Package("anthropic")
     KEYS: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
     ADDRESS_KEY: ClassVar[str] = "ANTHROPIC_BASE_URL"
 
@@ -59,6 +59,7 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
             options=options,
         )
         self.max_tokens = max_tokens
+        self._catalogue = Catalogue(tool_of)
 
     def longest_answer(self, options: Mapping[str, Any]) -> int | None:
         # What is refused for its effort is refused by the call, where that is recorded.
@@ -69,11 +70,12 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> ModelReply:
         """The whole answer."""
+        await self.prepare()
         request = self._request(messages, tools, options)
+        reading = self._reading(request, messages, tools)
         if request.takes_s > self.request_timeout_s:
             # In one piece, it might not have begun to come when the time without a byte is over.
-            return await collect(self._stream(request), self.name)
-        reading = self._reading(request)
+            return await collect(self._stream(request, reading), self.name)
         with translated(reading):
             return reading.whole(await self._send(**request.body))
 
@@ -81,11 +83,12 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
         """The answer while it is made."""
-        async for chunk in self._stream(self._request(messages, tools, options)):
+        await self.prepare()
+        request = self._request(messages, tools, options)
+        async for chunk in self._stream(request, self._reading(request, messages, tools)):
             yield chunk
 
-    async def _stream(self, request: Request) -> AsyncIterator[ModelChunk]:
-        reading = self._reading(request)
+    async def _stream(self, request: Request, reading: Reading) -> AsyncIterator[ModelChunk]:
         with translated(reading):
             events: AsyncStream[RawMessageStreamEvent] = await self._send(**request.body, stream=True)
             reading.request_id = events.response.headers.get("request-id", "")
@@ -98,30 +101,17 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
 
     async def _send(self, **body: Any) -> Any:
         create = cast("Callable[..., Awaitable[Any]]", self.client.messages.create)
-        return await create(**body, extra_headers=_headers())
+        return await create(**body, extra_headers=call_headers())
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Request:
-        return request_of(self._name, messages, tools, {**self.options, **options}, max_tokens=self.max_tokens)
+        given = {**self.options, **options}
+        return request_of(self._name, messages, tools, given, self._catalogue, max_tokens=self.max_tokens)
 
-    def _reading(self, request: Request) -> Reading:
-        return Reading(self._name, self.priced, by_tool=request.by_tool)
+    def _reading(self, request: Request, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reading:
+        return Reading(self._name, self.priced, self.guess_for(messages, tools), by_tool=request.by_tool)
 
     def _connect(self) -> "AsyncAnthropic":
-        try:
-            from anthropic import AsyncAnthropic, Timeout
-        except ImportError as exc:
-            raise ConfigError('AnthropicModel needs the Anthropic SDK: pip install "treadle[anthropic]"') from exc
+        from anthropic import AsyncAnthropic, Timeout
+
         timeout = Timeout(self.request_timeout_s, connect=min(_CONNECT_S, self.request_timeout_s))
         return AsyncAnthropic(api_key=self.key, base_url=self.base_url, timeout=timeout, max_retries=0)
-
-    async def _disconnect(self, client: "AsyncAnthropic") -> None:
-        await client.close()
-
-    def _renew_key(self, client: "AsyncAnthropic") -> None:
-        client.api_key = self.key  # read with each request; calls that are under way keep their connections
-
-
-def _headers() -> dict[str, str]:
-    """The call's id, which gateways on the way may log."""
-    call = current_model_call()
-    return {} if call is None else {"X-Client-Request-Id": attempt_id(call.call_id, call.attempt)}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Failed = TypeVar("Failed", bound=ModelError)
 
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
 _FINISHES = {
     "end_turn": "stop",
@@ -31,20 +32,30 @@ class Reading:
 
     Args:
         priced: Adds what a usage costs.
+        guess: What an answer has used about of which the provider does not tell it.
         by_tool: The answer comes as the arguments of `OUTPUT_TOOL`, if the model keeps to it. Text is then held back:
             what stands before them is no part of it.
     """
 
-    def __init__(self, model: str, priced: Callable[[Usage], Usage], *, by_tool: bool = False) -> None:
+    def __init__(
+        self,
+        model: str,
+        priced: Callable[[Usage], Usage],
+        guess: Callable[[ModelReply], Usage],
+        *,
+        by_tool: bool = False,
+    ) -> None:
         self.request_id = ""
         self._priced = priced
+        self._guess = guess
         self._model = model
         self._by_tool = by_tool
         self._answer = ""
         self._held: list[str] = []
+        self._said: list[str] = []
         self._open: dict[int, tuple[Block, list[str]]] = {}
         self._blocks: list[Block | str | int] = []
-        self._used: dict[str, int] | None = None
+        self._used: dict[str, int] = {}
         self._called = False
         self._begun = False
         self._stop_reason: str | None = None
@@ -53,16 +64,9 @@ class Reading:
 
     @property
     def charged(self) -> Usage | None:
-        """What the provider has said so far that it charges; None when it has said nothing."""
-        if self._used is None:
-            return None
-        used = Usage(
-            input_tokens=self._used.get("input_tokens", 0),
-            output_tokens=self._used.get("output_tokens", 0),
-            cached_input_tokens=self._used.get("cache_read_input_tokens", 0),
-            cache_write_tokens=self._used.get("cache_creation_input_tokens", 0),
-        )
-        return self._priced(used)
+        """What the provider has said so far that it charges; None when it has said nothing: none is for nothing."""
+        counts = [self._used.get(name, 0) for name in _COUNTS]
+        return self._priced(Usage(*counts)) if any(counts) else None
 
     def event(self, event: "RawMessageStreamEvent") -> ModelChunk | None:
         """What an event of the stream brings.
@@ -75,7 +79,7 @@ class Reading:
                 case "content_block_delta":
                     return self._piece(*self._open[event.index], event.delta)
                 case "content_block_start":
-                    self._open[event.index] = (event.content_block.to_dict(), [])
+                    self._open[event.index] = (_plain(event.content_block), [])
                 case "content_block_stop":
                     block, pieces = self._open.pop(event.index)
                     return self._block(block, "".join(pieces) if pieces else None)
@@ -107,13 +111,15 @@ class Reading:
         reason = self._finish_reason()
         if self._by_tool and not self._answer and self._held:
             yield ModelChunk("text", "".join(self._held))
+        charged = self.charged
         yield ModelChunk(
             "finish",
             finish_reason=reason,
-            usage=self.charged,
+            usage=self._guess(ModelReply("".join(self._said))) if charged is None else charged,
             carried=carried_of(self._blocks),
             model=self._model,
             request_id=self.request_id,
+            estimated=charged is None,
         )
 
     def whole(self, message: "Message") -> ModelReply:
@@ -127,22 +133,24 @@ class Reading:
         try:
             self._begin(message)
             self._stop(message)
-            chunks = [self._block(block.to_dict(), None) for block in message.content]
+            chunks = [self._block(_plain(block), None) for block in message.content]
             text = self._answer or "".join(block.text for block in message.content if block.type == "text")
             thinking = "".join(block.thinking for block in message.content if block.type == "thinking")
         except _MALFORMED as exc:
             raise self._bad(exc) from exc
         reason = self._finish_reason()
         calls = tuple(chunk.tool_call for chunk in chunks if chunk is not None and chunk.tool_call is not None)
+        charged = self.charged
         return ModelReply(
             text,
             calls,
-            self.charged or Usage(),
+            self._guess(ModelReply(text, calls, thinking=thinking)) if charged is None else charged,
             reason,
             thinking,
             carried_of(self._blocks),
             self._model,
             self.request_id,
+            estimated=charged is None,
         )
 
     def _bad(self, exc: Exception) -> BadReply:
@@ -155,8 +163,7 @@ class Reading:
     def _use(self, usage: Any) -> None:
         """Later counts stand in the place of earlier ones."""
         if usage is not None:
-            counts = {name: count for name, count in usage.to_dict().items() if isinstance(count, int)}
-            self._used = (self._used or {}) | counts
+            self._used |= {name: count for name in _COUNTS if isinstance(count := getattr(usage, name, None), int)}
 
     def _stop(self, told: Any) -> None:
         self._stop_reason = told.stop_reason
@@ -186,6 +193,8 @@ class Reading:
 
     def _block(self, block: Block, streamed: str | None) -> ModelChunk | None:
         """A whole block; `streamed` are its pieces, where it came in pieces."""
+        if streamed is not None:
+            self._said.append(streamed)
         match block["type"]:
             case "text":
                 if not self._answer:
@@ -213,12 +222,14 @@ class Reading:
         return None if told else ModelChunk("text", text)
 
     def _finish_reason(self) -> str:
-        reason = self._stop_reason
+        reason, unknown = self._stop_reason, self.charged is None
         if reason == "refusal":
-            raise self._error(RequestRefused, f"declined to answer{': ' if self._why else ''}{self._why}")
+            why = f"declined to answer{': ' if self._why else ''}{self._why}"
+            raise self._error(RequestRefused, why, may_be_charged=unknown)
         if reason == "pause_turn":
             # Only the provider's own tools lead here, and an answer that goes on in another call is not the run's.
-            raise self._error(TruncatedAnswer, "paused in the middle of a long turn (stop_reason 'pause_turn')")
+            why = "paused in the middle of a long turn (stop_reason 'pause_turn')"
+            raise self._error(TruncatedAnswer, why, may_be_charged=unknown)
         if reason is None:
             raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
         finish = _FINISHES.get(reason, "stop")
@@ -232,3 +243,8 @@ class Reading:
             usage=self.charged,
             may_be_charged=may_be_charged,
         )
+
+
+def _plain(block: Any) -> Block:
+    """A block as it is sent back. Nearly all are texts, and of those nothing else is."""
+    return {"type": "text", "text": block.text} if block.type == "text" else block.to_dict()

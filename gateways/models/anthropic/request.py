@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ToolSpec
+from ..catalogue import Catalogue
 from .generations import takes
-from .messages import Block, conversation
+from .messages import Block, brief, conversation
 from .output import OUTPUT_TOOL, OutputSchema, output_format, output_tool
 from .thinking import Thinking, thinking
 
@@ -46,6 +47,7 @@ def request_of(
     messages: Sequence[Message],
     tools: Sequence[ToolSpec],
     options: Mapping[str, Any],
+    catalogue: Catalogue,
     *,
     max_tokens: int,
 ) -> Request:
@@ -55,6 +57,7 @@ def request_of(
     `Generation`'s fields goes into the request as it is, and so does `extra`.
 
     Args:
+        catalogue: Says tools as `tool_of` does.
         max_tokens: The longest answer when the options do not say, thinking apart.
     Raises:
         InvalidRequestError: `strict_effort`, and the model cannot.
@@ -64,7 +67,7 @@ def request_of(
     output: OutputSchema | None = given.get("output_schema")
     form = output_format(output, taken) if output is not None else None
     by_tool = output is not None and form is None
-    offered = _offered(messages, tools, output if by_tool else None)
+    offered = _offered(messages, catalogue.of(tools), output if by_tool else None)
     choice = _choice(given, tools, by_tool=by_tool)
     forced = choice["type"] in ("any", "tool")
     thought = thinking(given.get("effort"), taken, given.get("max_tokens"), forced=forced)
@@ -95,6 +98,8 @@ def request_of(
         body["stop_sequences"] = list(given["stop"])
     if given.get("prompt_caching"):
         _cache(body)
+    else:
+        body["messages"] = brief(turns)
     others = {name: value for name, value in given.items() if name not in _OURS}
     if taken.sampling and thought.config is None:  # the SDK's arguments have these no more, the API has
         others |= {name: given[name] for name in _SAMPLING if name in given}
@@ -113,8 +118,8 @@ def _output_config(thought: Thinking, form: Mapping[str, Any] | None) -> dict[st
     return config
 
 
-def _offered(messages: Sequence[Message], tools: Sequence[ToolSpec], output: OutputSchema | None) -> list[Block]:
-    offered = [_tool(tool) for tool in tools]
+def _offered(messages: Sequence[Message], tools: Sequence[Block], output: OutputSchema | None) -> list[Block]:
+    offered = [*tools]
     if output is not None:
         offered.append(output_tool(output))
     if not offered:
@@ -139,7 +144,8 @@ def _choice(given: Mapping[str, Any], tools: Sequence[ToolSpec], *, by_tool: boo
     return choice
 
 
-def _tool(tool: ToolSpec) -> Block:
+def tool_of(tool: ToolSpec) -> Block:
+    """A tool, as the API has it."""
     made: Block = {"name": tool.name, "input_schema": msgspec.json.decode(tool.parameters)}
     if tool.description:
         made["description"] = tool.description
@@ -150,7 +156,7 @@ def _cache(body: dict[str, Any]) -> None:
     """Ask to keep what stays the same: the tools, the system prompt, and the conversation so far."""
     mark = {"cache_control": {"type": "ephemeral"}}
     if "tools" in body:
-        body["tools"][-1] |= mark
+        body["tools"][-1] = body["tools"][-1] | mark  # the others' is not marked
     if "system" in body:
         body["system"] = [{"type": "text", "text": body["system"]} | mark]
     last: Block | None = body["messages"][-1]["content"][-1] if body["messages"] else None

@@ -1,7 +1,7 @@
 """LiteLLM, imported late and quietly.
 
-The import takes seconds, so it is made when a model is first asked, and in a thread. By itself LiteLLM would fetch its
-tables from the network, read `.env` files into the environment, and print advice with every error.
+The import takes seconds, so it is made when a model is first asked, and in a thread (`prepare`). By itself LiteLLM
+would fetch its tables from the network, read `.env` files into the environment, and print advice with every error.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from ..extras import check_installed
+from ..extras import Package
 
 _QUIET: Final = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -21,6 +21,8 @@ _QUIET: Final = {
     "LITELLM_MODE": "PRODUCTION",
 }
 """What it asks the environment for; what the user has set there counts."""
+
+PACKAGE: Final = Package("litellm")
 
 _lock = threading.Lock()
 _loaded: Any = None
@@ -35,18 +37,20 @@ def load() -> Any:
     global _loaded
     with _lock:
         if _loaded is None:
-            check_installed("litellm", extra="litellm")
+            PACKAGE.check()
             with _environment(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                _loaded = importlib.import_module("litellm")
+                module: Any = importlib.import_module("litellm")
                 # Classes that it would put together, and warn of, in the middle of the first answer.
-                _loaded.ModelResponse()
-                _loaded.ModelResponseStream()
+                module.ModelResponse()
+                module.ModelResponseStream()
+                importlib.import_module("openai.resources.chat")  # else with the first call that goes by that SDK
                 # Fetched with the first call to Claude, if not now.
                 importlib.import_module("litellm.anthropic_beta_headers_manager").reload_beta_headers_config()
-            _loaded.suppress_debug_info = True
+            module.suppress_debug_info = True
             if "LITELLM_LOG" not in os.environ:
                 logging.getLogger("LiteLLM").setLevel(logging.ERROR)
+            _loaded, PACKAGE.loaded = module, True
         return _loaded
 
 

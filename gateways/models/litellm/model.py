@@ -12,12 +12,13 @@ from ....events.message import Message, ModelReply, ToolSpec
 from ....events.redaction import learn_secret
 from ....events.run import attempt_id
 from ....events.secret_shapes import is_secret_member
+from ..extras import Package
 from ..hosted import HostedModel
 from ..prices import Price
 from ..secrets import EnvSecrets, Secrets
 from .errors import translated
 from .keys import key_names, provider_of, secret_names
-from .library import load
+from .library import PACKAGE, load
 from .messages import conversation, tools_of
 from .reading import Reading
 from .table import entry_of, listed_price
@@ -42,6 +43,7 @@ class LiteLLMModel(HostedModel[Any]):
     """
 
     provider: ClassVar[str] = "litellm"
+    package: ClassVar[Package | None] = PACKAGE
     KEYS: ClassVar[tuple[str, ...]] = ()
     _users: ClassVar[Counter[asyncio.AbstractEventLoop]] = Counter()
 
@@ -82,8 +84,8 @@ class LiteLLMModel(HostedModel[Any]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> ModelReply:
         """The whole answer."""
-        await asyncio.to_thread(load)
-        reading = Reading(self._name, provider_of(self._name), self.priced)
+        await self.prepare()
+        reading = Reading(self._name, provider_of(self._name), self.priced, self.guess_for(messages, tools))
         with translated(reading):
             request = reading.native.asked_for(self._request(messages, tools, options))
             return reading.whole(await self.client.acompletion(**request))
@@ -92,8 +94,8 @@ class LiteLLMModel(HostedModel[Any]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
         """The answer while it is made."""
-        await asyncio.to_thread(load)
-        reading = Reading(self._name, provider_of(self._name), self.priced)
+        await self.prepare()
+        reading = Reading(self._name, provider_of(self._name), self.priced, self.guess_for(messages, tools))
         request = self._request(messages, tools, options)
         with translated(reading):
             chunks = await self.client.acompletion(**request, stream=True, stream_options={"include_usage": True})
@@ -172,6 +174,11 @@ class LiteLLMModel(HostedModel[Any]):
         """Have masked what LiteLLM finds in the environment by itself."""
         for name in secret_names(self._name):
             EnvSecrets().lookup_sync(name)
+
+    async def prepare(self) -> None:
+        """Import LiteLLM, if that was not done yet. Raises ConfigError when it is not installed."""
+        if not PACKAGE.loaded:
+            await asyncio.to_thread(load)
 
     def _connect(self) -> Any:
         self._users[asyncio.get_running_loop()] += 1

@@ -22,18 +22,23 @@ class Reading:
     Args:
         provider: Who has the model, by LiteLLM's name.
         priced: Adds what a usage costs.
+        guess: What an answer has used about of which the provider does not tell it.
 
     Attributes:
         native: How it ended, in the provider's own word.
         charged: What it used, as far as that was told.
     """
 
-    def __init__(self, model: str, provider: str, priced: Callable[[Usage], Usage]) -> None:
+    def __init__(
+        self, model: str, provider: str, priced: Callable[[Usage], Usage], guess: Callable[[ModelReply], Usage]
+    ) -> None:
         self.native = NativeEnd()
         self.charged: Usage | None = None
         self._model = model
         self._provider = provider
         self._priced = priced
+        self._guess = guess
+        self._said: list[str] = []
         self._calls = ToolCallPieces()
         self._refusal = ""
         self._thinking: list[dict[str, Any]] = []
@@ -64,16 +69,17 @@ class Reading:
                 would look like a whole answer.
         Raises as `openai/answer.py` does.
         """
-        reply = self._reply(self.native.of(self._finish_reason, said) if said else "")
+        reply = self._reply(self.native.of(self._finish_reason, said) if said else "", "".join(self._said))
         for call in reply.tool_calls:
             yield ModelChunk("tool_call", tool_call=call)
         yield ModelChunk(
             "finish",
             finish_reason=reply.finish_reason,
-            usage=self.charged,
+            usage=reply.usage,
             carried=reply.carried,
             model=self._model,
             request_id=self._request_id,
+            estimated=reply.estimated,
         )
 
     def whole(self, answer: Any) -> ModelReply:
@@ -102,10 +108,12 @@ class Reading:
 
     def _delta(self, delta: Any) -> Iterator[ModelChunk]:
         if thought := getattr(delta, "reasoning_content", None):
+            self._said.append(thought)
             yield ModelChunk("thinking", thought)
         for block in getattr(delta, "thinking_blocks", None) or ():
             self._think(dict(block))
         if delta.content:
+            self._said.append(delta.content)
             yield ModelChunk("text", delta.content)
         self._refusal += getattr(delta, "refusal", None) or ""
         self._calls.add(delta.tool_calls or ())
@@ -132,7 +140,9 @@ class Reading:
         cached = (getattr(details, "cached_tokens", None) or 0) if details is not None else 0
         written = (getattr(details, "cache_creation_tokens", None) or 0) if details is not None else 0
         fresh = max((usage.prompt_tokens or 0) - cached - written, 0)
-        self.charged = self._priced(Usage(fresh, usage.completion_tokens or 0, cached, written))
+        used = Usage(fresh, usage.completion_tokens or 0, cached, written)
+        if used != Usage():  # no answer is for nothing: whoever counts none does not tell
+            self.charged = self._priced(used)
 
     def _reply(self, end: str, text: str = "", thinking: str = "") -> ModelReply:
         try:
@@ -151,7 +161,8 @@ class Reading:
             # What a stream told before it was cut off is not all.
             error.may_be_charged = error.may_be_charged or isinstance(error, TruncatedAnswer)
             raise
-        return structs.replace(reply, request_id=self._request_id)
+        usage = self._guess(reply) if reply.estimated else reply.usage
+        return structs.replace(reply, usage=usage, request_id=self._request_id)
 
     def _bad(self, exc: Exception) -> BadReply:
         return BadReply(

@@ -11,11 +11,12 @@ import msgspec
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply
 from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
+from ..catalogue import Catalogue
 from ..tool_calls import ToolCallPieces, text_of
 from .answer import used, whole
 from .dialect import Dialect
 from .errors import told
-from .options import Catalogue, calling, effort, further, given, output_format, picked
+from .options import calling, effort, further, given, output_format, picked
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from msgspec import structs
 
-from ....actors.context import current_model_call
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, ModelError
 from ....events.errors import ConfigError
 from ....events.message import Message, ModelReply, ToolSpec
-from ..hosted import HostedModel
+from ..extras import Package
+from ..hosted import HostedModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
 from .chat import Chat
@@ -46,6 +46,7 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
     """
 
     provider: ClassVar[str] = "openai"
+    package: ClassVar[Package | None] = Package("openai", "openai.resources.chat", "openai.resources.responses")
     KEYS: ClassVar[tuple[str, ...]] = ("OPENAI_API_KEY",)
     ADDRESS_KEY: ClassVar[str] = "OPENAI_BASE_URL"
 
@@ -97,23 +98,26 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> ModelReply:
         """One answer, in one piece."""
+        await self.prepare()
         with _Call(self) as call:
             fields = self._api.fields(messages, tools, self.options | options, stream=False)
-            answer = await self._api.ask(self.client, call.named(fields))
+            answer = await self._api.ask(self.client, fields | {"extra_headers": call_headers()})
             call.request_id = getattr(answer, "_request_id", None) or ""
             try:
                 reply = self._api.reply(answer)
             except _SHAPES as exc:
                 raise _misshapen(self.name, answer) from exc
-        return self.billed_reply(structs.replace(reply, request_id=call.request_id), messages, tools)
+        usage = self.guess_for(messages, tools)(reply) if reply.estimated else self.priced(reply.usage)
+        return structs.replace(reply, usage=usage, request_id=call.request_id)
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
         """One answer, while it is made. The connection is closed when the caller goes away."""
+        await self.prepare()
         with _Call(self) as call:
             fields = self._api.fields(messages, tools, self.options | options, stream=True)
-            answer = await self._api.ask(self.client, call.named(fields))
+            answer = await self._api.ask(self.client, fields | {"extra_headers": call_headers()})
             call.request_id = answer.response.headers.get("x-request-id", "")
             reader = self._api.reader()
             event: Any = None
@@ -137,14 +141,15 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
             except _SHAPES as exc:
                 raise _misshapen(self.name, event) from exc
         if reply.estimated:  # from all that was said, thinking included
-            reply = structs.replace(reply, text="".join(said), thinking="")
-        reply = self.billed_reply(reply, messages, tools)
+            usage = self.guess_for(messages, tools)(structs.replace(reply, text="".join(said), thinking=""))
+        else:
+            usage = self.priced(reply.usage)
         for tool_call in reply.tool_calls:
             yield ModelChunk("tool_call", tool_call=tool_call)
         yield ModelChunk(
             "finish",
             finish_reason=reply.finish_reason,
-            usage=reply.usage,
+            usage=usage,
             carried=reply.carried,
             model=reply.model,
             request_id=call.request_id,
@@ -152,10 +157,8 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
         )
 
     def _connect(self) -> "AsyncOpenAI":
-        try:
-            from openai import AsyncOpenAI
-        except ImportError as exc:
-            raise ConfigError(f'model {self.name!r} needs the OpenAI SDK: pip install "treadle[openai]"') from exc
+        from openai import AsyncOpenAI
+
         return AsyncOpenAI(
             api_key=self.key,
             base_url=self.base_url,
@@ -164,12 +167,6 @@ class OpenAIModel(HostedModel["AsyncOpenAI"]):
             timeout=self.request_timeout_s,
             max_retries=0,
         )
-
-    async def _disconnect(self, client: "AsyncOpenAI") -> None:
-        await client.close()
-
-    def _renew_key(self, client: "AsyncOpenAI") -> None:
-        client.api_key = self.key  # read with each request; calls that are under way keep their connections
 
 
 class _Call:
@@ -182,12 +179,6 @@ class _Call:
     def __init__(self, model: OpenAIModel) -> None:
         self._model = model
         self.request_id = ""
-
-    def named(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The request with the id of the call that it is made for, by which the provider's logs can be searched."""
-        if (made_for := current_model_call()) is not None:
-            fields["extra_headers"] = {"X-Client-Request-Id": made_for.call_id}
-        return fields
 
     def __enter__(self) -> "_Call":
         return self

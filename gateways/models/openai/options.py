@@ -1,9 +1,8 @@
 """What both APIs make of a call's options (`Generation.options`, `Agent(options=)`, `output_schema=`)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ....events.message import ToolSpec
 from .dialect import Dialect
 from .effort import effort_for
 from .strict_schema import strict_schema
@@ -13,21 +12,6 @@ _WORDS = {
     "parallel_tool_calls", "prompt_caching", "extra", "output_schema",
 }  # fmt: skip
 """The options that an API has words for; `prompt_caching` needs none, it is done unasked."""
-
-
-class Catalogue:
-    """Tools in an API's words. A run asks with one and the same tuple of them in each turn: said once."""
-
-    def __init__(self, say: Callable[[ToolSpec], dict[str, Any]]) -> None:
-        self._say = say
-        self._last: tuple[Sequence[ToolSpec], list[dict[str, Any]]] = ((), [])
-
-    def of(self, tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
-        asked, said = self._last
-        if asked is not tools or not isinstance(tools, tuple):
-            said = [self._say(tool) for tool in tools]
-            self._last = tools, said
-        return said
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import msgspec
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, InvalidRequestError
 from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
+from ..catalogue import Catalogue
 from ..tool_calls import arguments, numbered, text_of
 from .answer import used, whole
 from .chat import CARRIED, image_url
 from .dialect import Dialect
 from .errors import told
-from .options import Catalogue, calling, effort, further, given, output_format, picked
+from .options import calling, effort, further, given, output_format, picked
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

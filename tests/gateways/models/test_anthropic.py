@@ -201,6 +201,23 @@ class TestAnswers:
         assert whole.usage == Usage(10, 1, 100, 50, cost_usd=(10 + 5 + 10 + 62.5) / 1e6)
         assert streamed.usage == Usage(10, 7, 100, 50, cost_usd=(10 + 35 + 10 + 62.5) / 1e6)
 
+    @pytest.mark.parametrize("usage", [None, {}, {"input_tokens": 0, "output_tokens": 0}])
+    async def test_an_answer_whose_usage_is_not_told_is_charged_at_a_guess(self, usage: dict[str, int] | None) -> None:
+        said = "a" * 36
+        told = answer(content=[{"type": "text", "text": said}], usage=usage)
+        begun: dict[str, Any] = {"type": "message_start", "message": {**told, "content": [], "stop_reason": None}}
+        ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}
+        pieces = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": said})
+        stream = events(begun, *pieces, ended, {"type": "message_stop"})
+        async with CannedServer(json_answer(told), stream) as server:
+            model = AnthropicModel("claude-haiku-4-5", api_key="k", base_url=server.url, price=Price(input=4, output=8))
+            whole = await model.complete(user("b" * 384))
+            streamed = await collect(model.stream(user("b" * 384)), model.name)
+            await model.aclose()
+        assert (whole.usage.input_tokens, whole.usage.output_tokens, whole.estimated) == (101, 10, True)
+        assert whole.usage.cost_usd == pytest.approx(0.000484)
+        assert (streamed.text, streamed.usage, streamed.estimated) == (said, whole.usage, True)
+
     async def test_the_request_id_of_the_provider_is_kept(self) -> None:
         async with CannedServer(
             json_answer(answer(), request_id="req_1"), events(started(), *stopped(), request_id="req_2")
@@ -263,7 +280,7 @@ class TestRequests:
         )
         assert body["system"] == "Be brief."
         assert body["messages"] == [
-            {"role": "user", "content": [{"type": "text", "text": "weather"}]},
+            {"role": "user", "content": "weather"},
             {
                 "role": "assistant",
                 "content": [

@@ -1,5 +1,8 @@
 """What all models of a provider have in common: where they are, and which client is theirs."""
 
+import asyncio
+import subprocess
+import sys
 from contextlib import aclosing
 from typing import Any
 
@@ -8,7 +11,8 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from sse_server import SseServer, answers
 
-from treadle import Message
+from treadle import Agent, EchoModel, Message
+from treadle.actors.context import ModelCallContext, enter_model_call
 from treadle.gateways.models.anthropic import AnthropicModel
 from treadle.gateways.models.compatible import OllamaModel
 from treadle.gateways.models.openai import OpenAIModel
@@ -75,3 +79,49 @@ async def test_a_key_that_is_changed_in_its_store_is_sent_with_the_next_call(mak
     assert "first-key-4444" in first
     assert "second-key-5555" in second
     assert "first-key-4444" not in second
+
+
+@pytest.mark.parametrize(("make", "body"), [(OpenAIModel, CHAT), (AnthropicModel, CLAUDE)], ids=["openai", "anthropic"])
+async def test_a_request_says_which_attempt_it_is_made_for(make: Any, body: dict[str, Any]) -> None:
+    enter_model_call(ModelCallContext("call-7", 2, "run-1"))
+    async with SseServer(answers(body)) as server, aclosing(make("m", base_url=server.url, api_key="k")) as model:
+        await model.complete([Message("user", "Hello.")])
+    assert server.asked[0].headers["x-client-request-id"] == "call-7.2"
+
+
+IMPORTS = """
+import asyncio, sys, threading
+from treadle import Agent, ConnectionFailed, Model
+
+class Watch:
+    found = []
+    def find_spec(self, name, path=None, target=None):
+        if name in ("openai._client", "openai.resources.chat", "anthropic._client", "litellm.main"):
+            self.found.append((name, threading.current_thread() is threading.main_thread()))
+
+sys.meta_path.insert(0, Watch())
+for make, name in ((Model.openai, "m"), (Model.anthropic, "m"), (Model.litellm, "openai/m")):
+    model = make(name, api_key="k", base_url="http://127.0.0.1:9/v1", max_retries=0)
+    try:
+        asyncio.run(Agent("You help.", model=model).run("Hello."))
+    except ConnectionFailed:
+        pass
+    else:
+        raise AssertionError("nobody is there")
+assert len(Watch.found) == 4 and not any(on_loop for _, on_loop in Watch.found), Watch.found
+"""
+
+
+def test_a_providers_package_is_imported_beside_the_event_loop() -> None:
+    """It takes seconds, in which a node would be taken for dead."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+async def test_what_a_model_has_to_prepare_takes_none_of_its_time() -> None:
+    class Slow(EchoModel):
+        async def prepare(self) -> None:
+            await asyncio.sleep(0.5)
+
+    result = await Agent("You help.", model=Slow(), model_timeout_s=0.2).run("Hello.")
+    assert result.output == "Echo: Hello."

@@ -198,6 +198,16 @@ class TestAnswers:
                 assert (await model.complete(user("Hello"))).usage == usage
                 await model.aclose()
 
+    async def test_an_answer_whose_usage_is_not_told_is_charged_at_a_guess(self) -> None:
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a" * 36}}
+        body = {"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice]}
+        async with CannedServer(json_answer(body)) as server:
+            model = LiteLLMModel(PROVIDERS[0], api_key="k", base_url=server.url, price=Price(input=4, output=8))
+            reply = await model.complete(user("b" * 384))
+            await model.aclose()
+        assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.estimated) == (101, 10, True)
+        assert reply.usage.cost_usd == pytest.approx(0.000484)
+
     async def test_a_filtered_answer_is_an_error(self) -> None:
         choice = {"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": ""}}
         body = {"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [choice]}
