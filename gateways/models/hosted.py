@@ -5,8 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Never, Self, TypeVar
 
-from msgspec import structs
-
 from ...actors.context import current_model_call
 from ...actors.retry import RetryPolicy
 from ...actors.token_guess import guessed_usage
@@ -148,7 +146,13 @@ class HostedModel(ABC, Generic[Client]):
 
     def priced(self, usage: Usage) -> Usage:
         """`usage` with its cost; without a price it costs nothing, as far as anybody knows."""
-        return structs.replace(usage, cost_usd=self.cost_usd(usage) or 0.0)
+        return Usage(
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cached_input_tokens,
+            usage.cache_write_tokens,
+            self.cost_usd(usage) or 0.0,
+        )
 
     def guess_for(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Callable[[ModelReply], Usage]:
         """What an answer to this has used, about, and what that costs; for one of which the provider does not tell it.

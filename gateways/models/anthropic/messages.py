@@ -1,9 +1,9 @@
 """A conversation as the Messages API has it: the system prompt apart, tool results in the user's messages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from ....events.message import Image, Message
+from ....events.message import Image, Message, ToolCall
 
 Block: TypeAlias = dict[str, Any]
 CARRIED = "anthropic"
@@ -21,7 +21,7 @@ def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]
         if message.role == "system":
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = list(_blocks(message))
+        blocks = _blocks(message)
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:
@@ -48,39 +48,38 @@ def carried_of(blocks: Sequence[Block | str | int]) -> dict[str, Any]:
     return {CARRIED: list(blocks)} if any(isinstance(block, dict) for block in blocks) else {}
 
 
-def _blocks(message: Message) -> Iterator[Block]:
+def _blocks(message: Message) -> list[Block]:
     if message.role == "assistant":
-        yield from _answer(message)
-    elif message.role == "tool":
-        content: str | list[Block] = message.content
-        if message.images:
-            content = [*_text(message.content), *map(_image, message.images)]
-        yield {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}
-    else:
-        yield from map(_image, message.images)
-        yield from _text(message.content)
+        return _answer(message)
+    images = [_image(image) for image in message.images]
+    if message.role != "tool":
+        return images + _text(message.content)
+    content = [*_text(message.content), *images] if images else message.content
+    return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}]
 
 
-def _answer(message: Message) -> Iterator[Block]:
+def _answer(message: Message) -> list[Block]:
     text, calls = message.content, {call.id: call for call in message.tool_calls}
+    blocks: list[Block] = []
     for block in message.carried.get(CARRIED, ()):
         if isinstance(block, int):
-            yield from _text(text[:block])
+            blocks += _text(text[:block])
             text = text[block:]
         elif isinstance(block, str):
             if (call := calls.pop(block, None)) is not None:
-                yield {"type": "tool_use", "id": call.id, "name": call.tool, "input": call.args}
+                blocks.append(_tool_use(call))
         else:
-            yield dict(block)
-    yield from _text(text)
-    for call in calls.values():
-        yield {"type": "tool_use", "id": call.id, "name": call.tool, "input": call.args}
+            blocks.append(dict(block))
+    return [*blocks, *_text(text), *map(_tool_use, calls.values())]
 
 
-def _text(text: str) -> Iterator[Block]:
+def _tool_use(call: ToolCall) -> Block:
+    return {"type": "tool_use", "id": call.id, "name": call.tool, "input": call.args}
+
+
+def _text(text: str) -> list[Block]:
     """The provider refuses a block without a text."""
-    if text.strip():
-        yield {"type": "text", "text": text}
+    return [{"type": "text", "text": text}] if text and not text.isspace() else []
 
 
 def _image(image: Image) -> Block:

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ....actors.model import ModelChunk, collect
 from ....events.message import Message, ModelReply, ToolSpec
-from ..catalogue import Catalogue
 from ..extras import Package
 from ..hosted import HostedModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
 from .errors import translated
 from .reading import Reading
-from .request import Request, request_of, tool_of
+from .request import Head, Request, head_of, request_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
@@ -59,12 +58,11 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
             options=options,
         )
         self.max_tokens = max_tokens
-        self._catalogue = Catalogue(tool_of)
+        self._heads: dict[bool, tuple[Sequence[ToolSpec], Mapping[str, Any], Head]] = {}
 
     def longest_answer(self, options: Mapping[str, Any]) -> int | None:
         # What is refused for its effort is refused by the call, where that is recorded.
-        limit: int = self._request((), (), {**options, "strict_effort": False}).body["max_tokens"]
-        return limit
+        return self._head((), {**options, "strict_effort": False}).longest_answer
 
     async def complete(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
@@ -104,8 +102,17 @@ class AnthropicModel(HostedModel["AsyncAnthropic"]):
         return await create(**body, extra_headers=call_headers())
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Request:
-        given = {**self.options, **options}
-        return request_of(self._name, messages, tools, given, self._catalogue, max_tokens=self.max_tokens)
+        return request_of(self._head(tools, options), messages)
+
+    def _head(self, tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Head:
+        """A run asks with one and the same tuple of tools in each turn, and with the same options: said once."""
+        given = {**self.options, **options} if self.options else options
+        last = self._heads.get(bool(tools))
+        if last is not None and last[0] is tools and isinstance(tools, tuple) and last[1] == given:
+            return last[2]
+        head = head_of(self._name, tools, given, max_tokens=self.max_tokens)
+        self._heads[bool(tools)] = tools, given, head
+        return head
 
     def _reading(self, request: Request, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reading:
         return Reading(self._name, self.priced, self.guess_for(messages, tools), by_tool=request.by_tool)

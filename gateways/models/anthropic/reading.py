@@ -222,14 +222,14 @@ class Reading:
         return None if told else ModelChunk("text", text)
 
     def _finish_reason(self) -> str:
-        reason, unknown = self._stop_reason, self.charged is None
+        reason = self._stop_reason
         if reason == "refusal":
             why = f"declined to answer{': ' if self._why else ''}{self._why}"
-            raise self._error(RequestRefused, why, may_be_charged=unknown)
+            raise self._error(RequestRefused, why, may_be_charged=self.charged is None)
         if reason == "pause_turn":
             # Only the provider's own tools lead here, and an answer that goes on in another call is not the run's.
             why = "paused in the middle of a long turn (stop_reason 'pause_turn')"
-            raise self._error(TruncatedAnswer, why, may_be_charged=unknown)
+            raise self._error(TruncatedAnswer, why, may_be_charged=self.charged is None)
         if reason is None:
             raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
         finish = _FINISHES.get(reason, "stop")

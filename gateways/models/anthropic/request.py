@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ToolSpec
-from ..catalogue import Catalogue
 from .generations import takes
 from .messages import Block, brief, conversation
 from .output import OUTPUT_TOOL, OutputSchema, output_format, output_tool
@@ -42,22 +41,32 @@ class Request(Struct, frozen=True):
         return float(self.body["max_tokens"]) / _TOKENS_AN_HOUR * 3600
 
 
-def request_of(
-    model: str,
-    messages: Sequence[Message],
-    tools: Sequence[ToolSpec],
-    options: Mapping[str, Any],
-    catalogue: Catalogue,
-    *,
-    max_tokens: int,
-) -> Request:
-    """The request for one call.
+class Head(Struct, frozen=True):
+    """All of a request but its messages: the same in each turn of a run.
+
+    Attributes:
+        body: As in `Request`; shared by requests, and changed by none.
+        caches: The prompt is to be kept by the provider.
+    """
+
+    body: dict[str, Any]
+    by_tool: bool
+    caches: bool
+
+    @property
+    def longest_answer(self) -> int:
+        """The most tokens that an answer may have, thinking included."""
+        limit: int = self.body["max_tokens"]
+        return limit
+
+
+def head_of(model: str, tools: Sequence[ToolSpec], options: Mapping[str, Any], *, max_tokens: int) -> Head:
+    """What tools and options say.
 
     `seed` has no word here, and sampling none in newer models or beside thinking: those are left out. What is none of
     `Generation`'s fields goes into the request as it is, and so does `extra`.
 
     Args:
-        catalogue: Says tools as `tool_of` does.
         max_tokens: The longest answer when the options do not say, thinking apart.
     Raises:
         InvalidRequestError: `strict_effort`, and the model cannot.
@@ -67,7 +76,6 @@ def request_of(
     output: OutputSchema | None = given.get("output_schema")
     form = output_format(output, taken) if output is not None else None
     by_tool = output is not None and form is None
-    offered = _offered(messages, catalogue.of(tools), output if by_tool else None)
     choice = _choice(given, tools, by_tool=by_tool)
     forced = choice["type"] in ("any", "tool")
     thought = thinking(given.get("effort"), taken, given.get("max_tokens"), forced=forced)
@@ -78,15 +86,8 @@ def request_of(
     if by_tool and not forced and thought.config is None and taken.forced_tools:
         choice |= {"type": "any"} if tools and choice["type"] == "auto" else {"type": "tool", "name": OUTPUT_TOOL}
 
-    system, turns = conversation(messages)
-    body: dict[str, Any] = {
-        "model": model,
-        "max_tokens": given.get("max_tokens") or max_tokens + thought.room,
-        "messages": turns,
-    }
-    if system:
-        body["system"] = system
-    if offered:
+    body: dict[str, Any] = {"model": model, "max_tokens": given.get("max_tokens") or max_tokens + thought.room}
+    if offered := [*map(_tool, tools), *([output_tool(output)] if output is not None and by_tool else ())]:
         body["tools"] = offered
         if choice != {"type": "auto"}:
             body["tool_choice"] = choice
@@ -96,17 +97,28 @@ def request_of(
         body["output_config"] = config
     if given.get("stop"):
         body["stop_sequences"] = list(given["stop"])
-    if given.get("prompt_caching"):
-        _cache(body)
-    else:
-        body["messages"] = brief(turns)
     others = {name: value for name, value in given.items() if name not in _OURS}
     if taken.sampling and thought.config is None:  # the SDK's arguments have these no more, the API has
         others |= {name: given[name] for name in _SAMPLING if name in given}
     others |= given.get("extra", {})
     if others:
         body["extra_body"] = others
-    return Request(body, by_tool)
+    return Head(body, by_tool, bool(given.get("prompt_caching")))
+
+
+def request_of(head: Head, messages: Sequence[Message]) -> Request:
+    """The request for one call."""
+    system, turns = conversation(messages)
+    body = {**head.body, "messages": turns}
+    if system:
+        body["system"] = system
+    if "tools" not in body and (called := _called(messages)):
+        body["tools"], body["tool_choice"] = called, {"type": "none"}
+    if head.caches:
+        _cache(body)
+    else:
+        body["messages"] = brief(turns)
+    return Request(body, head.by_tool)
 
 
 def _output_config(thought: Thinking, form: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -118,15 +130,10 @@ def _output_config(thought: Thinking, form: Mapping[str, Any] | None) -> dict[st
     return config
 
 
-def _offered(messages: Sequence[Message], tools: Sequence[Block], output: OutputSchema | None) -> list[Block]:
-    offered = [*tools]
-    if output is not None:
-        offered.append(output_tool(output))
-    if not offered:
-        # Calls in the history must be of tools that are defined, also where none may be called any more.
-        called = {call.tool: None for message in messages for call in message.tool_calls}
-        offered = [{"name": name, "input_schema": {"type": "object"}} for name in called]
-    return offered
+def _called(messages: Sequence[Message]) -> list[Block]:
+    """The tools of the history: its calls must be of some that are defined, also where none may be called any more."""
+    called = {call.tool: None for message in messages for call in message.tool_calls}
+    return [{"name": name, "input_schema": {"type": "object"}} for name in called]
 
 
 def _choice(given: Mapping[str, Any], tools: Sequence[ToolSpec], *, by_tool: bool) -> dict[str, Any]:
@@ -144,8 +151,7 @@ def _choice(given: Mapping[str, Any], tools: Sequence[ToolSpec], *, by_tool: boo
     return choice
 
 
-def tool_of(tool: ToolSpec) -> Block:
-    """A tool, as the API has it."""
+def _tool(tool: ToolSpec) -> Block:
     made: Block = {"name": tool.name, "input_schema": msgspec.json.decode(tool.parameters)}
     if tool.description:
         made["description"] = tool.description
@@ -156,7 +162,8 @@ def _cache(body: dict[str, Any]) -> None:
     """Ask to keep what stays the same: the tools, the system prompt, and the conversation so far."""
     mark = {"cache_control": {"type": "ephemeral"}}
     if "tools" in body:
-        body["tools"][-1] = body["tools"][-1] | mark  # the others' is not marked
+        *others, last_tool = body["tools"]
+        body["tools"] = [*others, last_tool | mark]
     if "system" in body:
         body["system"] = [{"type": "text", "text": body["system"]} | mark]
     last: Block | None = body["messages"][-1]["content"][-1] if body["messages"] else None

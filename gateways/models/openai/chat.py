@@ -11,9 +11,9 @@ import msgspec
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply
 from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
-from ..catalogue import Catalogue
 from ..tool_calls import ToolCallPieces, text_of
 from .answer import used, whole
+from .catalogue import Catalogue
 from .dialect import Dialect
 from .errors import told
 from .options import calling, effort, further, given, output_format, picked

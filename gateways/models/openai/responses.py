@@ -10,9 +10,9 @@ import msgspec
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, InvalidRequestError
 from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
-from ..catalogue import Catalogue
 from ..tool_calls import arguments, numbered, text_of
 from .answer import used, whole
+from .catalogue import Catalogue
 from .chat import CARRIED, image_url
 from .dialect import Dialect
 from .errors import told

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...events.message import ToolSpec
+from ....events.message import ToolSpec
 
 
 class Catalogue:
