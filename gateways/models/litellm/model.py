@@ -184,6 +184,9 @@ class LiteLLMModel(HostedModel[Any]):
         self._users[asyncio.get_running_loop()] += 1
         return load()
 
+    def _renew_key(self, client: Any) -> None:
+        """LiteLLM is handed the key with each call."""
+
     async def _disconnect(self, client: Any) -> None:
         """LiteLLM keeps the connections of an event loop together: the last of its models there closes them."""
         loop = asyncio.get_running_loop()
