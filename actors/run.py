@@ -36,11 +36,11 @@ from ..events.journal import Append, Pending
 from ..events.logs import get_logger
 from ..events.memory import EpisodeRemembered
 from ..events.message import Message, OutputFormat, ToolSpec
+from ..events.model_step import ModelCompleted
 from ..events.run import (
     Closing,
     MemoryRecalled,
     MemoryUnreadable,
-    ModelCompleted,
     Run,
     RunCancelled,
     RunCompleted,
