@@ -5,7 +5,8 @@ strategies/       how agents think, as code over recorded steps
 
 entity.py         one stream in one activation: fold, record, flush, decide again
 run.py            a run: begins, is taken over, driven, closed     (run_actor.py, run_history.py, result.py)
-opening.py        what a strategy begins with
+stored_run.py     what the journal has of it, and whether it is ours
+opening.py        what a strategy begins with                      (run_memory.py: what of it is memory's)
 steps.py          what a strategy may do to the world: model_calls.py, tool_calls.py
 tool_execution.py one call of a tool, with an outcome whatever it does
 parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from ..events.message import Message, ModelReply, Usage
-from ..events.run import (
+from ..events.model_step import (
     ModelAttemptFailed,
     ModelCompleted,
     ModelFailed,

@@ -8,7 +8,7 @@ from msgspec import structs
 from ..events.budget import Limits
 from ..events.errors import BudgetExceeded, TreadleError
 from ..events.message import Message, Usage
-from ..events.run import ModelCompleted, ModelStep, attempt_id
+from ..events.model_step import ModelCompleted, ModelStep, attempt_id
 from .model import Model
 from .model_errors import ModelError
 from .services import BudgetPort

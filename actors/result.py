@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from ..events.message import OutputFormat, Usage
-from ..events.run import ApprovalRequested, Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
+from ..events.run import Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
+from ..events.tool_step import ApprovalRequested
 from .output import given_in
 
 _NEVER = datetime.fromtimestamp(0, UTC)

@@ -7,22 +7,19 @@ Order and guarantees:
 * Before the run answers, its end is on disk, together with what its session writes about it.
 * Everything else is queued and shares the next commit.
 
-`model_calls.py` and `tool_calls.py` are what a run does, `steps.py` is the strategy's side of it; `session.py` decides
-when a run begins, `run_actor.py` takes messages for it.
+`stored_run.py` is what the journal has of it; `model_calls.py` and `tool_calls.py` are what a run does, `steps.py` is
+the strategy's side of it; `session.py` decides when a run begins, `run_actor.py` takes messages for it.
 """
 
 import asyncio
-import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Literal, Never, Protocol
+from typing import Any, Never
 
 from msgspec import structs
 
-from ..events.envelope import Meta
 from ..events.errors import (
     AppendUncertain,
-    CorruptEvent,
     Fenced,
     Owned,
     ReadOnly,
@@ -31,16 +28,11 @@ from ..events.errors import (
     Unavailable,
     VersionConflict,
 )
-from ..events.event import Event
-from ..events.journal import Append, Pending
 from ..events.logs import get_logger
-from ..events.memory import EpisodeRemembered
 from ..events.message import Message, OutputFormat, ToolSpec
+from ..events.model_step import ModelCompleted
 from ..events.run import (
     Closing,
-    MemoryRecalled,
-    MemoryUnreadable,
-    ModelCompleted,
     Run,
     RunCancelled,
     RunCompleted,
@@ -50,15 +42,11 @@ from ..events.run import (
     RunSuspended,
     close,
     decide_approval,
-    evolve,
-    run_stream,
     take_over,
 )
 from .answer import fitting
 from .context import RunContext, set_run_context
 from .deadline import Deadline
-from .entity import Entity, Fold
-from .feed import Batch, Feed
 from .json_form import recordable
 from .model_calls import ModelCalls
 from .model_charges import Interrupted
@@ -66,183 +54,44 @@ from .model_errors import ModelError
 from .opening import opening_messages
 from .output import Output, output_of
 from .parking import Parking
-from .result import RunResult, result_of
+from .result import RunResult
 from .run_history import RunRequest
+from .run_memory import recall, remember
 from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
+from .stored_run import SessionSide, StoredRun
 from .tool import say
 from .tool_calls import ToolCalls
 
-FOLD: Fold[Run] = Fold(Run, evolve)
 _log = get_logger("treadle.actors")
 
-_LOOK_S = 0.05
 _LEFT = "whoever waited for this run went away"
 _STOPPED = "the system that ran it stopped"
 _MOVES = "another node goes on with it"
 
 
-class SessionSide(Protocol):
-    """What a run's session writes in the same appends as the run: its beginning and its end."""
-
-    def opening(self) -> Append: ...
-    def closing(self, closing: Closing) -> Append | None: ...
-    def queued(self, pending: Pending, index: int) -> None:
-        """The append was submitted; it is number `index` of `pending`."""
-        ...
-
-    async def reload(self) -> None:
-        """The session's stream moved on under us: read it again."""
-        ...
-
-
-class RunActivation:
+class RunActivation(StoredRun):
     """A run in this process. Made for a new run by `begin`, for one in the journal by `continue_`."""
 
     def __init__(self, spec: AgentSpec, services: Services, request: RunRequest) -> None:
+        super().__init__(services, request)
         self.spec = spec
-        self.services = services
-        self.run_id = request.run_id
-        self.user_id = request.user_id
-        self.session_id = request.session_id or request.run_id
-        self.request = request
-        self.parking = Parking()
-        self._entity = Entity(
-            services.journal,
-            services.clock,
-            run_stream(request.run_id),
-            FOLD,
-            Meta(
-                user_id=request.user_id,
-                session_id=self.session_id,
-                run_id=request.run_id,
-                correlation_id=request.correlation_id or self.session_id,
-                causation_id=request.causation_id,
-                traceparent=request.traceparent,
-                epoch=1,
-            ),
-        )
-        self._entity.told = self._tell
         self._session: SessionSide | None = None
-        self.feeds: list[Feed] = []
+        self.parking = Parking()
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
         self._ends = False  # what it comes to is settled, and is being recorded
         self._abandoned = ""  # why it was left, if it was
-        self._ours_at = -math.inf  # the run was still ours at this time, by the clock's `monotonic`
         self.moving = False
         self.taken_over = False  # an earlier activation began it
-        self._stored = False  # it is known to be in the journal
         self.step = _Step(self)
         self._deadline = Deadline(spec.timeout_s)
         self.models = ModelCalls(self)
         self.tools = ToolCalls(self)
         # Whether it can come to wait for an approval from outside.
         self.may_park = any(tool.spec.destructive or tool.spec.requires_permission for tool in spec.tools.values())
-
-    def __repr__(self) -> str:
-        return f"<RunActivation {self.run_id} v{self.version} {self.state.state}>"
-
-    # --- state ---
-
-    @property
-    def state(self) -> Run:
-        return self._entity.state
-
-    @property
-    def started(self) -> RunStarted:
-        started = self._entity.state.started
-        if started is None:
-            raise RuntimeError(f"run {self.run_id!r} has not begun")
-        return started
-
-    @property
-    def stream(self) -> str:
-        return self._entity.stream
-
-    @property
-    def version(self) -> int:
-        return self._entity.version
-
-    def result(self) -> RunResult:
-        """What there is of the run now."""
-        return result_of(
-            self.state,
-            run_id=self.run_id,
-            session_id=self.session_id,
-            user_id=self.user_id,
-            started_at=self._entity.first_at,
-            last_at=self._entity.last_at,
-        )
-
-    def cause(self, causation_id: str) -> Meta:
-        """What others record with the events that this run leads to, by its call `causation_id` or as a whole."""
-        return structs.replace(self._entity.meta, causation_id=causation_id)
-
-    def attach(self, feed: Feed) -> None:
-        """`feed` hears everything from here on."""
-        self.feeds.append(feed)
-
-    # --- recording ---
-
-    def record(self, events: Sequence[Event]) -> None:
-        """Queue events; they are in the state at once and on disk after the next `barrier`."""
-        self._entity.record(events)
-
-    def _tell(self, pending: Pending, events: Sequence[Event]) -> None:
-        at = self._entity.last_at
-        if self.feeds and at is not None:
-            batch = Batch(self.stream, pending, events, self._entity.head.version - len(events) + 1, at)
-            for feed in self.feeds:
-                feed.recorded(batch)
-
-    async def barrier(self) -> None:
-        """Wait until everything recorded is on disk.
-
-        Raises:
-            Fenced: Somebody took the run over.
-            VersionConflict: The session's stream moved on in the same append; the run has not begun, or not ended.
-            Unavailable, ReadOnly: The journal does not store; the run stays open and can be resumed.
-        """
-        try:
-            begun = self.services.clock.monotonic()
-            await self._entity.flush()
-            self._ours_at = begun
-        except VersionConflict as exc:
-            if exc.stream != self._entity.stream:
-                raise
-            history = await self.services.journal.read(self.stream)
-            fold = Run()
-            for recorded in history:
-                evolve(fold, recorded.event)
-            found = history[-1].epoch if history else 0
-            raise Fenced(self.stream, self._entity.meta.epoch, found, fold.owner) from exc
-        self._stored = True
-
-    async def until_stored(self) -> None:
-        """Wait until the run has begun on disk, whatever of it is queued. Raises what `barrier` does."""
-        if not self._stored:
-            await self.barrier()
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether nobody can have taken the run over since the last barrier."""
-        return self.services.journal.holds(self._ours_at)
-
-    async def make_sure(self) -> None:
-        """Wait until the run is certainly ours: this process may have been paused, and taken for dead.
-
-        Raises:
-            Fenced: Somebody took the run over.
-            Unavailable, ReadOnly: The journal does not say.
-        """
-        while not self.is_ours:
-            self._entity.ask()
-            await self.barrier()
-            if not self.is_ours:
-                await asyncio.sleep(_LOOK_S)  # until others can see again that we live
 
     # --- beginning and ending ---
 
@@ -275,17 +124,7 @@ class RunActivation:
             output=manner.output_format(spec.model),
             tone=manner.words(),
         )
-        self._record_with([started], session.opening() if session is not None else None, session)
-
-    def _record_with(self, events: Sequence[Event], append: Append | None, session: SessionSide | None) -> None:
-        if append is None or session is None:
-            self.record(events)
-            return
-        own = self._entity.stage(events)
-        pending = self.services.journal.submit(append, own)
-        session.queued(pending, 0)
-        self._entity.staged(pending, 1)
-        self._tell(pending, own.events)
+        self.record_with([started], session.opening() if session is not None else None, session)
 
     async def continue_(self, reason: str) -> bool:
         """Read the run's history and take it over; False when it had ended already.
@@ -354,9 +193,9 @@ class RunActivation:
         state = self.state
         try:
             with self._deadline:
-                await self._recall()
+                await recall(self)
                 output = await self._answer()
-                await self._remember(output)
+                await remember(self, output)
         except Interrupted as exc:
             return RunInterrupted(reason=exc.reason, output=_last_text(state), turns=state.turns, usage=state.usage)
         except (Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly, VersionConflict):
@@ -408,7 +247,7 @@ class RunActivation:
         session = self._session
         while True:
             append = session.closing(closing) if session is not None else None
-            self._record_with(close(closing, self.state), append, session)
+            self.record_with(close(closing, self.state), append, session)
             try:
                 await self.barrier()
             except VersionConflict as exc:
@@ -486,45 +325,6 @@ class RunActivation:
         return opening_messages(
             started, started.conversation if started.forked_from else self.request.history, self.state
         )
-
-    async def _recall(self) -> None:
-        if not self.spec.memory or self.services.memory is None or "memory" in self.state.values:
-            return
-        try:
-            found = await self.services.memory.recall(self.user_id, self.session_id, self.started.prompt)
-        except CorruptEvent as exc:
-            self._without_memory("memory", exc)
-            return
-        self.record([MemoryRecalled(step="memory", blocks=found.blocks, facts=found.facts, episodes=found.episodes)])
-
-    async def _remember(self, output: str) -> None:
-        """Before the end is recorded, so that a run that has ended is remembered; once, because its id is the run's."""
-        if not self.spec.memory or self.services.memory is None:
-            return
-        # An activation that was taken over finds out here: the episode that is written first is the one that stays.
-        await self.barrier()
-        tools = tuple(step.requested.tool for step in self.state.tools.values() if step.requested is not None)
-        episode = EpisodeRemembered(
-            episode_id=self.run_id,
-            agent=self.spec.name,
-            session_id=self.session_id,
-            input=self.started.prompt,
-            output=output,
-            tools=tools,
-        )
-        try:
-            await self.services.memory.remember(self.user_id, episode, self.cause(self.run_id))
-        except CorruptEvent as exc:
-            self._without_memory("remember", exc)
-
-    def _without_memory(self, step: Literal["memory", "remember"], exc: CorruptEvent) -> None:
-        """Say that the run goes on without its user's memory, and why; the memory itself is left as it is."""
-        _log.error("run %s goes on without the memory of user %r: %s", self.run_id, self.user_id, exc)
-        if step not in self.state.values:
-            unreadable = MemoryUnreadable(
-                step=step, stream=exc.stream, version=exc.version, position=exc.position, reason=str(exc)
-            )
-            self.record([unreadable])
 
     # --- approvals ---
 

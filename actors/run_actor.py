@@ -15,11 +15,12 @@ from .host import Host
 from .manner import Manner
 from .output import Output, is_of
 from .result import RunResult
-from .run import RunActivation, SessionSide
+from .run import RunActivation
 from .run_history import RunHistory, RunRequest, history_of
 from .runtime import CoroutineActor, Ref, Reply
 from .session_messages import EndOpenRun, ResumeSession
 from .spec import AgentSpec
+from .stored_run import SessionSide
 
 _LOOK_S = 0.2
 _log = get_logger("treadle.actors")

@@ -14,7 +14,8 @@ import msgspec
 
 from ..events.errors import ReplayDivergence
 from ..events.message import Message, ModelReply, ToolCall
-from ..events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ValueRecorded
+from ..events.run import ValueRecorded
+from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .json_form import recordable
 from .model_charges import Interrupted
 from .tool import as_text

@@ -14,14 +14,14 @@ from ..events.event import Event
 from ..events.logs import get_logger
 from ..events.message import ToolCall
 from ..events.redaction import redacted
-from ..events.run import (
+from ..events.run import decide_approval
+from ..events.tool_step import (
     ApprovalRequested,
     Outcome,
     ToolFailed,
     ToolOutcomeUnknown,
     ToolStep,
     check_tool,
-    decide_approval,
     request_tool,
 )
 from .context import CallContext

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..events.errors import AppendUncertain, Fenced, ReadOnly, TreadleError, Unavailable
 from ..events.redaction import redacted
-from ..events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
+from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .clock import Clock
 from .context import CallContext, enter_call, leave_call
 from .deadline import Deadline

@@ -12,25 +12,9 @@ from msgspec import Raw, Struct, structs
 from .envelope import Recorded, encode_event
 from .errors import NotFound, Refused
 from .event import Event, UnknownEvent
-from .run import (
-    CLOSING_TAGS,
-    ApprovalDecided,
-    ApprovalRequested,
-    MemoryRecalled,
-    MemoryUnreadable,
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelFailed,
-    ModelFellBack,
-    ModelRequested,
-    RecordCopied,
-    RunStarted,
-    ToolCompleted,
-    ToolFailed,
-    ToolOutcomeUnknown,
-    ToolRequested,
-    ValueRecorded,
-)
+from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested
+from .run import CLOSING_TAGS, MemoryRecalled, MemoryUnreadable, RecordCopied, RunStarted, ValueRecorded
+from .tool_step import ApprovalDecided, ApprovalRequested, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 
 _NOT_COPIED = frozenset({"run.started", "run.taken_over", "run.suspended"}) | CLOSING_TAGS
 """Who worked on the run and how it ended is the other run's own."""

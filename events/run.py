@@ -3,6 +3,9 @@
 Everything a run does to the world has an intent before it and an outcome after it, joined by one call id.
 `step` names the place in the strategy that asked (see `actors/steps.py`): after a crash the strategy runs
 again from the top, and what has an outcome under its step is answered from here.
+
+The stream is told in three files, each with its events, their state and the decisions on them: here what a run is, how
+it begins and ends, and the fold of all of it; `model_step.py` its model calls, `tool_step.py` its tool calls.
 """
 
 from datetime import datetime
@@ -12,9 +15,19 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Raw, Struct, field
 
 from .envelope import StreamName, decode_event
-from .errors import Refused, ReplayDivergence
+from .errors import Refused
 from .event import Event
-from .message import Image, Message, ModelReply, OutputFormat, ToolSpec, Usage
+from .message import Image, Message, OutputFormat, ToolSpec, Usage
+from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested, ModelStep
+from .tool_step import (
+    ApprovalDecided,
+    ApprovalRequested,
+    ToolCompleted,
+    ToolFailed,
+    ToolOutcomeUnknown,
+    ToolRequested,
+    ToolStep,
+)
 
 CATEGORY = "run"
 
@@ -147,154 +160,6 @@ class ValueRecorded(Event, tag="run.value_recorded"):
     value: Any
 
 
-class ModelRequested(Event, tag="run.model_requested"):
-    """A model call is about to be sent.
-
-    Attributes:
-        digest: SHA-256 (16 hex digits) of what is sent: a replay that would send something else diverges.
-        attempt: 2 and more when an earlier attempt failed, or has no outcome in the journal.
-        model: The model that is asked, when it is not the run's own.
-        most: What the attempt may use at most, as far as that is known: charged when its answer is lost. Of models
-            that cost something; on disk before the request is sent.
-    """
-
-    step: str
-    call_id: str
-    digest: str
-    attempt: int = 1
-    model: str = ""
-    most: Usage = Usage()
-
-
-class ModelAttemptFailed(Event, tag="run.model_attempt_failed"):
-    """An attempt at a model call came to nothing, and the call goes on: with another attempt, or another model.
-
-    Attributes:
-        kind: As of `ModelFailed`; `lost` when the process died before the answer was stored, `cancelled` when nobody
-            wanted it any more.
-        usage: What is charged for it.
-        estimated: Nobody knows what the provider charges; `usage` is the most that it may be.
-        retry_at: Not before this time is it tried again; ISO 8601, empty for at once.
-    """
-
-    step: str
-    call_id: str
-    attempt: int
-    error: str
-    kind: str
-    model: str = ""
-    status: int = 0
-    request_id: str = ""
-    usage: Usage = Usage()
-    estimated: bool = False
-    retry_at: str = ""
-
-
-class ModelFellBack(Event, tag="run.model_fell_back"):
-    """The call goes on with another model, which the agent names for this case. The run's answer is `degraded`.
-
-    Attributes:
-        alternative: Which of the agent's models is asked now; its own is number 0.
-    """
-
-    step: str
-    call_id: str
-    alternative: int
-    from_model: str
-    to_model: str
-    reason: str
-
-
-class ModelCompleted(Event, tag="run.model_completed"):
-    """The answer. `model` is who gave it, when that is not the run's own."""
-
-    step: str
-    call_id: str
-    reply: ModelReply
-    model: str = ""
-
-
-class ModelFailed(Event, tag="run.model_failed"):
-    """The call came to nothing, in its last attempt.
-
-    Attributes:
-        kind: The word of the taxonomy in `actors/model_errors.py`; the name of the exception when it is not in there.
-        usage, estimated: What is charged for the last attempt, as of `ModelAttemptFailed`.
-    """
-
-    step: str
-    call_id: str
-    error: str
-    kind: str = "error"
-    model: str = ""
-    status: int = 0
-    request_id: str = ""
-    usage: Usage = Usage()
-    estimated: bool = False
-
-
-class ToolRequested(Event, tag="run.tool_requested"):
-    """A tool is about to be called. Durable before a tool with effects starts.
-
-    Attributes:
-        call_id: Unique for this call in all runs for ever, the same in every attempt: the idempotency key.
-        model_call_id: The model's id of the call, for pairing messages.
-    """
-
-    step: str
-    call_id: str
-    tool: str
-    args: dict[str, Any] = {}
-    model_call_id: str = ""
-    attempt: int = 1
-
-
-class ToolCompleted(Event, tag="run.tool_completed"):
-    call_id: str
-    output: Any = None
-    duration_ms: float = 0.0
-
-
-class ToolFailed(Event, tag="run.tool_failed"):
-    """The tool did not do it, as far as it says itself."""
-
-    call_id: str
-    error: str
-    kind: Literal["raised", "denied", "unknown_tool", "bad_arguments", "unrecordable"] = "raised"
-    duration_ms: float = 0.0
-
-
-class ToolOutcomeUnknown(Event, tag="run.tool_outcome_unknown"):
-    """Nobody knows whether the tool did it: it timed out, or its process died, and it must not be repeated."""
-
-    call_id: str
-    reason: str
-
-
-class ApprovalRequested(Event, tag="run.approval_requested"):
-    """The run waits until somebody has decided on this call.
-
-    It comes before `run.tool_requested`: the intent is recorded when the call may start, so an intent without an
-    outcome always means that the call may have happened. Then the reason is `unknown_outcome`, and allowing it
-    means doing it again.
-    """
-
-    step: str
-    call_id: str
-    tool: str
-    reason: Literal["destructive", "permission", "unknown_outcome"]
-    args: dict[str, Any] = {}
-
-
-class ApprovalDecided(Event, tag="run.approval_decided"):
-    """An answer, bound to the call."""
-
-    call_id: str
-    allowed: bool
-    by: str = ""
-    note: str = ""
-
-
 class RunCompleted(Event, tag="run.completed"):
     """The run has its answer.
 
@@ -343,95 +208,13 @@ class RunInterrupted(Event, tag="run.interrupted"):
     usage: Usage = Usage()
 
 
-RunEvent: TypeAlias = (
-    RunStarted
-    | RecordCopied
-    | RunTakenOver
-    | RunSuspended
-    | MemoryRecalled
-    | MemoryUnreadable
-    | ValueRecorded
-    | ModelRequested
-    | ModelAttemptFailed
-    | ModelFellBack
-    | ModelCompleted
-    | ModelFailed
-    | ToolRequested
-    | ToolCompleted
-    | ToolFailed
-    | ToolOutcomeUnknown
-    | ApprovalRequested
-    | ApprovalDecided
-    | RunCompleted
-    | RunFailed
-    | RunCancelled
-    | RunInterrupted
-)
-
 Closing: TypeAlias = RunCompleted | RunFailed | RunCancelled | RunInterrupted
 CLOSING_TAGS = frozenset({"run.completed", "run.failed", "run.cancelled", "run.interrupted"})
 
 
 # --- state -----------------------------------------------------------------------------------------------------------
 
-Outcome: TypeAlias = ToolCompleted | ToolFailed | ToolOutcomeUnknown
-
-
-NO_FAULT = ("lost", "cancelled")
-"""Kinds of failed attempts that tell nothing of the model: its answer was lost on our side, or not wanted any more."""
-
 Value: TypeAlias = ValueRecorded | MemoryRecalled | MemoryUnreadable
-
-
-class ModelStep(Struct, gc=False):
-    """One call. `failed` are the attempts that came to nothing.
-
-    Attributes:
-        copied: It was made, and charged, by the run that this one was forked from.
-        alternative: The number of the model that is asked now.
-        failed_before: How many attempts had failed when it came to be asked.
-    """
-
-    requested: ModelRequested
-    copied: bool = False
-    failed: tuple[ModelAttemptFailed, ...] = ()
-    alternative: int = 0
-    failed_before: int = 0
-    outcome: ModelCompleted | ModelFailed | None = None
-
-    @property
-    def unanswered(self) -> bool:
-        """The last attempt has neither an answer nor a failure."""
-        ended = self.failed[-1].attempt if self.failed else 0
-        return self.outcome is None and self.requested.attempt > ended
-
-    @property
-    def retry_at(self) -> str:
-        """The time before which it is not tried again; empty when there is none."""
-        return self.failed[-1].retry_at if self.failed else ""
-
-    @property
-    def tries(self) -> int:
-        """How often the model that is asked now has failed; what was lost or cancelled does not count."""
-        return sum(each.kind not in NO_FAULT for each in self.failed[self.failed_before :])
-
-
-class ToolStep(Struct, gc=False):
-    """One call. `requested` is None while the call still needs its approval: it has not been started then.
-
-    Attributes:
-        used: The approval has been used up by an attempt; a further attempt needs a new one.
-    """
-
-    requested: ToolRequested | None = None
-    approval: ApprovalRequested | None = None
-    decision: ApprovalDecided | None = None
-    used: bool = False
-    outcome: Outcome | None = None
-
-    @property
-    def waiting(self) -> bool:
-        return self.approval is not None and self.decision is None and self.outcome is None
 
 
 class Run(Struct):
@@ -538,11 +321,6 @@ def _copy(record: Event, state: Run) -> None:
         state.models[record.step].copied = True
 
 
-def usage_of(event: ModelCompleted | ModelAttemptFailed | ModelFailed) -> Usage:
-    """What an attempt is charged."""
-    return event.reply.usage if isinstance(event, ModelCompleted) else event.usage
-
-
 def _charge(usage: Usage, estimated: bool, state: Run) -> None:
     state.usage += usage
     if estimated:
@@ -569,90 +347,6 @@ class NothingToApprove(Refused):
         super().__init__(f"run {run_id!r}: call {call_id!r} is not waiting for an approval; waiting: {known}")
         self.run_id = run_id
         self.call_id = call_id
-
-
-def request_model(run_id: str, step: str, digest: str, state: Run) -> list[ModelRequested]:
-    """The intent of a model call; nothing when its answer is recorded.
-
-    Raises:
-        ReplayDivergence: Another call was recorded at this step.
-    """
-    call_id = f"{run_id}_{step}"
-    known = state.models.get(step)
-    if known is None:
-        if step in state.values:
-            raise ReplayDivergence(run_id, step, state.values[step].event_tag, "a model call")
-        return [ModelRequested(step=step, call_id=call_id, digest=digest)]
-    if known.requested.digest != digest:
-        raise ReplayDivergence(
-            run_id, step, f"a model call with digest {known.requested.digest}", f"one with digest {digest}"
-        )
-    if known.outcome is not None:
-        return []
-    return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=known.requested.attempt + 1)]
-
-
-def give_up(step: str, kind: str, error: str, state: Run, *, sent: bool = True) -> list[ModelAttemptFailed]:
-    """The end of an attempt whose answer nobody waits for any more; nothing when it has an answer, or has failed.
-
-    Args:
-        sent: It is charged at the most that it may have used; False when it certainly was not sent.
-    """
-    call = state.models.get(step)
-    if call is None or not call.unanswered:
-        return []
-    asked = call.requested
-    usage = asked.most if sent else Usage()
-    return [
-        ModelAttemptFailed(
-            step=step,
-            call_id=asked.call_id,
-            attempt=asked.attempt,
-            model=asked.model,
-            error=error,
-            kind=kind,
-            usage=usage,
-            estimated=usage != Usage(),
-        )
-    ]
-
-
-def attempt_id(call_id: str, attempt: int) -> str:
-    """What an attempt at a call is charged under."""
-    return call_id if attempt == 1 else f"{call_id}.{attempt}"
-
-
-def check_tool(run_id: str, step: str, call_id: str, tool: str, args: dict[str, Any], state: Run) -> ToolStep:
-    """What the history has of a call; an empty step when it has nothing.
-
-    Raises:
-        ReplayDivergence: Another call was recorded at this step.
-    """
-    known = state.tools.get(call_id)
-    if known is None:
-        if step in state.models or step in state.values:
-            raise ReplayDivergence(run_id, step, "another kind of step", f"{tool}({args!r})")
-        return ToolStep()
-    recorded = known.requested or known.approval
-    if recorded is not None and (recorded.tool, recorded.args) != (tool, args):
-        raise ReplayDivergence(run_id, step, f"{recorded.tool}({recorded.args!r})", f"{tool}({args!r})")
-    return known
-
-
-def request_tool(
-    step: str, call_id: str, tool: str, args: dict[str, Any], model_call_id: str, state: Run
-) -> list[ToolRequested]:
-    """The intent of the next attempt at a call; nothing when its outcome is recorded."""
-    known = state.tools.get(call_id, _NO_STEP)
-    if known.outcome is not None:
-        return []
-    attempt = known.requested.attempt + 1 if known.requested is not None else 1
-    return [
-        ToolRequested(step=step, call_id=call_id, tool=tool, args=args, model_call_id=model_call_id, attempt=attempt)
-    ]
-
-
-_NO_STEP = ToolStep()
 
 
 def decide_approval(run_id: str, call_id: str, allowed: bool, by: str, note: str, state: Run) -> list[ApprovalDecided]:

@@ -1,6 +1,8 @@
 """The outside world: databases, NATS, models, tools, the command line; and the edge where users come in.
 
 agent.py            Agent: what users write, normalised       (agents_toml.py, tuning.py, run_handle.py)
+agent_home.py       where it runs: hosted, or embedded        (agent_timers.py: what signals it later)
+prompting.py        a prompt on its way to its run            (forks.py: a run that shares another's beginning)
 run_event.py        what happens in a run, as users see it    (live_events.py, run_error.py)
 arguments.py        what programs pass in, checked where they pass it
 system.py           System: agents hosted over a journal and a bus

@@ -7,7 +7,6 @@ otherwise), shared by all agents of the process that name the same journal. Host
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -20,26 +19,25 @@ from ..actors.manner import Manner
 from ..actors.output import Output
 from ..actors.result import RunResult
 from ..actors.retry import RetryPolicy
-from ..actors.run_actor import Abandon, StartRun
-from ..actors.run_history import RunRequest
-from ..actors.runtime import ActorDead, Ref, Reply
-from ..actors.session_messages import AbandonPrompt, Prompt, ResumeSession, SignalSession
+from ..actors.session_messages import AbandonPrompt, ResumeSession, SignalSession
 from ..actors.spec import AgentSpec, ApprovalHandler, Strategy
 from ..actors.strategies import STRATEGIES
 from ..actors.tone import ambient_tone
 from ..actors.tool import Tool
 from ..events.budget import Limits
-from ..events.errors import ConfigError, Unavailable
+from ..events.errors import ConfigError
 from ..events.run import RunState
 from ..events.signal import RuntimeSignal
-from . import schedules
-from .arguments import HowToAnswer, check_context, check_id, check_mapping, check_prompt, manner_of, signal_of
+from .agent_home import Home
+from .agent_timers import AgentTimers
+from .arguments import HowToAnswer, check_context, check_id, check_prompt, manner_of, signal_of
 from .images import Picture, images_of
 from .live_events import LiveEvents
 from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .models.secrets import Secrets, give_secrets
 from .outputs.typed import typed
+from .prompting import beside, context_of, run_prompt, unless_cancelled
 from .run_error import checked
 from .run_event import Event
 from .tools.function import as_tool
@@ -49,12 +47,11 @@ from .workers.remote_tool import Wanted, found
 if TYPE_CHECKING:
     from .node import Node
     from .run_handle import Run, Session
-    from .timers import Timer
 
 _unnamed = itertools.count(1)
 
 
-class Agent:
+class Agent(AgentTimers):
     """An agent: instructions, a model, tools.
 
     Args:
@@ -125,11 +122,11 @@ class Agent:
         if secrets is not None:
             give_secrets(resolved, secrets)
         check_cost_caps(resolved, budget, budget_per_user)
-        self._runtime = runtime or "memory"
+        self._home = Home(runtime or "memory")
         self.has_name = name is not None
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
-            name = "agent" if self._runtime != "memory" else f"agent-{next(_unnamed)}"
+            name = "agent" if self._home.runtime != "memory" else f"agent-{next(_unnamed)}"
         self.spec = AgentSpec(
             name=name,
             model=resolved,
@@ -151,9 +148,6 @@ class Agent:
             ),
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
-        self._node: Node | None = None
-        self._hosted = False
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"<Agent {self.name} model={self.spec.model.name} tools={len(self.spec.tools)}>"
@@ -229,8 +223,7 @@ class Agent:
 
     def _replace(self, **changes: Any) -> None:
         self.spec = msgspec.structs.replace(self.spec, **changes)
-        if self._node is not None:
-            self._node.host.add(self.spec)
+        self._home.renew(self.spec)
 
     # --- where it runs ---
 
@@ -244,8 +237,8 @@ class Agent:
         """Run on `node` from now on, under `name` if given."""
         if name is not None:
             self.spec = msgspec.structs.replace(self.spec, name=name)
-        self._node, self._loop, self._hosted = node, asyncio.get_running_loop(), True
-        node.host.add(self.spec)
+        self._home.bind(node)
+        self._home.renew(self.spec)
 
     async def node(self) -> "Node":
         """Where it runs: the system that hosts it, or the embedded one of this loop.
@@ -253,27 +246,17 @@ class Agent:
         Raises:
             ConfigError: The system that hosts it was closed, or belongs to another loop.
         """
-        node = self._node
-        if node is not None and node.is_open and self._loop is asyncio.get_running_loop():
-            if self._wanted:
-                await self._find_tools(node)
-            return node
-        if self._hosted:
-            why = "belongs to another event loop" if node is not None and node.is_open else "was closed"
-            raise ConfigError(f"the system that hosts agent {self.name!r} {why}; host it on one that is open here")
-        from .embedded import embedded_node
-
-        self.bind(await embedded_node(self._runtime))
-        self._hosted = False
-        return await self.node()
+        node = self._home.here
+        if node is None:
+            node = await self._home.embed(self.name)
+            self._home.renew(self.spec)
+        if self._wanted:
+            await self._find_tools(node)
+        return node
 
     async def aclose(self) -> None:
         """Close the embedded system of this loop, for all agents that share it."""
-        from .embedded import close_embedded
-
-        await close_embedded(self._runtime)
-        if not self._hosted:
-            self._node = None
+        await self._home.aclose()
 
     async def __aenter__(self) -> "Agent":
         return self
@@ -315,7 +298,7 @@ class Agent:
                 its model failed, the error is that `ModelError` too: `RateLimitError`, `OutputValidationError` …
             Owned: Another process, which is alive, is running this session.
         """
-        request = _context(context, user_id, session_id, metadata)
+        request = context_of(context, user_id, session_id, metadata)
         manner = self.manner(
             output_schema=output_schema,
             output_validation_retries=output_validation_retries,
@@ -344,22 +327,10 @@ class Agent:
         check_prompt(prompt)
         check_context(context)
         shown = await asyncio.to_thread(images_of, images) if images else ()
-        node = self._node
-        if node is None or not node.is_open or self._wanted or self._loop is not asyncio.get_running_loop():
+        node = self._home.here
+        if node is None or self._wanted:
             node = await self.node()
-        run_id = context.run_id or node.clock.new_id()
-        if not context.session_id:
-            ref = node.host.run(run_id)
-            given = context if context.metadata or context.shown else None
-            request = RunRequest(
-                run_id=run_id, prompt=prompt, images=shown, user_id=context.user_id, context=given, manner=manner
-            )
-            return await _unless_cancelled(ref.ask(StartRun(self.spec, request, feed=feed)), ref, Abandon())
-        ref = node.host.session(context.user_id, self.name, context.session_id)
-        message = Prompt(
-            spec=self.spec, prompt=prompt, images=shown, run_id=run_id, context=context, manner=manner, feed=feed
-        )
-        return await _unless_cancelled(ref.ask(message), ref, AbandonPrompt(run_id))
+        return await run_prompt(node, self.spec, prompt, context, manner, images=shown, feed=feed)
 
     async def resume(
         self,
@@ -392,7 +363,7 @@ class Agent:
         output = self.manner(**how).output
         asking = ref.ask(ResumeSession(self.spec, token, output=output))
         try:
-            result = self._typed(checked(await _unless_cancelled(asking, ref, AbandonPrompt(token))), output)
+            result = self._typed(checked(await unless_cancelled(asking, ref, AbandonPrompt(token))), output)
         except NothingToResume:
             if prompt is None:
                 raise
@@ -423,31 +394,17 @@ class Agent:
         one that leaves suspends the run.
         """
         feed = Feed()
-        request = _context(context, user_id, session_id, metadata)
+        request = context_of(context, user_id, session_id, metadata)
         manner = self.manner(
             output_schema=output_schema,
             output_validation_retries=output_validation_retries,
             response_tone=response_tone,
         )
-        running = asyncio.ensure_future(self._run(prompt, request, manner, feed, images))
-
-        def ended(done: "asyncio.Future[RunResult]") -> None:
-            feed.end()
-            if not done.cancelled():
-                done.exception()  # raised below, unless the reader has left or was told already
-
-        running.add_done_callback(ended)
         events = LiveEvents(request.session_id, manner.over(self.spec.manner).output)
-        try:
+        async with beside(self._run(prompt, request, manner, feed, images), feed):
             async for item in feed:
                 for event in events.of(item):
                     yield event
-            await running
-        finally:
-            feed.abandon()
-            if not running.done():
-                running.cancel()
-                await asyncio.wait((running,))
 
     def session(self, session_id: str, *, user_id: str | None = None) -> "Session":
         """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
@@ -489,98 +446,6 @@ class Agent:
         ref = node.host.session(user_id or "", self.name, session_id)
         answer: RunResult | None = await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
         return None if answer is None else self._typed(answer)
-
-    # --- later: timers of the system that hosts it ---
-
-    async def every(
-        self,
-        how: str | float | timedelta,
-        signal: RuntimeSignal | str,
-        *,
-        user_id: str = "",
-        session_id: str = "",
-        id: str = "",
-        zone: str = "",
-    ) -> "Timer":
-        """Signal a session of this agent again and again: `System.every`, which see."""
-        return await self._set(schedules.every(how, zone), signal, user_id, session_id, id)
-
-    async def once(
-        self,
-        when: datetime | float | timedelta,
-        signal: RuntimeSignal | str,
-        *,
-        user_id: str = "",
-        session_id: str = "",
-        id: str = "",
-    ) -> "Timer":
-        """Signal a session of this agent once, at a time or after a delay: `System.at`, `System.after`."""
-        now = (await self.node()).clock.now()
-        schedule = schedules.at(when, now) if isinstance(when, datetime) else schedules.after(when, now)
-        return await self._set(schedule, signal, user_id, session_id, id)
-
-    async def schedule(
-        self,
-        when: datetime | str,
-        signal: RuntimeSignal | str,
-        *,
-        user_id: str = "",
-        session_id: str = "",
-        id: str = "",
-        zone: str = "",
-    ) -> "Timer":
-        """Signal a session of this agent at a time, or by a cron pattern: `once` or `every`."""
-        if isinstance(when, str):
-            return await self.every(when, signal, user_id=user_id, session_id=session_id, id=id, zone=zone)
-        if zone:
-            raise ConfigError(f"the time {when} has a zone of its own; zone={zone!r} is for cron patterns")
-        if not isinstance(when, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - programs without types
-            raise ConfigError(f"a schedule is a datetime or a cron pattern, not {when!r}; see `every` and `once`")
-        return await self.once(when, signal, user_id=user_id, session_id=session_id, id=id)
-
-    async def _set(
-        self, schedule: schedules.Schedule, signal: RuntimeSignal | str, user_id: str, session_id: str, id: str
-    ) -> "Timer":
-        timers = (await self.node()).timers
-        return await timers.set(schedule, signal, agent=self.name, user_id=user_id, session_id=session_id, id=id)
-
-
-async def _unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:
-    """The answer. A caller that is cancelled leaves a run behind that is suspended, and says so on disk."""
-    try:
-        return await asking
-    except asyncio.CancelledError:
-        leaving = asyncio.ensure_future(ref.ask(abandon))
-        leaving.add_done_callback(lambda left: left.cancelled() or left.exception())
-        await asyncio.wait((leaving,), timeout=_LEAVING_S)
-        raise
-    except ActorDead as exc:
-        raise Unavailable("the system of this agent", "it was closed; `resume` continues a run that is open") from exc
-
-
-_LEAVING_S = 5.0  # how long a cancelled caller waits for the note that its run is suspended
-
-
-def _context(
-    context: RunContext | None, user_id: str | None, session_id: str | None, metadata: Mapping[str, Any] | None
-) -> RunContext:
-    given = context or _NO_CONTEXT
-    if user_id is None and session_id is None and metadata is None:
-        return given
-    if metadata is not None:
-        check_mapping("metadata", metadata)
-    return RunContext(
-        user_id=given.user_id if user_id is None else user_id,
-        session_id=given.session_id if session_id is None else session_id,
-        run_id=given.run_id,
-        metadata=given.metadata if metadata is None else {**given.metadata, **metadata},
-        inputs=given.inputs,
-        knowledge=given.knowledge,
-        extensions=given.extensions,
-    )
-
-
-_NO_CONTEXT = RunContext()
 
 
 def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:

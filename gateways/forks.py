@@ -10,8 +10,9 @@ from ..actors.run_actor import ContinueRun, StartRun
 from ..actors.run_history import Fork, RunRequest, history_of, messages_of, turns_before
 from ..events.errors import ConfigError, Refused
 from ..events.fork import copied, fork_point
+from ..events.model_step import ModelRequested
 from ..events.redaction import redacted
-from ..events.run import ModelRequested, run_stream
+from ..events.run import run_stream
 from .models.resolver import resolve_model
 from .node import Node
 from .run_event import Event

@@ -8,7 +8,8 @@ from msgspec import structs
 from ..actors.feed import Batch
 from ..actors.model import ModelChunk
 from ..actors.output import Output
-from ..events.run import ModelCompleted, ModelFailed, ModelRequested, RunCompleted
+from ..events.model_step import ModelCompleted, ModelFailed, ModelRequested
+from ..events.run import RunCompleted
 from .outputs.partial import PartialOutput
 from .run_event import Event, of_batch, of_chunk
 

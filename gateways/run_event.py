@@ -10,16 +10,9 @@ from ..actors.feed import Batch
 from ..actors.model import ModelChunk
 from ..events.envelope import Recorded, encode_event
 from ..events.event import Event as Fact
-from ..events.run import (
-    ModelCompleted,
-    RecordCopied,
-    RunCompleted,
-    RunFailed,
-    ToolCompleted,
-    ToolFailed,
-    ToolOutcomeUnknown,
-    ToolRequested,
-)
+from ..events.model_step import ModelCompleted
+from ..events.run import RecordCopied, RunCompleted, RunFailed
+from ..events.tool_step import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 
 _KINDS = {
     "run.started": "started",

@@ -25,23 +25,17 @@ from ..events.envelope import GENESIS, Recorded
 from ..events.errors import Undecodable
 from ..events.event import Event
 from ..events.memory import BlockUpdated, FactAsserted, FactRetracted
-from ..events.run import (
+from ..events.model_step import ModelFellBack
+from ..events.run import RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunStarted, RunSuspended, RunTakenOver
+from ..events.session import SignalParked
+from ..events.tool_step import (
     ApprovalDecided,
     ApprovalRequested,
-    ModelFellBack,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
-    RunInterrupted,
-    RunStarted,
-    RunSuspended,
-    RunTakenOver,
     ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,
     ToolRequested,
 )
-from ..events.session import SignalParked
 from .audit_entry import AuditEntry, entry_hash, entry_line
 from .projection import Projection
 from .seal import SEAL, MemorySeals, Seal, SealLog, Signer, read_seal, sign

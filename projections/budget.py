@@ -16,8 +16,9 @@ from ..events.budget import Limits, Opened, Released, Reserved, Settled, TimeSpe
 from ..events.envelope import Recorded
 from ..events.errors import NotFound
 from ..events.message import Usage
+from ..events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, usage_of
 from ..events.run import CATEGORY as RUN
-from ..events.run import CLOSING_TAGS, ModelAttemptFailed, ModelCompleted, ModelFailed, RunStarted, usage_of
+from ..events.run import CLOSING_TAGS, RunStarted
 from .projection import Projection
 from .views import Row, Table, Transaction, Where, stamp
 

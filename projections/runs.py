@@ -10,14 +10,9 @@ from msgspec import Struct
 
 from ..events.envelope import Recorded
 from ..events.errors import NotFound
+from ..events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested, usage_of
 from ..events.run import (
     CATEGORY,
-    ApprovalDecided,
-    ApprovalRequested,
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelFailed,
-    ModelRequested,
     RecordCopied,
     RunCancelled,
     RunCompleted,
@@ -27,11 +22,14 @@ from ..events.run import (
     RunState,
     RunSuspended,
     RunTakenOver,
+)
+from ..events.tool_step import (
+    ApprovalDecided,
+    ApprovalRequested,
     ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,
     ToolRequested,
-    usage_of,
 )
 from .projection import Projection
 from .views import Table, Transaction, Where, moment, stamp

@@ -6,15 +6,9 @@ from treadle.events.envelope import Meta, Position, StreamName
 from treadle.events.event import Event
 from treadle.events.journal import Append, Journal
 from treadle.events.message import ModelReply, Usage
-from treadle.events.run import (
-    ModelCompleted,
-    ModelRequested,
-    RunCompleted,
-    RunStarted,
-    ToolCompleted,
-    ToolRequested,
-    run_stream,
-)
+from treadle.events.model_step import ModelCompleted, ModelRequested
+from treadle.events.run import RunCompleted, RunStarted, run_stream
+from treadle.events.tool_step import ToolCompleted, ToolRequested
 
 NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 

@@ -11,7 +11,8 @@ from treadle.actors.clock import SYSTEM_CLOCK
 from treadle.events.envelope import EMPTY, Head, Meta
 from treadle.events.event import Event
 from treadle.events.journal import Append, Journal
-from treadle.events.run import ToolCompleted, ToolRequested, run_stream
+from treadle.events.run import run_stream
+from treadle.events.tool_step import ToolCompleted, ToolRequested
 from treadle.gateways.journals import open_journal
 
 

@@ -27,7 +27,8 @@ from treadle.events.envelope import EMPTY, Meta, StreamName
 from treadle.events.event import Event
 from treadle.events.journal import Append, Journal
 from treadle.events.message import ModelReply, Usage
-from treadle.events.run import ModelCompleted, ModelRequested, RunCompleted, RunStarted, RunState, run_stream
+from treadle.events.model_step import ModelCompleted, ModelRequested
+from treadle.events.run import RunCompleted, RunStarted, RunState, run_stream
 from treadle.events.session import RunEnded, RunOpened, SignalReceived, session_stream
 from treadle.events.signal import RuntimeSignal
 from treadle.gateways.journals import open_journal

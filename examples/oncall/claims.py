@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from treadle import RunState
 from treadle.events.memory import FactAsserted
-from treadle.events.run import RunStarted, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
+from treadle.events.run import RunStarted
+from treadle.events.tool_step import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 
 from .demo import OPEN_AT_A_KILL, alive
 from .evidence import Evidence

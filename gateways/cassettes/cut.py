@@ -15,20 +15,9 @@ from ...actors.steps import digest_of, result_of_call
 from ...events.envelope import Recorded
 from ...events.journal import Journal
 from ...events.message import Message, ModelReply, ToolCall
-from ...events.run import (
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelFailed,
-    ModelRequested,
-    Outcome,
-    RecordCopied,
-    RunStarted,
-    ToolCompleted,
-    ToolFailed,
-    ToolOutcomeUnknown,
-    ValueRecorded,
-    run_stream,
-)
+from ...events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested
+from ...events.run import RecordCopied, RunStarted, ValueRecorded, run_stream
+from ...events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .entry import Entry, Failure, pictured
 
 _NEVER_SENT = frozenset({"circuit_open"})

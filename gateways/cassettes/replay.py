@@ -22,16 +22,8 @@ from ...events.envelope import Recorded
 from ...events.fork import copied
 from ...events.journal import Journal
 from ...events.redaction import redacted
-from ...events.run import (
-    MemoryRecalled,
-    MemoryUnreadable,
-    Run,
-    ToolCompleted,
-    ToolFailed,
-    ToolOutcomeUnknown,
-    ValueRecorded,
-    run_stream,
-)
+from ...events.run import MemoryRecalled, MemoryUnreadable, Run, ValueRecorded, run_stream
+from ...events.tool_step import ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from ..node import Node
 from .cassette import Cassette
 from .cut import cut

@@ -8,14 +8,11 @@ import msgspec
 from msgspec import Struct
 
 from ...events.envelope import Recorded
-from ...events.run import (
+from ...events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested
+from ...events.run import RecordCopied
+from ...events.tool_step import (
     ApprovalDecided,
     ApprovalRequested,
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelFailed,
-    ModelRequested,
-    RecordCopied,
     ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,

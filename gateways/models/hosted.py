@@ -10,8 +10,8 @@ from ...actors.retry import RetryPolicy
 from ...actors.token_guess import guessed_usage
 from ...events.errors import ConfigError
 from ...events.message import Message, ModelReply, ToolSpec, Usage
+from ...events.model_step import attempt_id
 from ...events.redaction import learn_secret, redact
-from ...events.run import attempt_id
 from .extras import Package
 from .per_loop import PerLoop
 from .prices import Price, price_of

@@ -21,8 +21,9 @@ from ...events.errors import Fenced, TreadleError, Unavailable, Unserved
 from ...events.journal import Journal
 from ...events.logs import get_logger
 from ...events.message import ToolSpec
-from ...events.run import Run, ToolFailed, ToolOutcomeUnknown, evolve, run_stream
+from ...events.run import Run, evolve, run_stream
 from ...events.subjects import Subjects
+from ...events.tool_step import ToolFailed, ToolOutcomeUnknown
 from . import wire
 from .wire import Asked, Cancel, Go, Look, Standing, Taken
 

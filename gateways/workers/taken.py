@@ -16,7 +16,7 @@ from ...actors.tool_execution import OutcomeLost, execute
 from ...events.call import CallEnded, Superseded
 from ...events.errors import TreadleError
 from ...events.logs import get_logger
-from ...events.run import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
+from ...events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from . import wire
 from .record import CallRecord
 from .wire import Asked, Standing

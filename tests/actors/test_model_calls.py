@@ -33,14 +33,8 @@ from treadle.actors.run import RunActivation
 from treadle.actors.run_actor import MoveRun
 from treadle.actors.steps import Steps
 from treadle.events.event import Event
-from treadle.events.run import (
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelFailed,
-    ModelRequested,
-    RunCancelled,
-    run_stream,
-)
+from treadle.events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested
+from treadle.events.run import RunCancelled, run_stream
 from treadle.gateways.journals import open_journal
 from treadle.gateways.node import Node
 

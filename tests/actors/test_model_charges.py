@@ -21,15 +21,8 @@ from treadle.actors.model_errors import (
 )
 from treadle.events.budget import Budget, Opened, Reserved, Settled, budget_stream
 from treadle.events.event import Event
-from treadle.events.run import (
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelFailed,
-    ModelRequested,
-    RunStarted,
-    run_stream,
-    usage_of,
-)
+from treadle.events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested, usage_of
+from treadle.events.run import RunStarted, run_stream
 
 AT_ONCE = RetryPolicy(initial_delay_s=0, circuit_open_after=0)
 PLENTY = Limits(max_tokens=1_000_000)

@@ -27,7 +27,9 @@ from treadle.actors.budget import AskBudget
 from treadle.actors.run_actor import ContinueRun
 from treadle.actors.steps import digest_of
 from treadle.events.budget import Budget, Opened, Reserved, budget_stream
-from treadle.events.run import ApprovalRequested, ModelFailed, ModelRequested, RunStarted, run_stream
+from treadle.events.model_step import ModelFailed, ModelRequested
+from treadle.events.run import RunStarted, run_stream
+from treadle.events.tool_step import ApprovalRequested
 
 
 def calling(*names: str) -> FunctionModel:

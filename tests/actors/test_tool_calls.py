@@ -27,7 +27,9 @@ from treadle.actors.spec import AgentSpec
 from treadle.actors.steps import digest_of
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.journal import Append
-from treadle.events.run import ModelCompleted, ModelRequested, RunStarted, ToolRequested, run_stream
+from treadle.events.model_step import ModelCompleted, ModelRequested
+from treadle.events.run import RunStarted, run_stream
+from treadle.events.tool_step import ToolRequested
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.node import Node
 

@@ -10,17 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from treadle.events.budget import Released, Reserved, Settled
 from treadle.events.envelope import Recorded
 from treadle.events.message import Usage
-from treadle.events.run import (
-    CLOSING_TAGS,
-    ModelCompleted,
-    ModelRequested,
-    RunCompleted,
-    RunStarted,
-    RunTakenOver,
-    ToolCompleted,
-    ToolRequested,
-    attempt_id,
-)
+from treadle.events.model_step import ModelCompleted, ModelRequested, attempt_id
+from treadle.events.run import CLOSING_TAGS, RunCompleted, RunStarted, RunTakenOver
+from treadle.events.tool_step import ToolCompleted, ToolRequested
 
 from .agents import DESTRUCTIVE, IDEMPOTENT, PLAIN
 from .ledger import Effect

@@ -9,7 +9,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from treadle.events.envelope import Recorded
-from treadle.events.run import RunStarted, RunTakenOver, ToolFailed, ToolOutcomeUnknown
+from treadle.events.run import RunStarted, RunTakenOver
+from treadle.events.tool_step import ToolFailed, ToolOutcomeUnknown
 
 from .disturbances import Disturbance, perform
 from .examination import examine, until_settled

@@ -16,7 +16,8 @@ from recording import NOON, after_noon, answered, asked, called, write
 from treadle.events.budget import Reserved, Settled
 from treadle.events.event import Event
 from treadle.events.message import Usage
-from treadle.events.run import RunCompleted, RunFailed, RunStarted, RunTakenOver, ToolCompleted
+from treadle.events.run import RunCompleted, RunFailed, RunStarted, RunTakenOver
+from treadle.events.tool_step import ToolCompleted
 from treadle.gateways.journals.memory import MemoryJournal
 
 FIRST, SECOND = "vm:11:aa", "vm:22:bb"

@@ -15,21 +15,17 @@ import msgspec
 from treadle.events.budget import TimeSpent
 from treadle.events.envelope import Recorded, encode_event
 from treadle.events.event import Event
-from treadle.events.run import (
-    CLOSING_TAGS,
+from treadle.events.model_step import ModelAttemptFailed, ModelRequested
+from treadle.events.run import CLOSING_TAGS, RecordCopied, RunSuspended, RunTakenOver
+from treadle.events.session import RunOpened
+from treadle.events.tool_step import (
     ApprovalDecided,
     ApprovalRequested,
-    ModelAttemptFailed,
-    ModelRequested,
-    RecordCopied,
-    RunSuspended,
-    RunTakenOver,
     ToolCompleted,
     ToolFailed,
     ToolOutcomeUnknown,
     ToolRequested,
 )
-from treadle.events.session import RunOpened
 from treadle.events.verify import verify
 from treadle.gateways.journals import open_journal
 

@@ -16,7 +16,8 @@ from treadle import Usage
 from treadle.events.budget import Budget
 from treadle.events.budget import evolve as spend
 from treadle.events.envelope import Recorded
-from treadle.events.run import ModelAttemptFailed, ModelCompleted, ModelRequested, Run, evolve
+from treadle.events.model_step import ModelAttemptFailed, ModelCompleted, ModelRequested
+from treadle.events.run import Run, evolve
 
 PLACES = 6
 """How many places are tried on PostgreSQL, spread over all: a database for each life takes its time."""

@@ -10,22 +10,14 @@ from treadle.events.errors import NotFound
 from treadle.events.event import Event
 from treadle.events.fork import NotAForkPoint, copied, fork_point, fork_points
 from treadle.events.message import ModelReply, ToolCall, Usage
-from treadle.events.run import (
+from treadle.events.model_step import ModelAttemptFailed, ModelCompleted, ModelRequested
+from treadle.events.run import MemoryRecalled, Run, RunCompleted, RunStarted, RunSuspended, RunTakenOver, evolve
+from treadle.events.tool_step import (
     ApprovalDecided,
     ApprovalRequested,
-    MemoryRecalled,
-    ModelAttemptFailed,
-    ModelCompleted,
-    ModelRequested,
-    Run,
-    RunCompleted,
-    RunStarted,
-    RunSuspended,
-    RunTakenOver,
     ToolCompleted,
     ToolOutcomeUnknown,
     ToolRequested,
-    evolve,
 )
 
 STARTED = RunStarted(agent="desk", prompt="Settle.", owner="host:1", model="echo")

@@ -19,8 +19,10 @@ from msgspec import structs
 from treadle.events import secret_shapes
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
+from treadle.events.model_step import ModelCompleted
 from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
-from treadle.events.run import ApprovalRequested, ModelCompleted, RunCompleted, RunStarted, ToolCompleted, ToolRequested
+from treadle.events.run import RunCompleted, RunStarted
+from treadle.events.tool_step import ApprovalRequested, ToolCompleted, ToolRequested
 
 KEYS = {
     "openai": "sk-" + "abcDEF123456" * 4,

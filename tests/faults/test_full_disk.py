@@ -11,7 +11,7 @@ from faults.sqlite_faults import Faults
 
 from treadle import Agent, System
 from treadle.events.errors import Unavailable
-from treadle.events.run import ToolRequested
+from treadle.events.tool_step import ToolRequested
 from treadle.events.verify import verify
 from treadle.gateways.journals.sqlite import SqliteJournal
 

@@ -11,7 +11,7 @@ from waiting import until
 from treadle import Agent, FunctionModel, Limits, Message, ModelReply, Run, System, ToolCall, ToolSpec, delegate, tool
 from treadle.events.envelope import Meta
 from treadle.events.journal import Journal
-from treadle.events.run import ApprovalRequested
+from treadle.events.tool_step import ApprovalRequested
 from treadle.events.worker import TaskAccepted
 from treadle.gateways import delegation
 from treadle.gateways.broker.server import EmbeddedServer

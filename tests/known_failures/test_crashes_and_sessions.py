@@ -29,9 +29,10 @@ from treadle.actors.session_messages import SignalSession
 from treadle.events.budget import Settled
 from treadle.events.envelope import Meta
 from treadle.events.memory import EpisodeRemembered
-from treadle.events.run import ApprovalRequested, RunCompleted
+from treadle.events.run import RunCompleted
 from treadle.events.session import RunEnded, SignalReceived
 from treadle.events.signal import RuntimeSignal
+from treadle.events.tool_step import ApprovalRequested
 from treadle.gateways.node import Node
 
 

@@ -9,8 +9,10 @@ from recording import NOON, after_noon, called, started, whole_run, write, write
 
 from treadle.events.budget import Limits, Opened, budget_stream
 from treadle.events.memory import FactAsserted, memory_stream
-from treadle.events.run import ApprovalDecided, ApprovalRequested, ModelFellBack, RunCancelled, ToolFailed
+from treadle.events.model_step import ModelFellBack
+from treadle.events.run import RunCancelled
 from treadle.events.session import SignalParked, session_stream
+from treadle.events.tool_step import ApprovalDecided, ApprovalRequested, ToolFailed
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.signing import Ed25519Signer
 from treadle.gateways.views import SqliteViews

@@ -19,8 +19,9 @@ from treadle.events.event import Event
 from treadle.events.journal import Journal
 from treadle.events.memory import FactAsserted, FactRetracted, memory_stream
 from treadle.events.message import Usage
-from treadle.events.run import RunCompleted, RunFailed, ToolCompleted
+from treadle.events.run import RunCompleted, RunFailed
 from treadle.events.session import RunEnded, RunOpened, SignalReceived, session_stream
+from treadle.events.tool_step import ToolCompleted
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.views import PostgresViews, SqliteViews
 from treadle.projections import Audit, Blackboards, BudgetView, Facts, Projection, Projections, Runs, Sessions, Views

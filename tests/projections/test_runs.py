@@ -6,8 +6,6 @@ from recording import NOON, after_noon, answered, asked, called, started, whole_
 from treadle.events.errors import NotFound
 from treadle.events.event import Event
 from treadle.events.run import (
-    ApprovalDecided,
-    ApprovalRequested,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -15,10 +13,8 @@ from treadle.events.run import (
     RunState,
     RunSuspended,
     RunTakenOver,
-    ToolCompleted,
-    ToolFailed,
-    ToolOutcomeUnknown,
 )
+from treadle.events.tool_step import ApprovalDecided, ApprovalRequested, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.projections import Projections, RunRow, Runs, Views
 

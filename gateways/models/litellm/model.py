@@ -9,8 +9,8 @@ from ....actors.context import current_model_call
 from ....actors.model import ModelChunk
 from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ModelReply, ToolSpec
+from ....events.model_step import attempt_id
 from ....events.redaction import learn_secret
-from ....events.run import attempt_id
 from ....events.secret_shapes import is_secret_member
 from ..extras import Package
 from ..hosted import HostedModel

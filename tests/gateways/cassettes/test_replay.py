@@ -8,7 +8,8 @@ import pytest
 
 from treadle import Agent, FunctionModel, Message, ModelReply, NotFound, System, ToolCall, ToolSpec, tool
 from treadle.events.envelope import Recorded
-from treadle.events.run import ToolRequested, run_stream
+from treadle.events.run import run_stream
+from treadle.events.tool_step import ToolRequested
 from treadle.gateways.cassettes.replay import Replayed, replay
 
 posted: list[str] = []

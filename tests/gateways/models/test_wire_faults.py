@@ -18,7 +18,8 @@ from wire import REQUEST_ID, Answer, Wire, closed_port, record
 from treadle import Agent, RetryPolicy, Run, RunResult, RunState
 from treadle.actors.clock import SystemClock
 from treadle.actors.model_errors import TransientModelError, model_error_class
-from treadle.events.run import ModelAttemptFailed, ModelFailed, run_stream
+from treadle.events.model_step import ModelAttemptFailed, ModelFailed
+from treadle.events.run import run_stream
 from treadle.gateways.journals.memory import MemoryJournal
 from treadle.gateways.models.anthropic import AnthropicModel
 from treadle.gateways.models.hosted import HostedModel

@@ -25,14 +25,8 @@ from treadle import (
 from treadle.actors.tool_calls import LOST_LIMIT
 from treadle.events.envelope import Meta
 from treadle.events.journal import Append, Journal
-from treadle.events.run import (
-    RunTakenOver,
-    ToolCompleted,
-    ToolFailed,
-    ToolOutcomeUnknown,
-    ToolRequested,
-    run_stream,
-)
+from treadle.events.run import RunTakenOver, run_stream
+from treadle.events.tool_step import ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.workers import offers, wire
 from treadle.gateways.workers.taken import TakenCall
