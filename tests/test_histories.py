@@ -10,11 +10,11 @@ from treadle import STRATEGIES, FunctionModel, Message, ModelReply, RunResult, T
 from treadle.actors.blackboard import FOLD as BLACKBOARD
 from treadle.actors.budget import FOLD as BUDGET
 from treadle.actors.memory import FOLD as MEMORY
-from treadle.actors.run import FOLD as RUN
 from treadle.actors.run import RunActivation
 from treadle.actors.run_history import RunRequest
 from treadle.actors.session import FOLD as SESSION
 from treadle.actors.spec import AgentSpec
+from treadle.actors.stored_run import FOLD as RUN
 from treadle.actors.worker import FOLD as WORKER
 from treadle.events.envelope import (
     EMPTY,
