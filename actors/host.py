@@ -39,6 +39,11 @@ class Host:
             self._replaced[id(before.model)] = before.model
         self._agents[spec.name] = spec
 
+    def meet(self, spec: AgentSpec) -> None:
+        """An agent that nobody hosts runs here, for another one; its model is closed with the others."""
+        if hasattr(spec.model, "__weakref__"):
+            self._replaced[id(spec.model)] = spec.model
+
     @property
     def models(self) -> list[Model]:
         """The models of forks, and of all agents that are hosted here, or were and are still around; each once."""

@@ -6,13 +6,13 @@ sent; so when its answer is lost with the process, whoever goes on with the run 
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from ..events.message import Message, ModelReply, Usage
+from ..events.message import Message, ModelReply, ToolSpec, Usage
 from ..events.model_step import (
     ModelAttemptFailed,
     ModelCompleted,
@@ -46,19 +46,29 @@ class ModelCalls:
 
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
-        model = run.spec.model
-        self._models: Sequence[Model] = (getattr(model, "primary", model), *getattr(model, "alternatives", ()))
+        self._beginning: set[str] = set()  # steps beside one another that are about to make their first attempt
         self.charges = ModelCharges(run)
 
-    async def call(self, step: str, messages: Sequence[Message], *, tools: bool, answer: bool = False) -> ModelReply:
+    async def call(
+        self,
+        step: str,
+        messages: Sequence[Message],
+        *,
+        tools: bool | Collection[str],
+        answer: bool = False,
+        model: Model | None = None,
+    ) -> ModelReply:
         """The answer of the model at this step: recorded, or asked for now.
 
+        Args:
+            tools: Whether it is shown the run's tools; or which of them.
+            model: Who is asked, if not the agent's own.
         Raises:
             ModelError: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget.
         """
         state, run_id, digest = self._run.state, self._run.run_id, digest_of(messages)
-        if step not in state.models and state.turns >= self._run.started.max_turns:
+        if step not in state.models and state.turns + len(self._beginning) >= self._run.started.max_turns:
             raise Interrupted("max_turns", f"the run has made {state.turns} model calls, its limit is max_turns")
         begun = request_model(run_id, step, digest, state)
         if step in state.models:
@@ -66,17 +76,25 @@ class ModelCalls:
             await self.charges.square(state.models[step])
         if not begun:
             return _answer_of(state.models[step])
-        while True:
-            call = state.models.get(step)
-            await self._until(call)
-            (asked,) = request_model(run_id, step, digest, state)
-            reply = await self._attempt(asked, self._model(call.alternative if call else 0), messages, tools, answer)
-            if reply is not None:
-                return reply
+        own = model or self._run.spec.model
+        asking = _Asking(own, messages, self._shown(tools), answer)
+        self._beginning |= {step} - state.models.keys()
+        try:
+            while True:
+                call = state.models.get(step)
+                await self._until(call)
+                (asked,) = request_model(run_id, step, digest, state)
+                reply = await self._attempt(asked, asking.model(call.alternative if call else 0), asking)
+                if reply is not None:
+                    return reply
+        finally:
+            self._beginning.discard(step)
 
-    def _model(self, alternative: int) -> Model:
-        """Which model that is; the last there is, for a run that is resumed by an agent with fewer."""
-        return self._models[min(alternative, len(self._models) - 1)]
+    def _shown(self, tools: bool | Collection[str]) -> Sequence[ToolSpec]:
+        catalogue = self._run.started.tools
+        if isinstance(tools, bool):
+            return catalogue if tools else ()
+        return tuple(tool for tool in catalogue if tool.name in tools)
 
     async def _until(self, call: ModelStep | None) -> None:
         """Wait for the time of the next attempt, which is recorded: whoever goes on with the run waits for the rest.
@@ -94,21 +112,20 @@ class ModelCalls:
             # The time was another machine's, perhaps, whose clock is wrong; nobody ever asked for more than this.
             await clock.sleep(min(wait_s, max(policy.max_delay_s, policy.max_retry_after_s)))
 
-    async def _attempt(
-        self, asked: ModelRequested, model: Model, messages: Sequence[Message], tools: bool, answer: bool
-    ) -> ModelReply | None:
+    async def _attempt(self, asked: ModelRequested, model: Model, asking: "_Asking") -> ModelReply | None:
         """Make one attempt and record it; None when another is to follow.
 
         Raises:
             ModelError: It was the last one.
         """
-        of = model.name if model is not self._models[0] else ""
+        of = model.name if model is not _rows(self._run.spec.model)[0] else ""
         model = who_answers(model)
-        messages, options = self._held(model, messages, answer)
+        messages, options = self._held(model, asking.messages, asking.answer)
         most = most_of(model, messages, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)
         self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
+        self._beginning.discard(asked.step)
         watched = bool(self._run.feeds) or self._run.services.live is not None
         try:
             await self._before_sending(watched, billed)
@@ -120,13 +137,12 @@ class ModelCalls:
             self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
         )
         endpoint, tries = _endpoint(model), self._run.state.models[asked.step].tries
-        shown = self._run.started.tools if tools else ()
         try:
             with self._run.parking.work():
                 async with self._run.services.circuits.passing(endpoint, self._run.spec.retry, again=tries > 0):
-                    reply = await attempt.ask(messages, shown, options)
+                    reply = await attempt.ask(messages, asking.tools, options)
         except ModelError as error:
-            if await self._failed(asked.step, error, attempt, model):
+            if await self._failed(asked.step, error, attempt, model, asking):
                 raise
             return None
         self._run.record([ModelCompleted(step=asked.step, call_id=asked.call_id, reply=reply, model=of)])
@@ -158,7 +174,9 @@ class ModelCalls:
             return messages, {**options, "output_schema": output}
         return directed(messages, output), options
 
-    async def _failed(self, step: str, error: ModelError, attempt: ModelAttempt, model: Model) -> bool:
+    async def _failed(
+        self, step: str, error: ModelError, attempt: ModelAttempt, model: Model, asking: "_Asking"
+    ) -> bool:
         """Record a failed attempt, and what follows from it; whether it was the last."""
         call = self._run.state.models[step]
         asked = call.requested
@@ -168,7 +186,7 @@ class ModelCalls:
             "status": error.status, "request_id": error.request_id, "usage": usage, "estimated": estimated,
         }  # fmt: skip
         retry_at = None if attempt.shown or attempt.spent else self._retry_at(call, error)
-        falls = retry_at is None and not attempt.shown and self._falls_back(call, error)
+        falls = retry_at is None and not attempt.shown and asking.falls_back(call, error)
         if retry_at is None and is_fault(error):
             self._run.services.circuits.given_up(_endpoint(model), self._run.spec.retry)
         if retry_at is None and not falls:
@@ -177,7 +195,7 @@ class ModelCalls:
             at = retry_at.isoformat() if retry_at is not None else ""
             self._run.record([ModelAttemptFailed(attempt=asked.attempt, retry_at=at, **told)])
             if falls:
-                self._fall_back(call, error)
+                self._fall_back(call, error, asking)
         await self.charges.square(call)
         return retry_at is None and not falls
 
@@ -188,13 +206,9 @@ class ModelCalls:
         delay_s = policy.delay_s(call.tries + 1, error.retry_after_s, random.random())
         return None if delay_s is None else now + timedelta(seconds=delay_s)
 
-    def _falls_back(self, call: ModelStep, error: ModelError) -> bool:
-        own: Any = self._run.spec.model
-        return call.alternative + 1 < len(self._models) and own.falls_on(error)
-
-    def _fall_back(self, call: ModelStep, error: ModelError) -> None:
+    def _fall_back(self, call: ModelStep, error: ModelError, asking: "_Asking") -> None:
         number = call.alternative + 1
-        before, then = self._models[number - 1].name, self._models[number].name
+        before, then = asking.model(number - 1).name, asking.model(number).name
         self._run.record(
             [
                 ModelFellBack(
@@ -215,6 +229,31 @@ class ModelCalls:
             await self.charges.square(call)
         if self._run.taken_over:
             await self.charges.release_rest()
+
+
+class _Asking:
+    """One call while it is made: what is sent, and who may answer, one after the other."""
+
+    def __init__(self, own: Model, messages: Sequence[Message], tools: Sequence[ToolSpec], answer: bool) -> None:
+        self.messages = messages
+        self.tools = tools
+        self.answer = answer
+        self._own: Any = own
+        self._row = _rows(own)
+
+    def model(self, alternative: int) -> Model:
+        """Which model that is; the last there is, for a run that is resumed by an agent with fewer."""
+        return self._row[min(alternative, len(self._row) - 1)]
+
+    def falls_back(self, call: ModelStep, error: ModelError) -> bool:
+        """Whether another model is asked after this error."""
+        falls: bool = call.alternative + 1 < len(self._row) and self._own.falls_on(error)
+        return falls
+
+
+def _rows(model: Model) -> Sequence[Model]:
+    """The models behind one, in the order in which they are asked."""
+    return (getattr(model, "primary", model), *getattr(model, "alternatives", ()))
 
 
 def _endpoint(model: Model) -> str:

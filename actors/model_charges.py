@@ -11,7 +11,7 @@ from ..events.message import Message, Usage
 from ..events.model_step import ModelCompleted, ModelStep, attempt_id
 from .model import Model
 from .model_errors import ModelError
-from .services import BudgetPort
+from .services import BudgetPort, Scopes
 from .spec import AgentSpec
 from .token_guess import guessed_input
 
@@ -40,8 +40,18 @@ class ModelCharges:
 
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
-        self._scopes = _scopes(run.spec, run.user_id)
+        self._own = _own_scopes(run.spec, run.user_id)
+        self._all: Scopes | None = None
         self._charged: set[str] = set()  # what this activation knows to be charged, or given back
+
+    @property
+    def scopes(self) -> Scopes:
+        """What a model call is charged to: the agent's budgets, and those of the runs that led to this one."""
+        if self._all is None:
+            own = {name for name, _ in self._own}
+            led = [(scope.name, scope.limits) for scope in self._run.started.budgets if scope.name not in own]
+            self._all = (*self._own, *led)
+        return self._all
 
     async def reserve(self, call_id: str, attempt: int, most: Usage) -> None:
         """Set the most aside that an attempt may use; durable when this returns.
@@ -49,7 +59,7 @@ class ModelCharges:
         Raises:
             Interrupted: A cap is in the way.
         """
-        if not self._scopes or self._run.services.budget is None:
+        if not self.scopes or self._run.services.budget is None:
             return
         # What a run holds that was never stored, nobody would give back: its signal leads to a run of another id.
         await self._run.until_stored()
@@ -57,7 +67,7 @@ class ModelCharges:
         await self._run.make_sure()
         try:
             cause = self._run.cause(call_id)
-            await self._run.services.budget.reserve(self._scopes, attempt_id(call_id, attempt), most, cause)
+            await self._run.services.budget.reserve(self.scopes, attempt_id(call_id, attempt), most, cause)
         except BudgetExceeded as exc:
             raise Interrupted(f"budget:{exc.limit.partition('=')[0]}", str(exc)) from exc
 
@@ -69,7 +79,7 @@ class ModelCharges:
         An attempt that was answered is charged. One that failed without being charged gives back what was set aside.
         """
         budget, asked, outcome = self._run.services.budget, call.requested, call.outcome
-        if not self._scopes or budget is None or call.copied:
+        if not self.scopes or budget is None or call.copied:
             return
         for failed in call.failed:
             await self._charge(budget, failed.call_id, failed.attempt, failed.usage, failed.error)
@@ -85,21 +95,21 @@ class ModelCharges:
         if charged in self._charged:
             return
         if failed is not None and usage == Usage():
-            await budget.release(self._scopes, charged, failed, cause)
+            await budget.release(self.scopes, charged, failed, cause)
         else:
-            await budget.settle(self._scopes, charged, usage, cause)
+            await budget.settle(self.scopes, charged, usage, cause)
         self._charged.add(charged)
 
     async def release_rest(self) -> None:
         """Give back what the run holds beyond that: its process died before it recorded what it had set aside for."""
-        if self._scopes and self._run.services.budget is not None:
+        if self.scopes and self._run.services.budget is not None:
             why, cause = "the run ended without this call", self._run.cause(self._run.run_id)
-            await self._run.services.budget.release_run(self._scopes, why, cause)
+            await self._run.services.budget.release_run(self.scopes, why, cause)
 
     async def spend_time(self, seconds: float) -> None:
-        """Charge the time that this activation took."""
-        if self._scopes and self._run.services.budget is not None:
-            await self._run.services.budget.spend_time(self._scopes, seconds, self._run.cause(self._run.run_id))
+        """Charge the time that this activation took; those who led to it waited meanwhile, and charge their own."""
+        if self._own and self._run.services.budget is not None:
+            await self._run.services.budget.spend_time(self._own, seconds, self._run.cause(self._run.run_id))
 
 
 def most_of(model: Model, messages: Sequence[Message], options: Mapping[str, Any]) -> Usage:
@@ -131,7 +141,7 @@ def _cost_usd(model: Model, usage: Usage) -> float:
     return (price(usage) if price is not None else None) or 0.0
 
 
-def _scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
+def _own_scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]:
     scopes: list[tuple[str, Limits]] = []
     if spec.budget is not None:
         scopes.append((spec.name, spec.budget))

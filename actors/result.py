@@ -25,6 +25,7 @@ class RunResult(Struct, kw_only=True):
         parsed: The answer as its type, or as JSON values where the type is not known; None without `output_format`,
             and while there is no answer.
         error: What failed, empty when nothing did. For a degraded answer, what is not as it was asked for.
+        usage: Tokens and cost in one piece, those of the agents included that the run asked.
         estimated: The part of tokens and cost that nobody has confirmed: model calls whose answer was lost are charged
             at the most that they may have used, and answers whose usage the provider did not tell at a guess.
         waiting_for: The approvals that the run waits for.
@@ -47,6 +48,7 @@ class RunResult(Struct, kw_only=True):
     tokens_out: int = 0
     cached_tokens_in: int = 0
     cost_usd: float = 0.0
+    usage: Usage = Usage()
     estimated: Usage = Usage()
     started_at: datetime = _NEVER
     finished_at: datetime = _NEVER
@@ -77,16 +79,18 @@ def result_of(
     state: Run, *, run_id: str, session_id: str, user_id: str, started_at: datetime | None, last_at: datetime | None
 ) -> RunResult:
     """The result of a run in this state, which need not be its last."""
+    used = state.usage + state.usage_of_children
     result = RunResult(
         run_id=run_id,
         session_id=session_id,
         user_id=user_id,
         state=state.state,
         turns=state.turns,
-        tokens_in=state.usage.input_tokens,
-        tokens_out=state.usage.output_tokens,
-        cached_tokens_in=state.usage.cached_input_tokens,
-        cost_usd=state.usage.cost_usd,
+        tokens_in=used.input_tokens,
+        tokens_out=used.output_tokens,
+        cached_tokens_in=used.cached_input_tokens,
+        cost_usd=used.cost_usd,
+        usage=used,
         estimated=state.estimated,
         started_at=started_at or _NEVER,
         finished_at=last_at or _NEVER,

@@ -20,6 +20,7 @@ from msgspec import structs
 
 from ..events.errors import (
     AppendUncertain,
+    ConfigError,
     Fenced,
     Owned,
     ReadOnly,
@@ -45,9 +46,11 @@ from ..events.run import (
     take_over,
 )
 from .answer import fitting
+from .children import Children, enter_children
 from .context import RunContext, set_run_context
 from .deadline import Deadline
 from .json_form import recordable
+from .model import Model
 from .model_calls import ModelCalls
 from .model_charges import Interrupted
 from .model_errors import ModelError
@@ -90,6 +93,7 @@ class RunActivation(StoredRun):
         self._deadline = Deadline(spec.timeout_s)
         self.models = ModelCalls(self)
         self.tools = ToolCalls(self)
+        self.children = Children(self)
         # Whether it can come to wait for an approval from outside.
         self.may_park = any(tool.spec.destructive or tool.spec.requires_permission for tool in spec.tools.values())
 
@@ -111,12 +115,14 @@ class RunActivation(StoredRun):
             model=spec.model.name,
             instructions=spec.instructions,
             tools=catalogue(spec),
-            strategy=spec.strategy_name,
+            strategy=spec.architecture.name,
             max_turns=spec.max_turns,
             timeout_s=spec.timeout_s,
             parent_run_id=request.parent_run_id,
             parent_call_id=request.parent_call_id,
             depth=request.depth,
+            budgets=request.budgets,
+            conversation=tuple(request.history) if request.parent_run_id and not request.session_id else (),
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},
@@ -190,6 +196,7 @@ class RunActivation(StoredRun):
         """Run the strategy; what it came to."""
         set_run_context(self._context())
         enter_services(self.services)
+        enter_children(self.children)
         state = self.state
         try:
             with self._deadline:
@@ -223,7 +230,7 @@ class RunActivation(StoredRun):
     async def _answer(self) -> str:
         """What the strategy came to, and brought into the form that was asked for."""
         steps, asked = Steps(self), self.started.output
-        answer = await self.spec.strategy(steps)
+        answer = await self.spec.architecture.run(steps)
         return answer if asked is None else await fitting(answer, steps, self.output(asked), asked)
 
     def output(self, asked: OutputFormat) -> Output:
@@ -243,6 +250,7 @@ class RunActivation(StoredRun):
 
     async def _close(self, closing: Closing) -> None:
         await self.models.end()
+        await self.children.end(f"the run that asked for it ended ({closing.event_tag.removeprefix('run.')})")
         closing = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)  # with what that came to
         session = self._session
         while True:
@@ -266,6 +274,7 @@ class RunActivation(StoredRun):
         if self.state.closed is not None or self.state.suspended:
             return
         try:
+            await asyncio.shield(asyncio.ensure_future(self.children.abandon()))
             self.record([RunSuspended(reason=reason)])
             await asyncio.shield(asyncio.ensure_future(self.barrier()))
         except (TreadleError, asyncio.CancelledError) as exc:
@@ -320,11 +329,19 @@ class RunActivation(StoredRun):
             **self.started.shown,
         )
 
+    def model_of(self, name: str) -> Model:
+        """The model of a name, as `model=` takes it.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if self.services.model_of is None:
+            raise ConfigError(f"this system knows no models by their names, and a strategy asks for {name!r}")
+        return self.services.model_of(name)
+
     def opening_messages(self) -> list[Message]:
         started = self.started
-        return opening_messages(
-            started, started.conversation if started.forked_from else self.request.history, self.state
-        )
+        return opening_messages(started, started.conversation or self.request.history, self.state)
 
     # --- approvals ---
 

@@ -71,7 +71,13 @@ class EndUnbegun(Struct, frozen=True):
 
 
 class AwaitEnd(Struct, frozen=True):
-    """Answer with the `RunResult` when the run has ended, however long it waits for approvals."""
+    """Answer with the `RunResult` when the run has ended, however long it waits for approvals.
+
+    Attributes:
+        spec: Who goes on with it if nobody is at it; else the agent that is hosted by that name.
+    """
+
+    spec: AgentSpec | None = None
 
 
 class ApproveCall(Struct, frozen=True):
@@ -131,8 +137,8 @@ class RunActor(CoroutineActor):
                 return self.later(self._end(message))
             case EndUnbegun():
                 return self.later(self._end_unbegun(message))
-            case AwaitEnd():
-                return self.later(self._await_end())
+            case AwaitEnd(spec):
+                return self.later(self._await_end(spec))
             case ApproveCall():
                 return self.later(self._approve(message))
             case Abandon():
@@ -250,12 +256,12 @@ class RunActor(CoroutineActor):
             return (await history_of(self._host.services.journal, self._run_id)).result
         return await run.end(message.closing, message.session)
 
-    async def _await_end(self) -> RunResult:
+    async def _await_end(self, spec: AgentSpec | None) -> RunResult:
         journal, stream = self._host.services.journal, run_stream(self._run_id)
         while self._going is None:
             head = await journal.head(stream)
             try:
-                result = await self._continue(ContinueRun())
+                result = await self._continue(ContinueRun(spec))
             except Owned as exc:
                 if self._host.services.elsewhere is None:
                     raise

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ..events.budget import Scope
 from ..events.errors import NotFound
 from ..events.journal import Journal
 from ..events.message import Image, Message
@@ -37,6 +38,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     parent_run_id: str = ""
     parent_call_id: str = ""
     depth: int = 0
+    budgets: tuple[Scope, ...] = ()
     fork: "Fork | None" = None
     correlation_id: str = ""
     causation_id: str = ""

@@ -25,6 +25,7 @@ from .output import OutputOf
 from .threads import ToolThreads
 
 if TYPE_CHECKING:
+    from .children import ChildPort
     from .elsewhere import ElsewherePort
 
 
@@ -150,6 +151,7 @@ class Services(Struct, kw_only=True):
 
     Attributes:
         resolve: The model of a name, as `model=` takes it; raises ConfigError when there is none.
+        model_of: The same, made once.
     """
 
     journal: Journal
@@ -159,9 +161,11 @@ class Services(Struct, kw_only=True):
     memory: MemoryPort | None = None
     budget: BudgetPort | None = None
     work: WorkPort | None = None
+    children: "ChildPort | None" = None
     remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
     output_of: OutputOf | None = None
     live: Live | None = None
     elsewhere: "ElsewherePort | None" = None
     resolve: Callable[[str], Model] | None = None
+    model_of: Callable[[str], Model] | None = None

@@ -410,6 +410,7 @@ class SessionActor(CoroutineActor):
             parent_run_id=prompt.parent_run_id,
             parent_call_id=prompt.parent_call_id,
             depth=prompt.depth,
+            budgets=prompt.budgets,
             causation_id=prompt.causation_id,
             traceparent=prompt.traceparent,
         )

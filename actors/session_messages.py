@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ..events.budget import Scope
 from ..events.message import Image
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
@@ -36,6 +37,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     parent_run_id: str = ""
     parent_call_id: str = ""
     depth: int = 0
+    budgets: tuple[Scope, ...] = ()
     causation_id: str = ""
     traceparent: str = ""
     feed: Feed | None = None

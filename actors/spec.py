@@ -13,10 +13,7 @@ from .retry import RetryPolicy
 from .tool import Tool
 
 if TYPE_CHECKING:
-    from .steps import Steps
-
-Strategy = Callable[["Steps"], Awaitable[str]]
-"""How an agent thinks: async code that touches the world only through recorded steps, and returns its answer."""
+    from .strategies.architecture import Architecture
 
 ApprovalHandler = Callable[["ApprovalQuestion"], "bool | Awaitable[bool]"]
 
@@ -62,8 +59,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
     model: Model
     instructions: str = ""
     tools: Mapping[str, Tool] = {}
-    strategy: Strategy
-    strategy_name: str = "react"
+    architecture: "Architecture"
     approvals: Literal["deny", "allow", "wait"] | ApprovalHandler = "deny"
     max_turns: int = 50
     timeout_s: float | None = None

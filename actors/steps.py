@@ -5,23 +5,31 @@ been answered before, and done and recorded when not. A step's name is its place
 ask in the same order given the same answers; if it does not, `ReplayDivergence` names the step.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import structs
 
+from ..events.child_step import ChildEnded
 from ..events.errors import ReplayDivergence
-from ..events.message import Message, ModelReply, ToolCall
+from ..events.message import Message, ModelReply, ToolCall, ToolSpec
 from ..events.run import ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
+from .children import Question
 from .json_form import recordable
 from .model_charges import Interrupted
 from .tool import as_text
 
 if TYPE_CHECKING:
+    from .children import Asked
+    from .model import Model
     from .run import RunActivation
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -67,6 +75,13 @@ def result_of_call(call: ToolCall, outcome: Outcome, *, ends_turn: bool = False)
             return ToolResult(call, False, None, text, unknown=True)
 
 
+class Opening(NamedTuple):
+    """What a part of a strategy begins with, apart from what the run does."""
+
+    prompt: str | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Exchange(NamedTuple):
     """A model call and its answer."""
 
@@ -75,52 +90,156 @@ class Exchange(NamedTuple):
 
 
 class Steps:
-    """The recorded steps of one run.
+    """The recorded steps of one run, or of a part of it (`part`, `together`).
 
     Attributes:
-        last: The last model call.
+        last: The last model call of this part.
     """
 
-    def __init__(self, run: "RunActivation") -> None:
+    def __init__(self, run: "RunActivation", place: str = "", opening: "Opening | None" = None) -> None:
         self.last: Exchange | None = None
         self._run = run
+        self._place = place
+        self._opening = opening or Opening()
         self._next = 0
 
     def _step(self) -> str:
         self._next += 1
-        return str(self._next)
+        return f"{self._place}{self._next}"
+
+    # --- what it begins with ---
 
     @property
     def prompt(self) -> str:
-        """What the run was asked."""
-        return self._run.started.prompt
+        """What the run, or this part of it, was asked."""
+        return self._run.started.prompt if self._opening.prompt is None else self._opening.prompt
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The tools that the model may be shown."""
+        return [tool.name for tool in self._run.started.tools]
+
+    @property
+    def toolbox(self) -> Sequence[ToolSpec]:
+        """What the model may be shown of the tools."""
+        return self._run.started.tools
 
     def messages(self) -> list[Message]:
         """What every strategy begins with: instructions and memory, the conversation so far, the prompt."""
-        return self._run.opening_messages()
+        messages = self._run.opening_messages()
+        *before, question = messages
+        if self._opening.prompt is not None:
+            question = structs.replace(question, content=self._opening.prompt)
+        if self._opening.notes:
+            notes = "\n\n".join(self._opening.notes)
+            if before and before[0].role == "system":
+                before[0] = structs.replace(before[0], content=f"{before[0].content}\n\n{notes}")
+            else:
+                before.insert(0, Message("system", notes))
+        return [*before, question]
+
+    # --- parts ---
+
+    def part(self, *, prompt: str | None = None, note: str = "") -> "Steps":
+        """A part of the strategy, with steps of its own; one part after the other.
+
+        Args:
+            prompt: What it is asked, in the place of the run's prompt.
+            note: What its model is told beside the instructions.
+        """
+        return self._part(self._step(), prompt, note)
+
+    def _part(self, step: str, prompt: str | None = None, note: str = "") -> "Steps":
+        opening = Opening(
+            self._opening.prompt if prompt is None else prompt,
+            (*self._opening.notes, note) if note else self._opening.notes,
+        )
+        return Steps(self._run, f"{step}-", opening)
+
+    async def together(
+        self, branches: Sequence[Callable[["Steps"], Awaitable[T]]], *, limit: int | None = None
+    ) -> list[T]:
+        """Run parts beside one another; what they return, in their order. The first that raises ends the others.
+
+        Args:
+            limit: How many go on at once; None for all.
+        """
+        step = self._step()
+        results: dict[int, T] = {}
+        waiting = iter(enumerate(branches))
+
+        async def work() -> None:
+            for number, branch in waiting:
+                results[number] = await branch(self._part(f"{step}-{number}"))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(branches), limit or len(branches))):
+                    group.create_task(work())
+        except BaseExceptionGroup as exc:
+            # One cause is enough; what comes of the others is in the journal.
+            raise exc.exceptions[0] from exc
+        return [results[number] for number in range(len(branches))]
+
+    # --- steps ---
 
     async def model(
-        self, messages: Sequence[Message], *, tools: bool = True, answer: bool = False, whole: bool = True
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: bool | Collection[str] = True,
+        answer: bool = False,
+        whole: bool = True,
+        model: "Model | str | None" = None,
     ) -> ModelReply:
         """One model call.
 
         Args:
+            tools: Whether it is shown the run's tools; or the names of those that it is shown.
             answer: Its text may become the run's answer: a model that knows how is held to `output_schema=`.
             whole: A reply that was cut off at the most tokens it may have ends the run, with what there is of it, and
                 none of its tools are called. False: it is returned, with the `finish_reason` `length`.
+            model: Who is asked, if not the agent's own: a model, or what `model=` takes.
         Raises:
             ModelError: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget, tokens.
         """
         step = self._step()
+        asked = self._run.model_of(model) if isinstance(model, str) else model
         if self._run.moving:
             await self._run.leave()
         with self._run.step:
-            reply = await self._run.models.call(step, messages, tools=tools, answer=answer)
+            reply = await self._run.models.call(step, messages, tools=tools, answer=answer, model=asked)
         if whole and reply.finish_reason == "length":
             raise Interrupted("max_tokens", "the model's answer was cut off at the most tokens that it may have")
         self.last = Exchange(tuple(messages), reply)
         return reply
+
+    async def agent(
+        self,
+        agent: "Asked",
+        prompt: str,
+        *,
+        role: str = "",
+        history: Sequence[Message] = (),
+        session_id: str = "",
+    ) -> ChildEnded:
+        """Ask another agent, in a run of its own, under the same user and budgets; what came of it.
+
+        An agent that fails is a result, not an error.
+
+        Args:
+            agent: An agent, or the name of one that is hosted: here, or on another node.
+            role: What the strategy calls it.
+            history: The conversation before the prompt.
+            session_id: The conversation of that agent which this goes on with.
+        """
+        step = self._step()
+        if self._run.moving:
+            await self._run.leave()
+        question = Question(prompt=prompt, history=history, session_id=session_id)
+        with self._run.step:
+            return await self._run.children.ask(step, f"{self._run.run_id}_{step}_0", agent, question, role=role)
 
     async def tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """The tool calls of one turn: together, destructive ones after the others and one by one.

@@ -79,6 +79,8 @@ class WorkerActor(PartitionActor[Worker]):
                 state=result.state,
                 output=result.output,
                 error=result.error or (result.interruption_reason if result.interrupted else ""),
+                turns=result.turns,
+                usage=result.usage,
             )
             await self._commit(lambda state: end(ended, state), cause)
             return ended
@@ -108,6 +110,7 @@ class WorkerActor(PartitionActor[Worker]):
                 parent_run_id=task.parent_run_id,
                 parent_call_id=task.task_id,
                 depth=task.depth,
+                budgets=task.budgets,
                 causation_id=task.task_id,
                 correlation_id=cause.correlation_id,
                 traceparent=cause.traceparent,

@@ -38,6 +38,13 @@ class Limits(Struct, frozen=True, omit_defaults=True):
     soft_warning_at: float = 0.8
 
 
+class Scope(Struct, frozen=True):
+    """A budget by its name, and the caps that hold in it for whoever names it."""
+
+    name: str
+    limits: Limits
+
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 

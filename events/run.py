@@ -4,8 +4,9 @@ Everything a run does to the world has an intent before it and an outcome after 
 `step` names the place in the strategy that asked (see `actors/steps.py`): after a crash the strategy runs
 again from the top, and what has an outcome under its step is answered from here.
 
-The stream is told in three files, each with its events, their state and the decisions on them: here what a run is, how
-it begins and ends, and the fold of all of it; `model_step.py` its model calls, `tool_step.py` its tool calls.
+The stream is told in four files, each with its events, their state and the decisions on them: here what a run is, how
+it begins and ends, and the fold of all of it; `model_step.py` its model calls, `tool_step.py` its tool calls,
+`child_step.py` the agents that it asks.
 """
 
 from datetime import datetime
@@ -14,6 +15,8 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Raw, Struct, field
 
+from .budget import Scope
+from .child_step import ChildEnded, ChildRequested, ChildStep
 from .envelope import StreamName, decode_event
 from .errors import Refused
 from .event import Event
@@ -58,6 +61,7 @@ class RunStarted(Event, tag="run.started"):
     Attributes:
         owner: The process that runs it (see `Journal.is_alive`).
         tools: The catalogue that the model is shown, fixed for this run.
+        budgets: What its model calls are charged to beside its agent's own budgets: those of the runs that led to it.
         depth: 0 for a run that a person or a signal started, one more for each delegation.
         shown: What the caller gave beside the prompt for the model to see: inputs, knowledge, extensions.
         images: The pictures of the prompt.
@@ -91,6 +95,7 @@ class RunStarted(Event, tag="run.started"):
     forked_at: int = 0
     forked_to: str = ""
     conversation: tuple[Message, ...] = ()
+    budgets: tuple[Scope, ...] = ()
 
 
 class RecordCopied(Event, tag="run.copied"):
@@ -223,7 +228,7 @@ class Run(Struct):
     Attributes:
         estimated: The part of `usage` that nobody has confirmed.
         turns: Model calls of its story, those included that it shares with the run that it was forked from.
-        usage: What it used itself.
+        usage: What it used itself; `usage_of_children` what they did, with theirs.
         degraded: Why its answers are not those of the model that it was to ask.
     """
 
@@ -233,8 +238,10 @@ class Run(Struct):
     models: dict[str, ModelStep] = field(default_factory=dict[str, ModelStep])
     tools: dict[str, ToolStep] = field(default_factory=dict[str, ToolStep])
     values: dict[str, Value] = field(default_factory=dict[str, Value])
+    children: dict[str, ChildStep] = field(default_factory=dict[str, ChildStep])
     turns: int = 0
     usage: Usage = Usage()
+    usage_of_children: Usage = Usage()
     estimated: Usage = Usage()
     degraded: str = ""
     closed: Closing | None = None
@@ -306,6 +313,11 @@ def evolve(state: Run, event: Event) -> Run:
             step.approval, step.decision, step.used = event, None, False
         case ApprovalDecided():
             state.tools[event.call_id].decision = event
+        case ChildRequested():
+            state.children[event.call_id] = ChildStep(event)
+        case ChildEnded():
+            state.children[event.call_id].ended = event
+            state.usage_of_children += event.usage
         case RunCompleted() | RunFailed() | RunCancelled() | RunInterrupted():
             state.closed = event
         case _:
@@ -314,11 +326,16 @@ def evolve(state: Run, event: Event) -> Run:
 
 
 def _copy(record: Event, state: Run) -> None:
-    usage, estimated = state.usage, state.estimated
+    usage, of_children, estimated = state.usage, state.usage_of_children, state.estimated
     evolve(state, record)
-    state.usage, state.estimated = usage, estimated
-    if isinstance(record, ModelRequested):
-        state.models[record.step].copied = True
+    state.usage, state.usage_of_children, state.estimated = usage, of_children, estimated
+    match record:
+        case ModelRequested():
+            state.models[record.step].copied = True
+        case ChildRequested():
+            state.children[record.call_id].copied = True
+        case _:
+            pass
 
 
 def _charge(usage: Usage, estimated: bool, state: Run) -> None:

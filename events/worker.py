@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
+from .budget import Scope
 from .envelope import StreamName
 from .event import Event
+from .message import Usage
 from .run import RunState
 
 CATEGORY = "worker"
@@ -24,7 +26,7 @@ def worker_stream(name: str) -> StreamName:
 
 
 class TaskAccepted(Event, tag="worker.task_accepted"):
-    """The worker will do this. `user_id` is the delegating run's, and the child run's."""
+    """The worker will do this. `user_id` is the delegating run's, and the child run's; `budgets` are its as well."""
 
     task_id: str
     run_id: str
@@ -32,15 +34,18 @@ class TaskAccepted(Event, tag="worker.task_accepted"):
     user_id: str = ""
     parent_run_id: str = ""
     depth: int = 1
+    budgets: tuple[Scope, ...] = ()
 
 
 class TaskEnded(Event, tag="worker.task_ended"):
-    """What came of it."""
+    """What came of it. `usage` is the child run's, with its own children."""
 
     task_id: str
     state: RunState
     output: str = ""
     error: str = ""
+    turns: int = 0
+    usage: Usage = Usage()
 
 
 WorkerEvent: TypeAlias = TaskAccepted | TaskEnded

@@ -20,8 +20,8 @@ from ..actors.output import Output
 from ..actors.result import RunResult
 from ..actors.retry import RetryPolicy
 from ..actors.session_messages import AbandonPrompt, ResumeSession, SignalSession
-from ..actors.spec import AgentSpec, ApprovalHandler, Strategy
-from ..actors.strategies import STRATEGIES
+from ..actors.spec import AgentSpec, ApprovalHandler
+from ..actors.strategies.architecture import GivenArchitecture, tools_of
 from ..actors.tone import ambient_tone
 from ..actors.tool import Tool
 from ..events.budget import Limits
@@ -30,6 +30,7 @@ from ..events.run import RunState
 from ..events.signal import RuntimeSignal
 from .agent_home import Home
 from .agent_timers import AgentTimers
+from .architectures import find_architecture
 from .arguments import HowToAnswer, check_context, check_id, check_prompt, manner_of, signal_of
 from .images import Picture, images_of
 from .live_events import LiveEvents
@@ -61,7 +62,8 @@ class Agent(AgentTimers):
         name: The agent's address on a system. Agents that are to be resumed in another process want one.
         tools: Functions, or what `@tool` made of them; `remote(…)` for tools that workers do.
         runtime: The journal: `"memory"`, or `"sqlite:./runs.db"` for runs that survive the process.
-        strategy: How it thinks: a name of `treadle.STRATEGIES`, or async code over `Steps`.
+        architecture: How it thinks: a name (`treadle.ARCHITECTURES`), an object (`treadle.architecture`), or async code
+            over `Steps`. See docs/architectures.md.
         approval_handler: Who answers when a destructive tool asks: a function of an `ApprovalQuestion`, sync or
             async, that returns True to allow; `"allow"`, `"deny"`, or `"wait"` to park the run until
             `session.approve` or `treadle approve`. Without one: deny. A call whose outcome is unknown after a crash
@@ -95,7 +97,7 @@ class Agent(AgentTimers):
         name: str | None = None,
         tools: Sequence[Any] = (),
         runtime: str | None = None,
-        strategy: str | Strategy = "react",
+        architecture: GivenArchitecture = "react",
         approval_handler: Literal["allow", "deny", "wait"] | ApprovalHandler | None = None,
         budget: Limits | None = None,
         budget_per_user: Limits | None = None,
@@ -124,6 +126,7 @@ class Agent(AgentTimers):
         check_cost_caps(resolved, budget, budget_per_user)
         self._home = Home(runtime or "memory")
         self.has_name = name is not None
+        thinks = find_architecture(architecture)
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
             name = "agent" if self._home.runtime != "memory" else f"agent-{next(_unnamed)}"
@@ -131,9 +134,8 @@ class Agent(AgentTimers):
             name=name,
             model=resolved,
             instructions=instructions,
-            tools=_by_name([each for each in tools if not isinstance(each, Wanted)]),
-            strategy=_strategy(strategy),
-            strategy_name=strategy if isinstance(strategy, str) else getattr(strategy, "__name__", "custom"),
+            tools=_by_name([*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks)]),
+            architecture=thinks,
             approvals=approval_handler or "deny",
             max_turns=max_turns,
             timeout_s=timeout_s,
@@ -456,12 +458,3 @@ def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:
             raise ConfigError(f"two tools are called {made.name!r}; give one another name: @tool(name=…)")
         named[made.name] = made
     return named
-
-
-def _strategy(strategy: str | Strategy) -> Strategy:
-    if callable(strategy):
-        return strategy
-    found = STRATEGIES.get(strategy)
-    if found is None:
-        raise ConfigError(f"there is no strategy {strategy!r}; there are: {', '.join(STRATEGIES)}")
-    return found

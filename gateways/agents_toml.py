@@ -57,7 +57,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "blackboards": list,
     "memory": bool,
     "runtime": str,
-    "strategy": str,
+    "architecture": str,
     "approvals": str,
     "max_turns": int,
     "output_schema": str,

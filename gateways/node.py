@@ -11,6 +11,7 @@ from weakref import WeakSet
 
 from ..actors.blackboard import BlackboardActor, Blackboards
 from ..actors.budget import BudgetActor, Budgets
+from ..actors.child_runs import ChildRuns
 from ..actors.circuit import Circuits
 from ..actors.clock import SYSTEM_CLOCK, Clock
 from ..actors.host import Host
@@ -72,10 +73,12 @@ class Node:
         )
         self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
         self.host = Host(self.system, self.services)
+        self.services.model_of = self.host.model
         self.services.memory = MemoryPartitions(self.host)
         self.services.budget = Budgets(self.host)
         self.services.blackboard = Blackboards(self.host)
         self.services.work = Delegations(self.host)
+        self.services.children = ChildRuns(self.host)
         host, services = self.host, self.services
         factories: dict[str, Factory] = {
             "run": lambda address: RunActor(host, address.removeprefix("run-")),

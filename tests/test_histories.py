@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from treadle import STRATEGIES, FunctionModel, Message, ModelReply, RunResult, Tool
+from treadle import ARCHITECTURES, FunctionModel, Message, ModelReply, RunResult, Tool
 from treadle.actors.blackboard import FOLD as BLACKBOARD
 from treadle.actors.budget import FOLD as BUDGET
 from treadle.actors.memory import FOLD as MEMORY
@@ -109,7 +109,7 @@ async def replay(node: Node, events: Sequence[Recorded], history: list[Message])
         name=started.agent,
         model=FunctionModel(call_nothing, started.model),
         tools={tool.name: Tool(tool, call_nothing, is_async=False) for tool in started.tools},
-        strategy=STRATEGIES[started.strategy],
+        architecture=ARCHITECTURES[started.strategy](),
     )
     request = RunRequest(
         run_id=first.run_id,

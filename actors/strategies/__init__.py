@@ -1,11 +1,15 @@
 """How agents think, one file each: code over recorded steps (`actors/steps.py`).
 
-react.py    think, act, look, until the model stops asking for tools
+architecture.py   what they have in common
+react.py          think, act, look, until the model stops asking for tools
 """
 
-from .react import react
+from collections.abc import Callable, Mapping
 
-STRATEGIES = {"react": react}
-"""The strategies that can be named."""
+from .architecture import Architecture, architecture_of, tools_of
+from .react import ReAct
 
-__all__ = ["STRATEGIES", "react"]
+ARCHITECTURES: Mapping[str, Callable[[], Architecture]] = {"react": ReAct}
+"""Those that can be named: `Agent(architecture="react")`."""
+
+__all__ = ["ARCHITECTURES", "Architecture", "ReAct", "architecture_of", "tools_of"]

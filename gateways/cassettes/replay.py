@@ -77,7 +77,7 @@ async def replay(
         model=spec.model.name,
         instructions=redacted(spec.instructions),  # as a run of today records them
         tools=tuple(map(redacted, catalogue(spec))),
-        strategy=spec.strategy_name,
+        strategy=spec.architecture.name,
         max_turns=spec.max_turns,
         forked_from=run_id,
         forked_at=1,

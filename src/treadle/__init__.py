@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from .actors.result import RunResult
     from .actors.retry import RetryPolicy
     from .actors.session import NothingToResume
-    from .actors.spec import ApprovalQuestion, Strategy
+    from .actors.spec import ApprovalQuestion
     from .actors.steps import Steps, ToolResult
-    from .actors.strategies import STRATEGIES
+    from .actors.strategies import ARCHITECTURES, Architecture
     from .actors.tool import Tool
     from .events.budget import Limits
     from .events.errors import (
@@ -114,9 +114,9 @@ _NAMES = {
     "actors.result": ("RunResult",),
     "actors.retry": ("RetryPolicy",),
     "actors.session": ("NothingToResume",),
-    "actors.spec": ("ApprovalQuestion", "Strategy"),
+    "actors.spec": ("ApprovalQuestion",),
     "actors.steps": ("Steps", "ToolResult"),
-    "actors.strategies": ("STRATEGIES",),
+    "actors.strategies": ("ARCHITECTURES", "Architecture"),
     "actors.tool": ("Tool",),
     "events.budget": ("Limits",),
     "events.errors": (
@@ -168,10 +168,11 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 __version__ = "0.1.0"
 
 __all__ = [
-    "STRATEGIES",
+    "ARCHITECTURES",
     "Agent",
     "AppendUncertain",
     "ApprovalQuestion",
+    "Architecture",
     "AuthenticationError",
     "BadReply",
     "Blackboard",
@@ -230,7 +231,6 @@ __all__ = [
     "ServerError",
     "Session",
     "Steps",
-    "Strategy",
     "System",
     "Timer",
     "Tool",

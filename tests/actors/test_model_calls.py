@@ -552,12 +552,12 @@ async def test_a_replay_raises_the_error_that_was_recorded(desks: Desks, error: 
         return "It failed."
 
     model = PaidModel(error)
-    asking = asyncio.ensure_future((await desks(model, RetryPolicy.disabled(), strategy=thinks)).run("Hello?"))
+    asking = asyncio.ensure_future((await desks(model, RetryPolicy.disabled(), architecture=thinks)).run("Hello?"))
     await until(lambda: len(caught) == 1)
     await (await desks.node()).close()
     await asyncio.wait([asking])
     hold.set()
-    result = await (await desks(model, strategy=thinks)).resume()
+    result = await (await desks(model, architecture=thinks)).resume()
 
     assert (result.output, model.asked) == ("It failed.", 1)
     assert caught[0] == caught[1]

@@ -1,14 +1,18 @@
 """Recorded steps: what a strategy was told once it is told again, and a strategy that asks otherwise is named."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from waiting import until
 
-from treadle import Agent, Message, ReplayDivergence, RunError, Steps, Strategy
+from treadle import Agent, Message, ReplayDivergence, RunError, Steps
+
+Strategy: TypeAlias = Callable[[Steps], Awaitable[str]]
 
 
 class Interrupted:
@@ -42,7 +46,7 @@ async def suspended(agent: Agent, strategy: Interrupted) -> None:
 
 
 def agent(strategy: Strategy, path: Path) -> Agent:
-    return Agent(model="echo", name="desk", strategy=strategy, runtime=f"sqlite:{path}/runs.db")
+    return Agent(model="echo", name="desk", architecture=strategy, runtime=f"sqlite:{path}/runs.db")
 
 
 async def test_times_ids_choices_and_answers_are_the_same_when_a_run_goes_on(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from treadle import (
-    STRATEGIES,
     Agent,
     FunctionModel,
     Message,
@@ -25,6 +24,7 @@ from treadle.actors.run import RunActivation
 from treadle.actors.run_history import RunRequest
 from treadle.actors.spec import AgentSpec
 from treadle.actors.steps import digest_of
+from treadle.actors.strategies import ReAct
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.journal import Append
 from treadle.events.model_step import ModelCompleted, ModelRequested
@@ -58,7 +58,7 @@ async def cut_off(node: Node, recorded: ToolSpec) -> RunRequest:
 
 def agent(*tools: Any, **options: Any) -> AgentSpec:
     named = {made.name: made for made in tools}
-    return AgentSpec(name="desk", model=FunctionModel(rules), tools=named, strategy=STRATEGIES["react"], **options)
+    return AgentSpec(name="desk", model=FunctionModel(rules), tools=named, architecture=ReAct(), **options)
 
 
 async def continued(spec: AgentSpec, recorded: ToolSpec) -> RunActivation:

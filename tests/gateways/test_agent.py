@@ -580,8 +580,8 @@ async def test_settings_that_make_no_sense_are_refused() -> None:
         Agent(model="echo", max_turns=0)
     with pytest.raises(ConfigError, match="approval_handler='maybe'"):
         Agent(model="echo", approval_handler="maybe")  # type: ignore[arg-type]  # pyright: ignore
-    with pytest.raises(ConfigError, match="there is no strategy 'guess'; there are: "):
-        Agent(model="echo", strategy="guess")
+    with pytest.raises(ConfigError, match="there is no architecture 'guess'; there are: "):
+        Agent(model="echo", architecture="guess")
     with pytest.raises(ConfigError, match="a session needs an id"):
         Agent(model="echo").session("")
     with pytest.raises(ConfigError, match="session_id is empty"):
@@ -667,7 +667,7 @@ async def test_a_strategy_that_leaves_fails_its_run(error: BaseException) -> Non
     async def leave(steps: object) -> str:
         raise error
 
-    session = Agent(model="echo", strategy=leave).session("conv-1")
+    session = Agent(model="echo", architecture=leave).session("conv-1")
     for _ in range(2):
         with pytest.raises(RunError, match=type(error).__name__):
             await session.run("Go on.")
@@ -681,7 +681,7 @@ async def test_a_strategy_that_cancels_its_task_ends_the_wait_for_it() -> None:
         await asyncio.sleep(0)
         return "never"
 
-    session = Agent(model="echo", strategy=cancel).session("conv-1")
+    session = Agent(model="echo", architecture=cancel).session("conv-1")
     async with asyncio.timeout(5):
         for _ in range(2):
             with pytest.raises(TreadleError, match="cancelled"):

@@ -180,7 +180,7 @@ async def test_one_agent_is_taken_from_a_file_by_name(directory: Path) -> None:
         ("[agents.a]\nmodel='echo'\nmax_turns=true", "max_turns = True is of the wrong type"),
         ("[agents.a]\nmodel='echo'\nmax_turns=0", "agents.a: max_turns=0"),
         ("[agents.a]\nmodel='echo'\nmemory=1", "memory = 1 is of the wrong type"),
-        ("[agents.a]\nmodel='echo'\nstrategy='guess'", "agents.a: there is no strategy 'guess'"),
+        ("[agents.a]\nmodel='echo'\narchitecture='guess'", "agents.a: there is no architecture 'guess'"),
         ("[agents.a]\nmodel='echo'\napprovals='maybe'", "maybe"),
         ("[agents.a]\nmodel='echo'\nbudget={max_token=3}", "agents.a.budget: unknown key 'max_token'"),
         ("[agents.a]\nmodel='echo'\nbudget={max_tokens='3'}", r"agents.a.budget: "),

@@ -154,7 +154,7 @@ async def fails(system: System, planted: Planted) -> list[Any]:
     told: list[Any] = []
     for agent in (
         Agent(model=FunctionModel(broken), name="broken"),
-        Agent(model="echo", name="thinker", tools=[see], strategy=strategy),
+        Agent(model="echo", name="thinker", tools=[see], architecture=strategy),
     ):
         with pytest.raises(RunError) as failed:
             await system.host(agent).run(f"Fail with {planted.key(f'prompt of {agent.name}')}", session_id="s-fails")

@@ -36,7 +36,7 @@ async def test_a_run_that_stopped_here_goes_on_here_though_another_node_takes_it
     nats_server: EmbeddedServer, tmp_path: Path
 ) -> None:
     url, ns, stumbling = f"sqlite:{tmp_path}/events.db", namespace(), Stumbling()
-    here, there = (Agent(strategy=stumbling, model="echo", name="desk") for _ in range(2))
+    here, there = (Agent(architecture=stumbling, model="echo", name="desk") for _ in range(2))
     async with node(nats_server, url, ns, here) as one, node(nats_server, url, ns, there) as two:
         placement = two.placement
         assert placement is not None
@@ -69,8 +69,8 @@ async def test_a_run_that_does_not_fit_its_history_is_tried_once_and_not_every_f
         raise ReplayDivergence("r1", "1", "a model call", "a value")
 
     url, ns = f"sqlite:{tmp_path}/events.db", namespace()
-    desk = Agent(strategy=changed, model="echo", name="desk")
-    other = Agent(strategy=Stumbling(), model="echo", name="other")
+    desk = Agent(architecture=changed, model="echo", name="desk")
+    other = Agent(architecture=Stumbling(), model="echo", name="other")
     async with node(nats_server, url, ns, desk, other) as system:
         with pytest.raises(ReplayDivergence):
             await desk.run("Go", RunContext(run_id="r1"))

@@ -87,7 +87,7 @@ async def test_a_strategy_that_fails_is_no_model_error() -> None:
         raise ValueError("it broke")
 
     with pytest.raises(RunError) as failed:
-        await Agent(model="echo", strategy=broken).run("Go on.")
+        await Agent(model="echo", architecture=broken).run("Go on.")
     assert not isinstance(failed.value, ModelError)
 
 

@@ -179,7 +179,7 @@ async def test_only_calls_that_may_give_the_answer_are_handed_the_schema() -> No
         return (await steps.model(messages, answer=True)).text
 
     model = Answers(FITS, native=True)
-    assert (await Agent(model=model, strategy=plan_first, output_schema=Report).run("Weather?")).parsed == TOKYO
+    assert (await Agent(model=model, architecture=plan_first, output_schema=Report).run("Weather?")).parsed == TOKYO
     assert [schema is not None for schema in model.schemas] == [False, True]
 
 
@@ -318,7 +318,7 @@ async def test_a_strategy_may_go_on_with_half_an_answer() -> None:
         return first.text + (await steps.model([*steps.messages(), first.message], answer=True)).text
 
     model = Answers(ModelReply(FITS[:9], finish_reason="length"), FITS[9:])
-    assert (await Agent(model=model, strategy=patient, output_schema=Report).run("Weather?")).parsed == TOKYO
+    assert (await Agent(model=model, architecture=patient, output_schema=Report).run("Weather?")).parsed == TOKYO
 
 
 # Streams

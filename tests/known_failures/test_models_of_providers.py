@@ -112,7 +112,7 @@ async def test_a_replay_is_not_charged_again_and_a_restart_forgets_nothing(tmp_p
     model, used = PaidModel("Here."), 0
     for life in range(3):
         async with System(journal=f"sqlite:{tmp_path}/events.db") as system:
-            agent = Agent(model=model, strategy=strategy, budget=Limits(max_tokens=10_000))
+            agent = Agent(model=model, architecture=strategy, budget=Limits(max_tokens=10_000))
             session = system.host(agent, name="desk").session("conv-1")
             going = asyncio.ensure_future(session.resume() if life else session.run("Hello?"))
             async with asyncio.timeout(5):

@@ -229,7 +229,7 @@ async def test_redact_is_wired_to_what_is_recorded_what_is_logged_and_what_is_an
     result = await session.run(f"Remember {key}.")
     assert result.output == "I was told Remember [redacted]., and my own is [redacted]."
     with pytest.raises(RunError, match=r"LookupError: Say \[redacted\] \[redacted\]"):
-        await opened(FunctionModel(answer), strategy=breaks).run(f"Say {key}")
+        await opened(FunctionModel(answer), architecture=breaks).run(f"Say {key}")
     node = await session.agent.node()
     stored = [event.stored for event in await node.journal.read_all(0, 100)]
     assert len(stored) > 6

@@ -104,7 +104,9 @@ async def test_a_tool_that_takes_something_else_is_shown_where_it_is_called(reco
         await steps.tools([ToolCall("1", "post", {"text": "good bye"})])
         return str(reply.text)
 
-    agent = Agent("You post.", model=FunctionModel(never), tools=[post, wipe], memory=True, name="desk", strategy=twice)
+    agent = Agent(
+        "You post.", model=FunctionModel(never), tools=[post, wipe], memory=True, name="desk", architecture=twice
+    )
     differences = (await again(recorded, agent)).differences
     assert "tool post is called with {'text': 'good bye'}, where then it was post({'text': 'hello'})" in differences[0]
 
@@ -114,7 +116,9 @@ async def test_an_end_that_differs_is_told(recorded: tuple[System, str]) -> None
         await steps.model(steps.messages())
         return "Enough."
 
-    agent = Agent("You post.", model=FunctionModel(never), tools=[post, wipe], memory=True, name="desk", strategy=short)
+    agent = Agent(
+        "You post.", model=FunctionModel(never), tools=[post, wipe], memory=True, name="desk", architecture=short
+    )
     differences = (await again(recorded, agent)).differences
     assert differences[0] == "1 model calls of then were not made any more"
     assert "and is 'Enough.'" in differences[1]

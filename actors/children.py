@@ -1,0 +1,233 @@
+"""The agents that a run asks, each in a run of its own: a child. It has a stream, an actor and an end of its own.
+
+A child is asked by an id that is made of the place in the strategy that asks, so asking again, after a crash, finds the
+child that there is. User, depth and budgets go along: what a child spends is charged to all that led to it. A run that
+ends takes along the children that are still going on, and one that is left leaves them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Struct, structs
+
+from ..events.budget import Scope
+from ..events.child_step import ChildEnded, ChildRequested, end_child, request_child
+from ..events.errors import ConfigError
+from ..events.message import Image, Message
+from ..events.worker import TaskAccepted, TaskEnded
+from .context import RunContext
+from .manner import PLAIN, Manner
+from .result import RunResult
+from .run_history import RunRequest
+from .spec import AgentSpec
+
+if TYPE_CHECKING:
+    from .run import RunActivation
+
+MAX_DEPTH = 8
+"""How many delegations deep a run may be: more is a circle."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class HasSpec(Protocol):
+    """An agent as users make it (`gateways/agent.py`)."""
+
+    @property
+    def spec(self) -> AgentSpec: ...
+    @property
+    def has_name(self) -> bool: ...
+
+
+Asked: TypeAlias = "str | HasSpec | AgentSpec"
+"""Whom a run asks: an agent, or the name of one that is hosted, on this node or another."""
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What a child is asked.
+
+    Attributes:
+        history: The conversation before the prompt.
+        session_id: The conversation that the child goes on with, and adds to; empty for none.
+        manner: How it is to answer, where its agent does not say otherwise.
+    """
+
+    prompt: str
+    history: Sequence[Message] = ()
+    images: tuple[Image, ...] = ()
+    session_id: str = ""
+    manner: Manner = PLAIN
+
+
+class ChildPort(Protocol):
+    """Runs of this system's actors, as the runs that lead to them use them."""
+
+    async def run(self, spec: AgentSpec, request: RunRequest) -> RunResult:
+        """The end of a run: begun, gone on with, or read when it has ended."""
+        ...
+
+    async def cancel(self, run_id: str, reason: str) -> RunResult:
+        """Its result when it is closed."""
+        ...
+
+    async def abandon(self, run_id: str) -> None:
+        """Leave it open; on disk when this returns."""
+        ...
+
+
+class Children:
+    """Whom a run asks."""
+
+    def __init__(self, run: "RunActivation") -> None:
+        self._run = run
+
+    async def ask(self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "") -> ChildEnded:
+        """What came of a child: recorded, or asked for now.
+
+        Args:
+            role: What the strategy calls the agent; the name of one that has none.
+        Raises:
+            ConfigError: The run is as deep as runs may be.
+            ReplayDivergence: Something else was asked there before.
+            Unavailable: Nobody hosts the agent.
+        """
+        name = agent if isinstance(agent, str) else spec_of(agent, role).name
+        run, state = self._run, self._run.state
+        child_id = f"{call_id}_{role or name}"
+        asked = ChildRequested(step=step, call_id=call_id, run_id=child_id, agent=name, digest=_digest(question))
+        begun = request_child(run.run_id, asked, state)
+        ended = state.children[call_id].ended if not begun else None
+        if ended is not None:
+            return ended
+        depth = run.started.depth + 1
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"a run {depth - 1} delegations deep may not ask further agents; is this a circle?")
+        run.record(begun)
+        # A child whose parent was never stored would be nobody's.
+        await run.until_stored()
+        if isinstance(agent, str):
+            ended = await self._delegated(agent, asked, question, depth)
+        else:
+            ended = await self._run_here(spec_of(agent, role), asked, question, depth)
+        run.record(end_child(ended, run.state))
+        return ended
+
+    async def _run_here(self, spec: AgentSpec, asked: ChildRequested, question: Question, depth: int) -> ChildEnded:
+        run = self._run
+        cause = run.cause(asked.call_id)
+        request = RunRequest(
+            run_id=asked.run_id,
+            prompt=question.prompt,
+            images=question.images,
+            history=question.history,
+            user_id=run.user_id,
+            context=RunContext(metadata=run.started.metadata) if run.started.metadata else None,
+            session_id=question.session_id,
+            manner=question.manner,
+            parent_run_id=run.run_id,
+            parent_call_id=asked.call_id,
+            depth=depth,
+            budgets=self._budgets,
+            causation_id=asked.call_id,
+            correlation_id=cause.correlation_id,
+            traceparent=cause.traceparent,
+        )
+        result = await self._port.run(spec, request)
+        return _ended(asked.call_id, result)
+
+    async def _delegated(self, worker: str, asked: ChildRequested, question: Question, depth: int) -> ChildEnded:
+        run = self._run
+        if run.services.work is None:
+            raise ConfigError(f"agent {worker!r} is asked for by its name, and this system has no workers")
+        task = TaskAccepted(
+            task_id=asked.call_id,
+            run_id=asked.run_id,
+            prompt=question.prompt,
+            user_id=run.user_id,
+            parent_run_id=run.run_id,
+            depth=depth,
+            budgets=self._budgets,
+        )
+        ended: TaskEnded = await run.services.work.delegate(worker, task, run.cause(asked.call_id))
+        return ChildEnded(
+            call_id=asked.call_id,
+            state=str(ended.state),
+            output=ended.output,
+            error=ended.error,
+            turns=ended.turns,
+            usage=ended.usage,
+        )
+
+    @property
+    def _budgets(self) -> tuple[Scope, ...]:
+        return tuple(Scope(name, limits) for name, limits in self._run.models.charges.scopes)
+
+    @property
+    def _port(self) -> ChildPort:
+        port = self._run.services.children
+        if port is None:
+            raise ConfigError("this system runs no agents for others")
+        return port
+
+    # --- when the run itself ends, or is left ---
+
+    async def end(self, reason: str) -> None:
+        """Cancel those that are still going on, and record what came of them. Before the run's own end is."""
+        for asked in self._going:
+            result = await self._port.cancel(asked.run_id, reason)
+            self._run.record(end_child(_ended(asked.call_id, result), self._run.state))
+
+    async def abandon(self) -> None:
+        """Leave those that are still going on: whoever goes on with the run goes on with them."""
+        for asked in self._going:
+            await self._port.abandon(asked.run_id)
+
+    @property
+    def _going(self) -> list[ChildRequested]:
+        return [child.requested for child in self._run.state.children.values() if child.ended is None]
+
+
+_current: ContextVar[Children] = ContextVar("treadle_children")
+
+
+def current_children() -> Children:
+    """Whom the run of this tool may ask.
+
+    Raises:
+        LookupError: This code does not run inside of a run, or its tool does not run on the run's own node.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise LookupError("this works inside a tool that a run called on its node, and there is none here") from None
+
+
+def enter_children(children: Children) -> None:
+    """Make `children` those of the run that this task drives."""
+    _current.set(children)
+
+
+def spec_of(agent: "HasSpec | AgentSpec", role: str = "") -> AgentSpec:
+    """What an agent is, under the name that it has, or else under its role."""
+    if isinstance(agent, AgentSpec):
+        return agent
+    return structs.replace(agent.spec, name=role) if role and not agent.has_name else agent.spec
+
+
+def _ended(call_id: str, result: RunResult) -> ChildEnded:
+    return ChildEnded(
+        call_id=call_id,
+        state=str(result.state),
+        output=result.output,
+        error=result.error or (result.interruption_reason if result.interrupted else ""),
+        turns=result.turns,
+        usage=result.usage,
+    )
+
+
+def _digest(question: Question) -> str:
+    said = [question.prompt, question.history, question.images, question.session_id]
+    return hashlib.sha256(_encode(said)).hexdigest()[:16]

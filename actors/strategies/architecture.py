@@ -1,0 +1,75 @@
+"""What an architecture is, and what it may be given as."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+
+from ...events.errors import ConfigError
+from ..children import Asked
+from ..steps import Steps
+from ..tool import Tool
+
+
+@runtime_checkable
+class Architecture(Protocol):
+    """How an agent thinks.
+
+    It may also have `tools`: a sequence of `Tool` that its model is shown beside the agent's own.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called: `reflexion`. Recorded with each run."""
+        ...
+
+    async def run(self, steps: Steps) -> str:
+        """The answer to the run's prompt. Touches the world only through `steps`, and asks in the same order again."""
+        ...
+
+    def declared_workers(self) -> Mapping[str, Asked]:
+        """The agents that it asks, by their roles."""
+        ...
+
+
+GivenArchitecture: TypeAlias = "str | Architecture | Callable[[Steps], Awaitable[str]]"
+"""What `architecture=` and `base=` take: a name, an architecture, or async code over `Steps`."""
+
+
+class Function:
+    """Async code over `Steps`, as an architecture."""
+
+    def __init__(self, function: Callable[[Steps], Awaitable[str]]) -> None:
+        self._function = function
+        self.name: str = getattr(function, "__name__", "custom")
+
+    async def run(self, steps: Steps) -> str:
+        return await self._function(steps)
+
+    def declared_workers(self) -> Mapping[str, Asked]:
+        return {}
+
+
+def tools_of(architecture: Architecture) -> Sequence[Tool]:
+    """The tools that it brings."""
+    found: Sequence[Tool] = getattr(architecture, "tools", ())
+    return found
+
+
+def architecture_of(given: Any, named: Mapping[str, Callable[[], Architecture]]) -> Architecture:
+    """What `given` means.
+
+    Args:
+        named: Those that can be named, made with what they are made of where nobody says otherwise.
+    Raises:
+        ConfigError: It is none; the message lists the names.
+    """
+    if isinstance(given, str):
+        if given not in named:
+            raise ConfigError(f"there is no architecture {given!r}; there are: {', '.join(sorted(named))}")
+        return named[given]()
+    if isinstance(given, type):
+        raise ConfigError(f"architecture={given.__name__} is a class; make one of it: {given.__name__}(…)")
+    if isinstance(given, Architecture):
+        return given
+    if callable(given):
+        return Function(cast("Callable[[Steps], Awaitable[str]]", given))
+    raise ConfigError(f"an architecture is a name, an object with run(steps), or async code over steps, not {given!r}")

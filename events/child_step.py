@@ -1,0 +1,95 @@
+"""One agent that a run asks, in a run of its own: the child. Its stream has what it does, this has that it was asked.
+
+The child's id is made of the call's, which is made of its place in the strategy: a run that is resumed finds the child
+that it had asked, running or ended, and nothing is done twice.
+"""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from .errors import ReplayDivergence
+from .event import Event
+from .message import Usage
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class ChildRequested(Event, tag="run.child_requested"):
+    """An agent is about to be asked.
+
+    Attributes:
+        call_id: Unique for this call in all runs for ever.
+        run_id: The child's.
+        digest: SHA-256 (16 hex digits) of what it is asked: a replay that would ask something else diverges.
+    """
+
+    step: str
+    call_id: str
+    run_id: str
+    agent: str
+    digest: str
+
+
+class ChildEnded(Event, tag="run.child_ended"):
+    """What came of it.
+
+    Attributes:
+        state: How its run ended: `completed`, `failed` …
+        output: Its answer, or what there is of it.
+        error: Why there is none, or why it is not what was asked for.
+        usage: What it used, with its own children.
+    """
+
+    call_id: str
+    state: str
+    output: str = ""
+    error: str = ""
+    turns: int = 0
+    usage: Usage = Usage()
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is a final answer."""
+        return self.state in ("completed", "degraded")
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+class ChildStep(Struct, gc=False):
+    """One child of a run. `copied`: it belongs to the run that this one was forked from."""
+
+    requested: ChildRequested
+    copied: bool = False
+    ended: ChildEnded | None = None
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+def request_child(parent_id: str, asked: ChildRequested, state: "Run") -> list[ChildRequested]:
+    """The intent to ask a child; nothing when it is recorded.
+
+    Raises:
+        ReplayDivergence: Something else was recorded there.
+    """
+    known = state.children.get(asked.call_id)
+    if known is None:
+        if asked.step in state.models or asked.step in state.values:
+            raise ReplayDivergence(parent_id, asked.step, "another kind of step", f"a question to {asked.agent!r}")
+        return [asked]
+    if known.requested != asked:
+        recorded = f"{known.requested.agent} asked {known.requested.digest}"
+        raise ReplayDivergence(parent_id, asked.step, recorded, f"{asked.agent} asked {asked.digest}")
+    return []
+
+
+def end_child(ended: ChildEnded, state: "Run") -> list[ChildEnded]:
+    """What came of a child, once."""
+    known = state.children.get(ended.call_id)
+    return [ended] if known is not None and known.ended is None else []
