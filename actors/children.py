@@ -5,10 +5,12 @@ child that there is. User, depth and budgets go along: what a child spends is ch
 ends takes along the children that are still going on, and one that is left leaves them.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct, structs
@@ -18,10 +20,10 @@ from ..events.child_step import ChildEnded, ChildRequested, end_child, request_c
 from ..events.errors import ConfigError
 from ..events.message import Image, Message
 from ..events.worker import TaskAccepted, TaskEnded
-from .context import RunContext
+from .context import RunContext, current_call, in_call
 from .manner import PLAIN, Manner
 from .result import RunResult
-from .run_history import RunRequest
+from .run_history import RunRequest, history_of
 from .spec import AgentSpec
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Question(Struct, frozen=True, kw_only=True):
     Attributes:
         history: The conversation before the prompt.
         session_id: The conversation that the child goes on with, and adds to; empty for none.
+        context: What is given with the prompt; its metadata are laid over the run's own.
         manner: How it is to answer, where its agent does not say otherwise.
     """
 
@@ -59,6 +62,7 @@ class Question(Struct, frozen=True, kw_only=True):
     history: Sequence[Message] = ()
     images: tuple[Image, ...] = ()
     session_id: str = ""
+    context: RunContext = RunContext()
     manner: Manner = PLAIN
 
 
@@ -83,6 +87,8 @@ class Children:
 
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._nested: Counter[tuple[str, int, str]] = Counter()
 
     async def ask(self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "") -> ChildEnded:
         """What came of a child: recorded, or asked for now.
@@ -115,6 +121,29 @@ class Children:
         run.record(end_child(ended, run.state))
         return ended
 
+    @property
+    def user_id(self) -> str:
+        """Whose run it is, and whose all that it asks."""
+        return self._run.user_id
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this code runs on the run's own event loop."""
+        return self._loop is asyncio.get_running_loop()
+
+    async def nested(self, spec: AgentSpec, question: Question) -> RunResult:
+        """What came of an agent that the code of a tool runs: a child of the tool's call.
+
+        Nobody knows in which order the code asks what when it is repeated. So the child is found by what it is asked.
+        """
+        call, asked = current_call(), _digest(question)
+        said = (call.call_id, call.attempt, asked)
+        self._nested[said] += 1
+        call_id = f"{call.call_id}_{asked[:8]}{self._nested[said]}"
+        await self.ask(call.call_id, call_id, spec, question)
+        requested = self._run.state.children[call_id].requested
+        return (await history_of(self._run.services.journal, requested.run_id)).result
+
     async def _run_here(self, spec: AgentSpec, asked: ChildRequested, question: Question, depth: int) -> ChildEnded:
         run = self._run
         cause = run.cause(asked.call_id)
@@ -124,7 +153,7 @@ class Children:
             images=question.images,
             history=question.history,
             user_id=run.user_id,
-            context=RunContext(metadata=run.started.metadata) if run.started.metadata else None,
+            context=_context(question.context, run.started.metadata),
             session_id=question.session_id,
             manner=question.manner,
             parent_run_id=run.run_id,
@@ -205,6 +234,12 @@ def current_children() -> Children:
         raise LookupError("this works inside a tool that a run called on its node, and there is none here") from None
 
 
+def children_of_call() -> Children | None:
+    """Whom the tool may ask that this code runs in, on the loop of its run; None elsewhere."""
+    children = _current.get(None)
+    return children if children is not None and children.is_here and in_call() else None
+
+
 def enter_children(children: Children) -> None:
     """Make `children` those of the run that this task drives."""
     _current.set(children)
@@ -214,7 +249,8 @@ def spec_of(agent: "HasSpec | AgentSpec", role: str = "") -> AgentSpec:
     """What an agent is, under the name that it has, or else under its role."""
     if isinstance(agent, AgentSpec):
         return agent
-    return structs.replace(agent.spec, name=role) if role and not agent.has_name else agent.spec
+    # What Treadle calls an agent without a name is another name in another process.
+    return agent.spec if agent.has_name else structs.replace(agent.spec, name=role or "agent")
 
 
 def _ended(call_id: str, result: RunResult) -> ChildEnded:
@@ -225,6 +261,18 @@ def _ended(call_id: str, result: RunResult) -> ChildEnded:
         error=result.error or (result.interruption_reason if result.interrupted else ""),
         turns=result.turns,
         usage=result.usage,
+    )
+
+
+def _context(given: RunContext, metadata: Mapping[str, Any]) -> RunContext | None:
+    """What goes along with a question: the run's metadata, and what was given."""
+    if not (metadata or given.metadata or given.shown):
+        return None
+    return RunContext(
+        metadata={**metadata, **given.metadata},
+        inputs=given.inputs,
+        knowledge=given.knowledge,
+        extensions=given.extensions,
     )
 
 

@@ -69,7 +69,7 @@ class ModelCallContext(Struct, frozen=True, gc=False):
 _NOWHERE = RunContext()
 
 _run: ContextVar[RunContext] = ContextVar("treadle_run", default=_NOWHERE)
-_call: ContextVar[CallContext] = ContextVar("treadle_call")
+_call: ContextVar[CallContext | None] = ContextVar("treadle_call", default=None)
 _model_call: ContextVar[ModelCallContext | None] = ContextVar("treadle_model_call", default=None)
 
 
@@ -89,10 +89,15 @@ def current_call() -> CallContext:
     Raises:
         LookupError: No tool call is going on here.
     """
-    try:
-        return _call.get()
-    except LookupError:
-        raise LookupError("current_call() works inside a tool that a run called, and there is none here") from None
+    call = _call.get()
+    if call is None:
+        raise LookupError("current_call() works inside a tool that a run called, and there is none here")
+    return call
+
+
+def in_call() -> bool:
+    """Whether a tool call goes on here."""
+    return _call.get() is not None
 
 
 def current_cause() -> Meta:
@@ -100,7 +105,7 @@ def current_cause() -> Meta:
 
     Empty outside of any run: nobody's.
     """
-    run, call = _run.get(), _call.get(None)
+    run, call = _run.get(), _call.get()
     return Meta(
         user_id=run.user_id,
         session_id=run.session_id,
@@ -111,12 +116,12 @@ def current_cause() -> Meta:
     )
 
 
-def enter_call(call: CallContext) -> Token[CallContext]:
-    """`call` goes on from here until `leave_call`."""
+def enter_call(call: CallContext | None) -> Token[CallContext | None]:
+    """`call` goes on from here until `leave_call`; None: no call does, whoever led to this."""
     return _call.set(call)
 
 
-def leave_call(token: Token[CallContext]) -> None:
+def leave_call(token: Token[CallContext | None]) -> None:
     _call.reset(token)
 
 

@@ -47,7 +47,7 @@ from ..events.run import (
 )
 from .answer import fitting
 from .children import Children, enter_children
-from .context import RunContext, set_run_context
+from .context import RunContext, enter_call, set_run_context
 from .deadline import Deadline
 from .json_form import recordable
 from .model import Model
@@ -197,6 +197,7 @@ class RunActivation(StoredRun):
         set_run_context(self._context())
         enter_services(self.services)
         enter_children(self.children)
+        enter_call(None)
         state = self.state
         try:
             with self._deadline:

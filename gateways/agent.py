@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
 
+from ..actors.children import Children, children_of_call
 from ..actors.context import RunContext
 from ..actors.feed import Feed
 from ..actors.generation import Generation
@@ -38,7 +39,7 @@ from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .models.secrets import Secrets, give_secrets
 from .outputs.typed import typed
-from .prompting import beside, context_of, run_prompt, unless_cancelled
+from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_error import checked
 from .run_event import Event
 from .tools.function import as_tool
@@ -124,7 +125,7 @@ class Agent(AgentTimers):
         if secrets is not None:
             give_secrets(resolved, secrets)
         check_cost_caps(resolved, budget, budget_per_user)
-        self._home = Home(runtime or "memory")
+        self._home = Home(runtime)
         self.has_name = name is not None
         thinks = find_architecture(architecture)
         if name is None:
@@ -329,10 +330,18 @@ class Agent(AgentTimers):
         check_prompt(prompt)
         check_context(context)
         shown = await asyncio.to_thread(images_of, images) if images else ()
+        if feed is None and (asking := self._run_by(context)) is not None:
+            await self.find_tools()
+            return await run_nested(asking, self, prompt, context, manner, shown)
         node = self._home.here
         if node is None or self._wanted:
             node = await self.node()
         return await run_prompt(node, self.spec, prompt, context, manner, images=shown, feed=feed)
+
+    def _run_by(self, context: RunContext) -> Children | None:
+        """The run whose tool runs this agent, when it is to be a child of that: for the same user, and anywhere."""
+        asking = children_of_call() if self._home.is_anywhere else None
+        return asking if asking is not None and context.user_id in ("", asking.user_id) else None
 
     async def resume(
         self,

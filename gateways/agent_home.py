@@ -14,16 +14,23 @@ class Home:
     """The node that an agent runs on.
 
     Args:
-        runtime: The journal of the embedded system, which serves an agent that nobody hosts.
+        runtime: The journal of the embedded system, which serves an agent that nobody hosts; None for whatever there
+            is: the system whose tool runs the agent, else a journal in memory.
     """
 
-    __slots__ = ("_hosted", "_loop", "_node", "runtime")
+    __slots__ = ("_hosted", "_loop", "_node", "_settled", "runtime")
 
-    def __init__(self, runtime: str) -> None:
-        self.runtime = runtime
+    def __init__(self, runtime: str | None) -> None:
+        self.runtime = runtime or "memory"
+        self._settled = runtime is not None
         self._node: Node | None = None
         self._hosted = False
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Nobody said where it is to run."""
+        return not (self._settled or self._hosted)
 
     @property
     def here(self) -> "Node | None":

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..actors.children import Children, HasSpec, Question, spec_of
 from ..actors.context import RunContext
 from ..actors.feed import Feed
 from ..actors.manner import Manner
@@ -69,6 +70,16 @@ async def run_prompt(
         spec=spec, prompt=prompt, images=images, run_id=run_id, context=context, manner=manner, feed=feed
     )  # fmt: skip
     return await unless_cancelled(ref.ask(message), ref, AbandonPrompt(run_id))
+
+
+async def run_nested(
+    asking: Children, agent: HasSpec, prompt: str, context: RunContext, manner: Manner, images: tuple[Image, ...]
+) -> RunResult:
+    """Run a prompt for the tool that this code runs in: a child of its call, on the system of its run."""
+    question = Question(
+        prompt=prompt, images=images, session_id=context.session_id, context=context, manner=manner
+    )  # fmt: skip
+    return await asking.nested(spec_of(agent), question)
 
 
 async def unless_cancelled(asking: Reply[RunResult], ref: Ref, abandon: Any) -> RunResult:
