@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from treadle.events.budget import TimeSpent
+from treadle.events.budget import Released, Reserved, Settled, TimeSpent
 from treadle.events.envelope import Recorded, encode_event
 from treadle.events.event import Event
 from treadle.events.model_step import ModelAttemptFailed, ModelRequested
@@ -84,7 +84,22 @@ async def afterwards(directory: Path, never_killed: Story | None = None) -> Stor
             if recorded[0].type != "run.started" or ends != [len(recorded)]:
                 raise Broken(f"{stream} begins with {recorded[0].type} and has its end at {ends}", directory)
     _check_effects(events, Ledger(directory / LEDGER).effects(), directory)
+    _check_budgets(events, directory)
     return story
+
+
+def _check_budgets(events: Sequence[Recorded], directory: Path) -> None:
+    held: set[tuple[str, str]] = set()
+    for recorded in events:
+        match recorded.event:
+            case Reserved(call_id):
+                held.add((recorded.stream, call_id))
+            case Settled(call_id) | Released(call_id):
+                held.discard((recorded.stream, call_id))
+            case _:
+                pass
+    if held:
+        raise Broken(f"held by calls that have ended: {sorted(held)}", directory)
 
 
 def _check_effects(events: Sequence[Recorded], effects: Sequence[Effect], directory: Path) -> None:
@@ -129,6 +144,8 @@ def tell(events: Sequence[Recorded]) -> Story:
                 continue
             case ModelAttemptFailed(kind="lost"):
                 continue
+            case Reserved() | Released():
+                continue  # an attempt whose answer was lost gives back what it held; see `_check_budgets`
             case ToolRequested():
                 tools[event.call_id] = event.tool
                 if event.attempt > 1:
@@ -156,6 +173,8 @@ def _say(tag: str, event: Event, tools: dict[str, str]) -> str:
             return f"wipe {call_id} has ended"
         case _:
             said: dict[str, Any] = {"type": tag, "record": event.event_tag, **msgspec.json.decode(encode_event(event))}
+            if isinstance(event, Settled):
+                said["call_id"] = event.call_id.partition(".")[0]  # whichever attempt it was
             if tag == "session.signal_received":
                 said["signal"]["at"] = None
             return msgspec.json.encode({key: value for key, value in said.items() if key not in _WITHOUT}).decode()

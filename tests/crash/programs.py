@@ -7,6 +7,7 @@ it asks for what has no answer yet, and stands in for the person who answers app
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from treadle import (
     RunState,
     RuntimeSignal,
     Session,
+    Steps,
     ToolCall,
     ToolSpec,
     Usage,
@@ -202,6 +204,7 @@ def desk(
     name: str = "desk",
     helper: str = "",
     output_schema: Any = None,
+    architecture: Any = "react",
 ) -> Agent:
     return Agent(
         "You settle accounts.",
@@ -213,7 +216,34 @@ def desk(
         budget=budget,
         memory=memory,
         output_schema=output_schema,
+        architecture=architecture,
     )
+
+
+def team(world: World) -> Agent:
+    """One that asks two others beside one another, and a third one in a tool, before it answers itself."""
+    first, second = (
+        Agent("You help.", model=calls(["charge"]), name=name, tools=tools_of(world.ledger))
+        for name in ("first", "second")
+    )
+
+    @tool(idempotent=True)
+    async def consult(amount: int) -> str:
+        """Ask somebody who asks for a charge."""
+        advisor = Agent("You advise.", model=calls(["charge"]), tools=tools_of(world.ledger))
+        return (await advisor.run(f"Settle part {amount}.")).output
+
+    async def think(steps: Steps) -> str:
+        async def ask(agent: Agent, steps: Steps) -> str:
+            return (await steps.agent(agent, steps.prompt)).output
+
+        said = await steps.together([partial(ask, first), partial(ask, second)])
+        consulted = await steps.tools([ToolCall("c", "consult", {"amount": 3})])
+        reply = await steps.model([Message("user", " ".join([*said, *(each.text for each in consulted)]))], tools=False)
+        return reply.text
+
+    made = desk(world, calls(), budget=Limits(max_tokens=100_000), architecture=think)
+    return made.with_tool(consult)
 
 
 def clerk(world: World) -> Callable[[ApprovalQuestion], bool]:
@@ -258,6 +288,7 @@ def programs() -> Mapping[str, Program]:
             lambda world: desk(world, calls(["delegate_to_helper"]), helper="helper"),
             hosted=with_helper,
         ),
+        Program("team", team),
         Program(
             "fork",
             lambda world: desk(world, calls(["charge"]), approvals=clerk(world)),
