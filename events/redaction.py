@@ -16,7 +16,9 @@ import msgspec
 from msgspec import structs
 
 from .message import Image, ModelReply
-from .secret_shapes import MASK, NAME, is_base64, is_secret_member, mask_shapes, signs_in
+from .secret_names import is_secret_member
+from .secret_shapes import MASK, mask_shapes
+from .secret_signs import NAME, is_base64, signs_in
 
 T = TypeVar("T")
 

@@ -16,13 +16,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from treadle.events import secret_shapes
+from treadle.events import secret_shapes, secret_signs
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from treadle.events.model_step import ModelCompleted
 from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
 from treadle.events.run import RunCompleted, RunStarted
 from treadle.events.tool_step import ApprovalRequested, ToolCompleted, ToolRequested
+from treadle.events.secret_signs import BEARER, KEY, NAME, URL
 
 KEYS = {
     "openai": "sk-" + "abcDEF123456" * 4,
@@ -197,6 +198,35 @@ PIECES = [
 def test_masking_twice_masks_once(pieces: list[str]) -> None:
     once = redact("".join(pieces))
     assert redact(once) == once
+
+
+LETTERS_AND_DIGITS = st.text("abcdefXYZ0123456789", min_size=40, max_size=60).filter(
+    lambda made: made[:16].isalnum() and any(map(str.isdigit, made[:10]))
+)
+"""What is behind the prefix of a key."""
+
+
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, "broken ", "the key ", "a secret\u2028", "\t", "api", "_", "--token "])
+        | st.builds(
+            "{}{}".format,
+            st.sampled_from(["sk_live_", "ghp_", "gsk_", "r8_", "pypi-", "xai-", "SG.a."]),
+            LETTERS_AND_DIGITS,
+        )
+        | st.text(max_size=5),
+        max_size=8,
+    ),
+    st.booleans(),
+)
+def test_what_is_looked_for_by_signs_is_what_is_looked_for_everywhere(pieces: list[str], encoded: bool) -> None:
+    text = "".join(pieces)
+    if encoded:
+        text = json.dumps({"said": text}, ensure_ascii=False)
+    masked = secret_shapes.mask_shapes(text, KEY | BEARER | URL | NAME)
+    assert redact(text) == masked
+    inner = msgspec.json.encode([text])
+    assert (masked == text) or secret_signs.signs_in(inner), "it is passed over in an event"
 
 
 @given(st.sampled_from(list(KEYS.values())), st.text(), st.text())
@@ -499,7 +529,7 @@ def test_a_key_beside_a_long_file_in_base64_is_masked() -> None:
 
 def test_pictures_are_passed_over_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[int] = []
-    signs_in = secret_shapes.signs_in
+    signs_in = secret_signs.signs_in
 
     def watched(data: bytes) -> int:
         searched.append(len(data))

@@ -11,7 +11,7 @@ from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ModelReply, ToolSpec
 from ....events.model_step import attempt_id
 from ....events.redaction import learn_secret
-from ....events.secret_shapes import is_secret_member
+from ....events.secret_names import is_secret_member
 from ..extras import Package
 from ..hosted import HostedModel
 from ..prices import Price
