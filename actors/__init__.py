@@ -19,6 +19,6 @@ spec.py           what an agent is                                 (tool.py, mod
 json_form.py      what of a tool's or a program's values is recorded
 services.py       the ports that actors are handed                 (host.py: who lives where)
 context.py        where code inside a run is
-feed.py           what a run tells while it happens
+feed.py           what a run tells while it happens               (masked_chunks.py: of an answer while it comes)
 clock.py          time and ids
 """

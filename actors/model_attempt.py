@@ -1,15 +1,15 @@
 """One attempt at a model call: what is sent, and what comes back; chunks go to whoever watches."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
-from ..events.redaction import redacted
 from .context import ModelCallContext, enter_model_call
 from .deadline import Deadline
 from .foreign import called, contained
+from .masked_chunks import MaskedChunks
 from .model import Model, ModelChunk, collect, text_of
 from .model_errors import ModelError, OutOfTime
 from .tool import say
@@ -80,17 +80,22 @@ class ModelAttempt:
                 await chunks.aclose()
 
     async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncGenerator[ModelChunk]:
-        async for chunk in chunks:
-            self._answering = True
-            if self._watched and chunk.kind != "finish":
-                self.shown = True
-                await self._tell(chunk)
-            yield chunk
+        masked = MaskedChunks()
+        try:
+            async for chunk in chunks:
+                self._answering = True
+                if self._watched:
+                    self.shown = self.shown or chunk.kind != "finish"
+                    await self._tell(masked.add(chunk))
+                yield chunk
+        except Exception:
+            await self._tell(masked.rest())  # half an answer: whoever watches sees all that came of it
+            raise
+        await self._tell(masked.rest())
 
-    async def _tell(self, chunk: ModelChunk) -> None:
-        # A key that is cut into chunks is shown to whoever watches now; the answer as a whole is recorded without it.
-        chunk = redacted(chunk)
-        for feed in self._run.feeds:
-            await feed.chunk(chunk)
-        if self._run.services.live is not None:
-            await self._run.services.live(self._run.user_id, self._run.run_id, chunk)
+    async def _tell(self, chunks: Iterable[ModelChunk]) -> None:
+        for chunk in chunks:
+            for feed in self._run.feeds:
+                await feed.chunk(chunk)
+            if self._run.services.live is not None:
+                await self._run.services.live(self._run.user_id, self._run.run_id, chunk)

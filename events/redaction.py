@@ -84,9 +84,34 @@ class Redaction:
         compiled = re.compile(pattern)
         self._patterns = tuple(each for each in self._patterns if each != compiled)
 
-    def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = ()) -> str:
-        """`text` with its secrets masked, and what `patterns` find."""
-        return self._text(text, patterns) if self._on else text
+    def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
+        """`text` with its secrets masked, and what `patterns` find.
+
+        Args:
+            names: What a value is called says whether it is a secret, too: in all but what programs act on.
+        """
+        return self._text(text, patterns, names=names) if self._on else text
+
+    def unfinished(self, text: str, begin: int) -> int:
+        """Where at the end of `text` something begins, not before `begin`, that may become a known secret.
+
+        With patterns of one's own, which tell nothing of how their finds begin, that is the last line.
+        """
+        if not self._on:
+            return len(text)
+        at = len(text)
+        for secret in self._secrets:
+            from_ = text.find(secret[0], max(begin, len(text) - len(secret) + 1))
+            while 0 <= from_ < at:
+                if secret.startswith(text[from_:]):
+                    at = from_
+                from_ = text.find(secret[0], from_ + 1)
+        return min(at, max(begin, text.rfind("\n") + 1)) if self._patterns else at
+
+    @property
+    def longest(self) -> int:
+        """How long the longest known secret is."""
+        return len(self._secrets[0]) if self._secrets else 0
 
     def _text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
         masked = text
@@ -159,7 +184,7 @@ class Redaction:
         """An object of which one member is an answer: one that a program reads goes by shapes alone."""
         masked = self._masked_object(held, names=True)
         answer: Any = held.get(member)
-        if isinstance(answer, str) and answer.lstrip().startswith(("{", "[", "```")):
+        if isinstance(answer, str) and is_for_program(answer):
             masked[member] = self._text(answer, names=False)
         return masked
 
@@ -179,6 +204,14 @@ class Redaction:
                 arguments = name == "args" and isinstance(held.get("tool"), str)
                 masked[key] = self._masked(value, names=names and not arguments)
         return masked
+
+
+def is_for_program(answer: str) -> bool:
+    """Whether a program reads this answer: it is JSON, or a block of it."""
+    return answer.lstrip().startswith(_FOR_PROGRAMS)
+
+
+_FOR_PROGRAMS = ("{", "[", "```")
 
 
 def _pictures_of(value: object) -> tuple[Image, ...]:

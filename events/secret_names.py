@@ -11,7 +11,7 @@ _NO_SECRETS = (
 )
 _BEFORE_KEY: Final = re.compile(rf"(?:{'|'.join(_KEY_NAMES)})[_-]?\Z")
 _LONGEST: Final = max(map(len, _KEY_NAMES)) + 1
-_NAMES = "|".join(
+NAMES = "|".join(
     [
         *(f"{name}[_-]?key" for name in _KEY_NAMES),
         "secret",
@@ -25,15 +25,15 @@ _NAMES = "|".join(
 # By so many characters it is told whether a value is a secret. What is none may hold names with values of their own,
 # `token=token=…`, so that it is read again from each of them.
 _SEEN = 128
-_VALUE = r"""[^\s"'`\\,;&|<>(){}\[\]$]"""
+VALUE = r"""[^\s"'`\\,;&|<>(){}\[\]$]"""
 _ASSIGNED: Final = re.compile(
-    rf"(?P<name>{_NAMES})(?P<is>(?:\\{{0,3}}[\"'])?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}})"
+    rf"(?P<name>{NAMES})(?P<is>(?:\\{{0,3}}[\"'])?\s{{0,4}}(?::=|=>|[:=])\s{{0,4}})"
     rf"(?:(?P<quote>\\{{0,3}}[\"'`])(?:(?P<quoted>[^\s\"'`\\]{{4,}}+)|(?P<words>[^\n\"'`\\]{{4,{_SEEN}}}+))(?=\\{{0,3}}[\"'`])"
-    rf"|(?P<bare>{_VALUE}{{6,{_SEEN}}}+)(?![(\[]))"
+    rf"|(?P<bare>{VALUE}{{6,{_SEEN}}}+)(?!\(|\[(?!redacted\])))"
 )
-_REST: Final = re.compile(rf"{_VALUE}*+")
+_REST: Final = re.compile(rf"{VALUE}*+")
 _DIGIT: Final = re.compile("[0-9]")
-_NAME: Final = re.compile(rf"(?:{_NAMES})\Z")
+_NAME: Final = re.compile(rf"(?:{NAMES})\Z")
 _PLACEHOLDER: Final = re.compile(
     r"none|null|nil|true|false|str|string|text|hidden|required|optional|password|passwd|secret|token|example|changeme"
     r"|x{3,}|\*{3,}|\.{3,}|[<${%\[].*"
@@ -105,11 +105,19 @@ def _is_set(name: str, value: str) -> bool:
     return len(value) >= 6 and (name != "pass" or _DIGIT.search(value) is not None)
 
 
-def _begins(low: str) -> list[int]:
+def lowered(text: str) -> str:
+    """`text` in small letters, each in its place."""
+    low = text.lower()
+    if len(low) == len(text):
+        return low
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)  # one that is two when small
+
+
+def name_begins(low: str, begin: int = 0) -> list[int]:
     """Where names may begin, in order. To look for a few words is much quicker than to try all names at each letter."""
     begins: list[int] = []
     for word in ("key", "secret", "token", "pass", "pwd"):
-        at = low.find(word)
+        at = low.find(word, begin)
         while at >= 0:
             if word != "key":
                 begins.append(at)
@@ -121,12 +129,10 @@ def _begins(low: str) -> list[int]:
 
 def mask_assigned(text: str, mask: str) -> str:
     """`text` with the values masked that something calls a key, a token, a secret or a password."""
-    low = text.lower()
-    if len(low) != len(text):  # there are letters whose small form is two characters
-        low = "".join(letter.lower() if letter.isascii() else letter for letter in text)
+    low = lowered(text)
     parts: list[str] = []
     done = at = 0
-    for begin in _begins(low):
+    for begin in name_begins(low):
         if begin < at or (found := _ASSIGNED.match(low, begin)) is None:
             continue
         at = found.end("is")

@@ -19,44 +19,45 @@ MASK: Final = "[redacted]"
 
 # --- keys that providers mark --------------------------------------------------------------------------------------
 
-_WORD = "[A-Za-z0-9_-]"
+WORD = "[A-Za-z0-9_-]"
 # A digit and then a letter, or a digit in a long row: names of many words have neither, `sk-learn-1-2-notes`.
-_MIXED = rf"(?=[A-Za-z_-]{{0,64}}[0-9])(?=[A-Za-z0-9]{{20}}|{_WORD}{{0,64}}?[0-9][A-Za-z])"
+_MIXED = rf"(?=[A-Za-z_-]{{0,64}}[0-9])(?=[A-Za-z0-9]{{20}}|{WORD}{{0,64}}?[0-9][A-Za-z])"
 
 
 # What ends with a letter or a digit and is none: `\n` and `\u0022` of JSON within JSON, the `=` of a URL within a URL,
 # the colours of a terminal.
-_ESCAPES = (r"\\[abfnrtv]", r"\\u[0-9A-Fa-f]{4}", r"\\x[0-9A-Fa-f]{2}", "%[0-9A-Fa-f]{2}", r"[0-9;\[]m")
+ESCAPES = (r"\\[abfnrtv]", r"\\u[0-9A-Fa-f]{4}", r"\\x[0-9A-Fa-f]{2}", "%[0-9A-Fa-f]{2}", r"[0-9;\[]m")
 
 
-def _key(prefix: str, rest: str) -> tuple[str, re.Pattern[str]]:
-    """A word that begins so, and the text that is in all of these."""
+def _key(prefix: str, rest: str) -> tuple[str, str, re.Pattern[str]]:
+    """How it begins, the text that is in all of these, and the whole of a word that begins so."""
     # The prefix is first, so that the search jumps to it, and what is before it is looked at then.
-    begins = rf"{prefix}(?:(?<!{_WORD}{prefix})|{'|'.join(f'(?<={escape}{prefix})' for escape in _ESCAPES)})"
-    return prefix.partition("[")[0], re.compile(rf"{begins}(?:{rest})")
+    begins = rf"{prefix}(?:(?<!{WORD}{prefix})|{'|'.join(f'(?<={escape}{prefix})' for escape in ESCAPES)})"
+    return prefix, prefix.partition("[")[0], re.compile(rf"{begins}(?:{rest})")
 
 
 _KEYS: Final = (
-    _key("sk-", rf"(?:(?:proj|svcacct|admin|ant|or|lf|test|live)-|{_MIXED}){_WORD}{{16,}}+"),  # OpenAI, Anthropic
+    _key("sk-", rf"(?:(?:proj|svcacct|admin|ant|or|lf|test|live)-|{_MIXED}){WORD}{{16,}}+"),  # OpenAI, Anthropic
     *(_key(kind, "(?:live|test)_[A-Za-z0-9]{16,}+") for kind in ("sk_", "rk_")),  # Stripe
     *(_key(kind, "[A-Z0-9]{16}(?![A-Za-z0-9])") for kind in ("AKIA", "ASIA", "ABIA", "ACCA")),  # AWS
     _key("gh[pousr]_", "[A-Za-z0-9_]{20,}+"),  # GitHub
     _key("github_pat_", "[A-Za-z0-9_]{20,}+"),
-    _key("glpat-", rf"{_WORD}{{20,}}+"),  # GitLab
+    _key("glpat-", rf"{WORD}{{20,}}+"),  # GitLab
     _key("xox[abceoprs]-", "[A-Za-z0-9-]{10,}+"),  # Slack
     _key("xapp-", "[0-9]-[A-Za-z0-9-]{10,}+"),
-    _key("AIza", rf"{_WORD}{{35}}(?!{_WORD})"),  # Google
-    _key("GOCSPX-", rf"{_WORD}{{20,}}+"),
-    _key("ya29[.]", rf"{_WORD}{{20,}}+"),
-    *(_key(kind, rf"{_MIXED}{_WORD}{{24,}}+") for kind in ("hf_", "gsk_", "npm_", "r8_", "pypi-", "tvly-")),
+    _key("AIza", rf"{WORD}{{35}}(?!{WORD})"),  # Google
+    _key("GOCSPX-", rf"{WORD}{{20,}}+"),
+    _key("ya29[.]", rf"{WORD}{{20,}}+"),
+    *(_key(kind, rf"{_MIXED}{WORD}{{24,}}+") for kind in ("hf_", "gsk_", "npm_", "r8_", "pypi-", "tvly-")),
     *(_key(kind, "[A-Za-z0-9_]{24,}+") for kind in ("xai-", "pplx-", "nvapi-", "lsv2_pt_", "lsv2_sk_")),
     _key("whsec_", "[A-Za-z0-9+/=]{20,}+"),  # webhooks of Stripe, and others
     _key("dapi", "[0-9a-f]{32}(?![A-Za-z0-9])"),  # Databricks
     _key("hooks[.]slack[.]com/services/", "[A-Za-z0-9/]{20,}+"),
-    _key("SG[.]", rf"{_WORD}{{16,}}+[.]{_WORD}{{16,}}+"),  # SendGrid
+    _key("SG[.]", rf"{WORD}{{16,}}+[.]{WORD}{{16,}}+"),  # SendGrid
     _key("S[UAONCX]", "[A-Z2-7]{56}(?![A-Za-z0-9])"),  # seeds of NATS
-    _key("eyJ", rf"{_WORD}{{8,}}+[.]{_WORD}{{8,}}+[.]{_WORD}{{8,}}+"),  # JSON Web Tokens
+    _key("eyJ", rf"{WORD}{{8,}}+[.]{WORD}{{8,}}+[.]{WORD}{{8,}}+"),  # JSON Web Tokens
 )
+PREFIXES: Final = tuple(prefix for prefix, _, _ in _KEYS)
 
 # With its end; or what there is of one that was cut.
 _BLOCKS: Final = re.compile(
@@ -67,7 +68,7 @@ _BLOCKS: Final = re.compile(
 # --- values of which something else says that they are secret --------------------------------------------------------
 
 _BEARER: Final = re.compile(
-    r"([Bb](?i:earer|asic)\s++)(?=[A-Za-z._~+/=-]{0,256}[0-9])[A-Za-z0-9._~+/=-]{16,}+(?![(\[])"
+    r"([Bb](?i:earer|asic)\s++)(?=[A-Za-z._~+/=-]{0,256}[0-9])[A-Za-z0-9._~+/=-]{16,}+(?!\(|\[(?!redacted\]))"
 )
 _AUTHORIZATION: Final = re.compile(
     r"((?i:authorization)(?:\\{0,3}[\"'])?\s{0,4}[:=]\s{0,4}(?:\\{0,3}[\"'])?(?i:basic|token|apikey)\s{1,4})"
@@ -98,8 +99,8 @@ def mask_shapes(text: str, signs: int) -> str:
     """
     if signs & KEY:
         text = _BLOCKS.sub(MASK, text)
-        for prefix, key in _KEYS:
-            if prefix in text:
+        for _, known, key in _KEYS:
+            if known in text:
                 text = key.sub(MASK, text)
         if "curl" in text:
             text = _OF_CURL.sub(rf"\1{MASK}", text)
