@@ -12,6 +12,7 @@ from .deadline import Deadline
 from .foreign import called, contained
 from .model import Model, ModelChunk, collect, text_of
 from .model_errors import ModelError, OutOfTime
+from .surrogates import Halves
 from .tool import say
 
 if TYPE_CHECKING:
@@ -80,11 +81,13 @@ class ModelAttempt:
                 await chunks.aclose()
 
     async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncGenerator[ModelChunk]:
+        halves = Halves()
         async for chunk in chunks:
             self._answering = True
-            if self._watched and chunk.kind != "finish":
-                self.shown = True
-                await self._tell(chunk)
+            for whole in halves.joined(chunk) if self._watched else ():
+                if whole.kind != "finish":
+                    self.shown = True
+                    await self._tell(whole)
             yield chunk
 
     async def _tell(self, chunk: ModelChunk) -> None:
