@@ -67,7 +67,7 @@ class Circuits:
             if isinstance(exc, _ANSWERS):
                 self._circuits.pop(endpoint, None)
             elif probe is not None and is_fault(exc):
-                self.given_up(endpoint, policy)
+                self._reopen(endpoint)  # at once, whether this call is given up or not: others wait for its try
             raise
         else:
             self._circuits.pop(endpoint, None)
@@ -99,6 +99,12 @@ class Circuits:
                 circuit.probe = asyncio.get_running_loop().create_future()
                 return circuit.probe
             await asyncio.wait((circuit.probe,))
+
+    def _reopen(self, endpoint: str) -> None:
+        """The try failed. The call of it counts when it is given up, as any other."""
+        circuit = self._circuits.get(endpoint)
+        if circuit is not None:
+            circuit.opened_at = self._clock.monotonic()
 
     def _come_back(self, endpoint: str, probe: "asyncio.Future[None]") -> None:
         probe.set_result(None)

@@ -12,6 +12,7 @@ from .foreign import called, contained
 from .masked_chunks import MaskedChunks
 from .model import Model, ModelChunk, collect, text_of
 from .model_errors import ModelError, OutOfTime
+from .surrogates import Halves
 from .tool import say
 
 if TYPE_CHECKING:
@@ -80,13 +81,13 @@ class ModelAttempt:
                 await chunks.aclose()
 
     async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncGenerator[ModelChunk]:
-        masked = MaskedChunks()
+        halves, masked = Halves(), MaskedChunks()
         try:
             async for chunk in chunks:
                 self._answering = True
-                if self._watched:
-                    self.shown = self.shown or chunk.kind != "finish"
-                    await self._tell(masked.add(chunk))
+                for whole in halves.joined(chunk) if self._watched else ():
+                    self.shown = self.shown or whole.kind != "finish"
+                    await self._tell(masked.add(whole))
                 yield chunk
         except Exception:
             await self._tell(masked.rest())  # half an answer: whoever watches sees all that came of it

@@ -130,6 +130,22 @@ async def test_a_try_that_fails_leaves_it_open_for_as_long_again(circuits: Circu
     assert await refused(circuits) is None
 
 
+async def test_a_try_that_fails_counts_as_one_failure(circuits: Circuits, clock: HandClock) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    await call(circuits, DOWN)
+    assert "failed 4 times" in str(await refused(circuits))
+
+
+async def test_a_try_that_fails_leaves_it_open_though_its_call_goes_on(circuits: Circuits, clock: HandClock) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    with pytest.raises(ServerError):
+        async with circuits.passing("here", POLICY):
+            raise DOWN
+    assert "failed 3 times" in str(await refused(circuits))
+
+
 async def test_a_try_that_is_given_up_lets_the_next_one_try(circuits: Circuits, clock: HandClock) -> None:
     await call(circuits, DOWN, DOWN, DOWN)
     clock.move(60)
