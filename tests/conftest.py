@@ -9,12 +9,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 from nats_cluster import NatsCluster
 from postgres import PostgresServer, as_role, run_sql
 
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.journals.postgres_roles import roles_sql
 from treadle.gateways.views.postgres import SCHEMA
+
+# An example that is slow on a machine with much else to do is no counterexample.
+settings.register_profile("treadle", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("treadle")
 
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 1024**3
