@@ -395,7 +395,7 @@ async def test_who_cancels_a_call_closes_its_connection(streamed: bool) -> None:
     pieces = [HEAD, *events(piece("Hel"), done=False)] if streamed else []
     async with asked(sends_and_hangs(*pieces)) as (server, model):
         call = asyncio.create_task(ask(model, streamed))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not server.asked:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         assert not server.left.is_set()
