@@ -84,6 +84,8 @@ class ModelCharges:
         charged, cause = attempt_id(call_id, attempt), self._run.cause(call_id)
         if charged in self._charged:
             return
+        # A budget lives on another node, perhaps: it must not know of an answer that the run does not.
+        await self._run.barrier()
         if failed is not None and usage == Usage():
             await budget.release(self._scopes, charged, failed, cause)
         else:

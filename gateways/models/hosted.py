@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Never, Self, TypeVar
+from typing import Any, ClassVar, Generic, Never, Protocol, Self, TypeVar
 
 from ...actors.context import current_model_call
 from ...actors.retry import RetryPolicy
@@ -18,6 +18,15 @@ from .prices import Price, price_of
 from .secrets import EnvSecrets, Secrets, TakesSecrets, find_key
 
 Client = TypeVar("Client")
+
+
+class _SdkClient(Protocol):
+    api_key: Any
+
+    async def close(self) -> None: ...
+
+
+SdkClient = TypeVar("SdkClient", bound=_SdkClient)
 
 
 class HostedModel(ABC, Generic[Client]):
@@ -118,9 +127,10 @@ class HostedModel(ABC, Generic[Client]):
         """
         if self._given is not None:
             return self._given
-        if self.package is not None and not self.package.loaded:
-            self.package.check()
-        client = self._clients.get()
+        try:
+            client = self._clients.get()
+        except ImportError as exc:
+            raise exc if self.package is None else self.package.missing(exc) from exc
         self._renew_key(client)
         return client
 
@@ -180,13 +190,20 @@ class HostedModel(ABC, Generic[Client]):
     def _connect(self) -> Client:
         """A client for this event loop, of the package that is imported by now."""
 
-    # What follows holds for the clients of most SDKs.
+    @abstractmethod
+    async def _disconnect(self, client: Client) -> None: ...
 
-    async def _disconnect(self, client: Any) -> None:
+    def _renew_key(self, client: Client) -> None:
+        """Have a client send the key as it is now. Nothing to do for one that is handed it with each call."""
+
+
+class SdkModel(HostedModel[SdkClient]):
+    """One that goes by a provider's own SDK, which reads the key from its client with each request."""
+
+    async def _disconnect(self, client: SdkClient) -> None:
         await client.close()
 
-    def _renew_key(self, client: Any) -> None:
-        """Have a client send the key as it is now; it reads that with each request."""
+    def _renew_key(self, client: SdkClient) -> None:
         client.api_key = self.key
 
 

@@ -127,7 +127,7 @@ def test_a_mapping_names_a_model_and_says_more_of_it() -> None:
         ({"provider": "openai", "name": "x", "organisation": "y"}, "unexpected keyword argument 'organisation'"),
         ({"name": "gpt-4o", "api_base": "http://a", "base_url": "http://b"}, "two words for one thing"),
         ({"name": "gpt-4o", "max_retries": -1}, "max_retries=-1 is less than 0"),
-        ({"name": "gpt-4o", "effort": "heavy"}, r"effort='heavy'\); there are: minimal"),
+        ({"name": "gpt-4o", "effort": "heavy"}, r"effort='heavy'\); it must be one of minimal"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused(given: dict[str, Any], why: str) -> None:
