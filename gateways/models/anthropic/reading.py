@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, ModelError, RequestRefused, TruncatedAnswer
 from ....events.message import ModelReply, ToolCall, Usage
+from ..counts import counted
 from ..tool_calls import arguments
 from .messages import Block, carried_of
 from .output import OUTPUT_TOOL
@@ -55,7 +56,7 @@ class Reading:
         self._said: list[str] = []
         self._open: dict[int, tuple[Block, list[str]]] = {}
         self._blocks: list[Block | str | int] = []
-        self._used: dict[str, int] = {}
+        self._used: dict[str, object] = {}
         self._called = False
         self._begun = False
         self._stop_reason: str | None = None
@@ -64,9 +65,12 @@ class Reading:
 
     @property
     def charged(self) -> Usage | None:
-        """What the provider has said so far that it charges; None when it has said nothing: none is for nothing."""
-        counts = [self._used.get(name, 0) for name in _COUNTS]
-        return self._priced(Usage(*counts)) if any(counts) else None
+        """What the provider has said so far that it charges; None when it has not, or not in counts.
+
+        No answer is for nothing.
+        """
+        counts = counted(*map(self._used.get, _COUNTS))
+        return self._priced(Usage(*counts)) if counts is not None and any(counts) else None
 
     def event(self, event: "RawMessageStreamEvent") -> ModelChunk | None:
         """What an event of the stream brings.
@@ -163,7 +167,7 @@ class Reading:
     def _use(self, usage: Any) -> None:
         """Later counts stand in the place of earlier ones."""
         if usage is not None:
-            self._used |= {name: count for name in _COUNTS if isinstance(count := getattr(usage, name, None), int)}
+            self._used |= {name: count for name in _COUNTS if (count := getattr(usage, name, None)) is not None}
 
     def _stop(self, told: Any) -> None:
         self._stop_reason = told.stop_reason

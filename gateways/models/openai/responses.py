@@ -202,9 +202,9 @@ def _content(
 
 
 def _usage(usage: Any) -> Usage | None:
-    if usage is None or not (usage.input_tokens or usage.output_tokens):
+    if usage is None:
         return None
-    return used(usage.input_tokens or 0, usage.output_tokens or 0, usage.total_tokens or 0, usage.input_tokens_details)
+    return used(usage.input_tokens, usage.output_tokens, usage.total_tokens, usage.input_tokens_details)
 
 
 def _dumped(item: Any) -> dict[str, Any]:
