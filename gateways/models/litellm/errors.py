@@ -5,7 +5,8 @@ Its classes derive from OpenAI's and say more or less, by provider: one's 403 is
 wire before the status that it makes up for that.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -91,6 +92,14 @@ STATUSES: Final[Mapping[int, type[ModelError]]] = {
 _UNREADABLE: Final = "Invalid response object"
 """What LiteLLM says, as of a lost connection, when it cannot read an answer."""
 
+_NO_KEY: Final = re.compile(
+    r"missing (credentials|[\w ]{0,20}(api|jwt) key)|unable to locate credentials|credentials were not found"
+    r"|api[_ ]key[^.]{0,40} (required|not set|not provided|not found)",
+    re.IGNORECASE,
+)
+"""What LiteLLM, and those by whom it asks, say of a key that they look for and do not find: as of a server that failed,
+for many a provider. Only where nobody has answered: a provider may quote whatever it was sent."""
+
 _NO_CREDIT: Final = tuple(code for code, made in CODES.items() if made is QuotaExceeded)
 
 
@@ -123,6 +132,8 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
         return None
     if wire is None and _UNREADABLE in str(exc):
         named = BadReply
+    elif wire is None and not answered and (unsent := _unsent(chain)) is not None:
+        named = unsent
     if status == 429 and any(map(_tells_of_no_credit, chain)):
         named = QuotaExceeded
     made = named or (wire[0] if wire is not None else None) or (_by(status) if status else None) or general
@@ -149,6 +160,13 @@ def _by(status: int) -> type[ModelError] | None:
     if status < 400:
         return None
     return STATUSES.get(status) or (ServerError if status >= 500 else InvalidRequestError)
+
+
+def _unsent(chain: Sequence[BaseException]) -> type[ModelError] | None:
+    """What was found out before there was a request: there is no key, or no package that the provider needs."""
+    if isinstance(chain[-1], ImportError):
+        return PermanentModelError
+    return AuthenticationError if any(_NO_KEY.search(str(each).partition("\n")[0]) for each in chain) else None
 
 
 def _tells_of_no_credit(exc: BaseException) -> bool:
