@@ -25,6 +25,10 @@ _FINISHES = {
     "tool_use": "tool_calls",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
+    # OpenAI's words, of servers that speak both protocols.
+    "stop": "stop",
+    "tool_calls": "tool_calls",
+    "length": "length",
 }
 
 
@@ -104,9 +108,9 @@ class Reading:
         """What is left when the stream has ended.
 
         Raises:
-            BadReply: It was none.
             TruncatedAnswer: It ended before the answer did.
             RequestRefused: The model declined.
+            BadReply: It was none, nobody knows what its end means, or it is to call a tool, and none is called.
         """
         if not self._begun:
             raise self._error(BadReply, "answered with no stream of events", may_be_charged=True)
@@ -130,7 +134,7 @@ class Reading:
         """The reply of an answer that came in one piece.
 
         Raises:
-            BadReply: It is no message; the SDK does not look.
+            BadReply: It is no message, since the SDK does not look; or as of `finish`.
             RequestRefused: The model declined.
         """
         self.request_id = getattr(message, "_request_id", None) or ""
@@ -187,7 +191,7 @@ class Reading:
                 return ModelChunk("thinking", delta.thinking)
             case "input_json_delta":
                 pieces.append(delta.partial_json)
-                if block["name"] == OUTPUT_TOOL and not self._answer:
+                if self._is_answer(block) and not self._answer:
                     return ModelChunk("text", delta.partial_json)
             case "signature_delta":
                 block["signature"] = delta.signature
@@ -204,9 +208,9 @@ class Reading:
                 if not self._answer:
                     self._blocks.append(len(block["text"] if streamed is None else streamed))
             case "tool_use":
-                text = json.dumps(block["input"]) if streamed is None else streamed
-                if block["name"] == OUTPUT_TOOL:
-                    return self._output(text, streamed is not None)
+                text = streamed or json.dumps(block["input"])
+                if self._is_answer(block):
+                    return self._output(text, bool(streamed))
                 self._called = True
                 self._blocks.append(block["id"])
                 return ModelChunk("tool_call", tool_call=ToolCall(block["id"], block["name"], arguments(text)))
@@ -217,6 +221,10 @@ class Reading:
             case _:
                 self._blocks.append(block)
         return None
+
+    def _is_answer(self, call: Block) -> bool:
+        """Where none was asked for by a tool, that is one that the model made up, like any other."""
+        return self._by_tool and call["name"] == OUTPUT_TOOL
 
     def _output(self, text: str, told: bool) -> ModelChunk | None:
         if self._answer:
@@ -236,8 +244,16 @@ class Reading:
             raise self._error(TruncatedAnswer, why, may_be_charged=self.charged is None)
         if reason is None:
             raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
-        finish = _FINISHES.get(reason, "stop")
-        return "stop" if finish == "tool_calls" and not self._called else finish
+        finish = _FINISHES.get(reason)
+        if finish is None:
+            why = f"ended its answer with stop_reason {reason!r}, which means nothing here"
+            raise self._error(BadReply, why, may_be_charged=self.charged is None)
+        if finish != "tool_calls" or self._called:
+            return finish
+        if not self._answer:
+            why = "ended its answer to call a tool, and called none"
+            raise self._error(BadReply, why, may_be_charged=self.charged is None)
+        return "stop"
 
     def _error(self, made: type[Failed], said: str, *, may_be_charged: bool = False) -> Failed:
         return made(

@@ -57,7 +57,7 @@ def whole(
         RequestRefused, ContentFilterError: There is none; with what is charged all the same.
         TruncatedAnswer: It has no end.
         ServerError, OverloadedError: The provider gave up in its middle.
-        BadReply: Nobody knows what its end means.
+        BadReply: Nobody knows what its end means, or it is to call a tool, and none is called.
     """
     unknown = usage is None  # what is charged
     if not end:
@@ -72,6 +72,9 @@ def whole(
         raise BadReply(why, usage=usage, may_be_charged=unknown)
     reason = ENDS[end]
     asked = calls(reason == "length")
+    if reason == "tool_calls" and not asked:
+        why = f"{model!r} ended its answer to call a tool (finish_reason {end!r}), and called none"
+        raise BadReply(why, usage=usage, may_be_charged=unknown)
     if reason != "length":
         reason = "tool_calls" if asked else "stop"  # a call that was asked for by name ends with `stop`
     return ModelReply(text, asked, usage or Usage(), reason, thinking, carried or {}, model, estimated=unknown)

@@ -253,6 +253,7 @@ class TestEnds:
             ("insufficient_system_resource", OverloadedError),
             ("content_filter", ContentFilterError),
             ("a_word_of_tomorrow", BadReply),
+            ("tool_calls", BadReply),
         ],
     )
     async def test_half_an_answer_is_an_error(
