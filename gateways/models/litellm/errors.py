@@ -29,7 +29,7 @@ from ....actors.model_errors import (
 from ....events.message import Usage
 from ..openai.errors import CODES
 from ..retry_after import retry_after_s
-from ..transport_errors import TRANSPORT, UNKNOWN_END, transport_error
+from ..transport_errors import TRANSPORT, UNKNOWN_END, quotes_header, transport_error
 from .reading import Reading
 
 TABLE: Final[Mapping[str, type[ModelError]]] = {
@@ -146,7 +146,7 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
             status in UNKNOWN_END if answered else issubclass(made, (ModelTimeout, ConnectionFailed, ServerError))
         )
     return made(
-        str(exc).partition("\n")[0],  # what follows is its traceback, and how to report it to LiteLLM
+        _said(chain),
         provider=getattr(exc, "llm_provider", None) or "litellm",
         status=status,
         request_id=_request_id(headers),
@@ -154,6 +154,12 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
         usage=charged,
         may_be_charged=may_be_charged,
     )
+
+
+def _said(chain: Sequence[BaseException]) -> str:
+    if any(map(quotes_header, chain)):
+        return f"{type(chain[0]).__name__}: {type(chain[-1]).__name__}"
+    return str(chain[0]).partition("\n")[0]  # what follows is its traceback, and how to report it to LiteLLM
 
 
 def _by(status: int) -> type[ModelError] | None:

@@ -544,7 +544,7 @@ class TestAnswersInAForm:
         assert reply.finish_reason == "tool_calls"
 
     async def test_an_answer_without_members_is_one(self) -> None:
-        call = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
+        call: dict[str, Any] = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
         pieces = block(0, call, {"type": "input_json_delta", "partial_json": ""})
         async with CannedServer(events(started(), *pieces, *stopped("tool_use"))) as server:
             form = Form("Map", {"type": "object", "additionalProperties": True})

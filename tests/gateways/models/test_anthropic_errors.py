@@ -291,6 +291,16 @@ class TestTable:
         assert error_of(RuntimeError("mine")) is None
 
 
+async def test_a_header_that_is_refused_is_not_said() -> None:
+    """It may be the key of a client that somebody has made."""
+    async with CannedServer() as server:
+        client = anthropic.AsyncAnthropic(api_key="sk-secret\nZzYy9876", base_url=server.url, max_retries=0)
+        with pytest.raises(InvalidRequestError) as error:
+            await AnthropicModel("claude-haiku-4-5", client=client).complete(QUESTION)
+        await client.close()
+    assert "secret" not in str(error.value) and "ZzYy" not in str(error.value)
+
+
 async def test_a_missing_key_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     with pytest.raises(AuthenticationError, match="ANTHROPIC_API_KEY"):

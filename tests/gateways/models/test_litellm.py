@@ -530,6 +530,21 @@ class TestErrors:
         assert not failed.value.may_be_charged
         await model.aclose()
 
+    @pytest.mark.parametrize("place", ["given", "stored", "environment"])
+    async def test_a_key_that_no_header_takes_is_refused_and_not_said(
+        self, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        key = "sk-secret-12345\nZzYy9876"
+        given: dict[str, Any] = {
+            "given": {"api_key": key}, "stored": {"secrets": DictSecrets({"OPENAI_API_KEY": key})}, "environment": {},
+        }[place]  # fmt: skip
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        model = LiteLLMModel("openai/gpt-4o", base_url="http://127.0.0.1:9", **given)
+        with pytest.raises(AuthenticationError, match="a line break") as failed:
+            await model.complete(user("Hello"))
+        assert "secret" not in str(failed.value) and "ZzYy" not in str(failed.value)
+        await model.aclose()
+
     def test_a_missing_package_is_no_lost_connection(self) -> None:
         with pytest.raises(PermanentModelError, match="No module named 'google'") as failed, translated(reading()):
             try:
