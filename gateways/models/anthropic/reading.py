@@ -244,7 +244,7 @@ class Reading:
             raise self._error(TruncatedAnswer, why, may_be_charged=self.charged is None)
         if reason is None:
             raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
-        finish = _FINISHES.get(reason)
+        finish = _FINISHES.get(str(reason))
         if finish is None:
             why = f"ended its answer with stop_reason {reason!r}, which means nothing here"
             raise self._error(BadReply, why, may_be_charged=self.charged is None)

@@ -142,12 +142,21 @@ async def test_a_limit_of_spending_is_no_limit_of_the_rate() -> None:
         ({"retry_after": "-1"}, None),
         ({"retry_after": "nan"}, None),
         ({"retry_after": "soon"}, None),
+        ({"retry_after": "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"}, None),
+        ({"retry_after": "99999999999999999999 Jan 2026 00:00:00 GMT"}, None),
+        ({"retry_after": "Mon, 01 Jan 0001 00:00:00 +1200"}, 0.0),
         ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )
 async def test_the_time_to_wait_is_what_the_provider_says(headers: dict[str, str], wait_s: float | None) -> None:
     async with CannedServer(json_answer(told("rate_limit_error"), 429, **headers)) as server:
         assert (await failure(server.url)).retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("words", [{"a": 1}, ["a"], 5, None])
+async def test_an_error_whose_words_are_no_text_is_known_by_its_status(words: object) -> None:
+    async with CannedServer(json_answer({"type": "error", "error": {"type": words, "message": words}}, 529)) as server:
+        assert type(await failure(server.url)) is OverloadedError
 
 
 async def test_the_time_to_wait_may_be_a_date() -> None:
