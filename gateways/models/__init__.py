@@ -7,6 +7,7 @@ hosted.py      what the models of all providers share: key, client (`per_loop.py
 compatible.py  providers who speak OpenAI's protocol
 counts.py      what a provider counts, where it is a count
 tool_calls.py  calls from the pieces of a stream, and their arguments
+seals.py       whether what goes back to a provider is as it came
 secrets.py     where keys come from
 prices.py      what models cost; `prices.toml`: the table
 fallback.py    FallbackModel: one model in the place of another

@@ -8,7 +8,7 @@ from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, ModelError, RequestRefused, TruncatedAnswer
 from ....events.message import ModelReply, ToolCall, Usage
 from ..counts import counted
-from ..tool_calls import arguments
+from ..tool_calls import arguments, own_id
 from .messages import Block, carried_of
 from .output import OUTPUT_TOOL
 
@@ -55,7 +55,10 @@ class Reading:
         self._guess = guess
         self._model = model
         self._by_tool = by_tool
+        self._asked = model
         self._answer = ""
+        self._text: list[str] = []
+        self._ids: set[str] = set()
         self._held: list[str] = []
         self._said: list[str] = []
         self._open: dict[int, tuple[Block, list[str]]] = {}
@@ -124,7 +127,7 @@ class Reading:
             "finish",
             finish_reason=reason,
             usage=self._guess(ModelReply("".join(self._said))) if charged is None else charged,
-            carried=carried_of(self._blocks),
+            carried=self._carried("".join(self._text)),
             model=self._model,
             request_id=self.request_id,
             estimated=charged is None,
@@ -142,7 +145,7 @@ class Reading:
             self._begin(message)
             self._stop(message)
             chunks = [self._block(_plain(block), None) for block in message.content]
-            text = self._answer or "".join(block.text for block in message.content if block.type == "text")
+            text = self._answer or "".join(self._text)
             thinking = "".join(block.thinking for block in message.content if block.type == "thinking")
         except _MALFORMED as exc:
             raise self._bad(exc) from exc
@@ -155,11 +158,14 @@ class Reading:
             self._guess(ModelReply(text, calls, thinking=thinking)) if charged is None else charged,
             reason,
             thinking,
-            carried_of(self._blocks),
+            self._carried(text),
             self._model,
             self.request_id,
             estimated=charged is None,
         )
+
+    def _carried(self, text: str) -> dict[str, Any]:
+        return carried_of(self._blocks, self._answer or text, self._asked)
 
     def _bad(self, exc: Exception) -> BadReply:
         return self._error(BadReply, f"sent what is no answer of its protocol: {exc!r}", may_be_charged=True)
@@ -206,14 +212,16 @@ class Reading:
         match block["type"]:
             case "text":
                 if not self._answer:
-                    self._blocks.append(len(block["text"] if streamed is None else streamed))
+                    self._text.append(block["text"] if streamed is None else streamed)
+                    self._blocks.append(len(self._text[-1]))
             case "tool_use":
                 text = streamed or json.dumps(block["input"])
                 if self._is_answer(block):
                     return self._output(text, bool(streamed))
                 self._called = True
-                self._blocks.append(block["id"])
-                return ModelChunk("tool_call", tool_call=ToolCall(block["id"], block["name"], arguments(text)))
+                self._ids.add(id_ := own_id(block.get("id"), self._ids))
+                self._blocks.append(id_)
+                return ModelChunk("tool_call", tool_call=ToolCall(id_, block["name"], arguments(text)))
             case "thinking":
                 self._blocks.append(block if streamed is None else block | {"thinking": streamed})
             case "server_tool_use":
