@@ -81,14 +81,14 @@ def _answer(message: Message, model: str) -> list[Block]:
     return [*blocks, *_text(text), *map(_tool_use, calls.values())]
 
 
-def _carried(message: Message, model: str) -> list[Block | str | int]:
+def _carried(message: Message, model: str) -> Sequence[Block | str | int]:
     """The blocks of an answer, as far as they still fit it: a secret may have been masked in them, or in its text."""
     carried: Any = message.carried.get(CARRIED, [])
     if isinstance(carried, list):  # as it was carried before there were seals
-        blocks = cast("list[Block | str | int]", carried)
+        blocks = cast("Sequence[Block | str | int]", carried)
         whole = sum(block for block in blocks if isinstance(block, int)) == len(message.content)
     else:
-        blocks, fits = cast("list[Block | str | int]", carried["blocks"]), carried["fits"]
+        blocks, fits = cast("Sequence[Block | str | int]", carried["blocks"]), carried["fits"]
         own = [block for block in blocks if isinstance(block, dict)]
         if carried["model"] != model or seal(own) != fits["blocks"]:
             blocks = [block for block in blocks if not isinstance(block, dict)]

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ....actors.model import ModelChunk
-from ....actors.model_errors import BadReply, ModelError, RequestRefused, TruncatedAnswer
+from ....actors.model_errors import BadReply, ModelError, TruncatedAnswer
 from ....events.message import ModelReply, ToolCall, Usage
 from ..counts import counted
 from ..tool_calls import arguments, own_id
+from .ends import NoAnswer, end_of
 from .messages import Block, carried_of
 from .output import OUTPUT_TOOL
 
@@ -19,17 +20,6 @@ Failed = TypeVar("Failed", bound=ModelError)
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
-_FINISHES = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    # OpenAI's words, of servers that speak both protocols.
-    "stop": "stop",
-    "tool_calls": "tool_calls",
-    "length": "length",
-}
 
 
 class Reading:
@@ -242,26 +232,11 @@ class Reading:
         return None if told else ModelChunk("text", text)
 
     def _finish_reason(self) -> str:
-        reason = self._stop_reason
-        if reason == "refusal":
-            why = f"declined to answer{': ' if self._why else ''}{self._why}"
-            raise self._error(RequestRefused, why, may_be_charged=self.charged is None)
-        if reason == "pause_turn":
-            # Only the provider's own tools lead here, and an answer that goes on in another call is not the run's.
-            why = "paused in the middle of a long turn (stop_reason 'pause_turn')"
-            raise self._error(TruncatedAnswer, why, may_be_charged=self.charged is None)
-        if reason is None:
-            raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
-        finish = _FINISHES.get(str(reason))
-        if finish is None:
-            why = f"ended its answer with stop_reason {reason!r}, which means nothing here"
-            raise self._error(BadReply, why, may_be_charged=self.charged is None)
-        if finish != "tool_calls" or self._called:
-            return finish
-        if not self._answer:
-            why = "ended its answer to call a tool, and called none"
-            raise self._error(BadReply, why, may_be_charged=self.charged is None)
-        return "stop"
+        end = end_of(self._stop_reason, self._why, called=self._called, answered=bool(self._answer))
+        if isinstance(end, NoAnswer):
+            unknown = self.charged is None or self._stop_reason is None
+            raise self._error(end.error, end.why, may_be_charged=unknown)
+        return end
 
     def _error(self, made: type[Failed], said: str, *, may_be_charged: bool = False) -> Failed:
         return made(
