@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+from .countable import is_countable
 from .json_form import check_finite
 from .model_errors import BadReply, TruncatedAnswer
 from .surrogates import mended
@@ -73,7 +74,7 @@ async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
 
     Raises:
         TruncatedAnswer: The stream ended without its `finish` chunk: half an answer is no answer.
-        BadReply: It has no JSON.
+        BadReply: It has no JSON, or its usage are no counts.
     """
     text: list[str] = []
     thinking: list[str] = []
@@ -108,7 +109,7 @@ def text_of(reply: Any, model: str) -> ModelReply:
     """What a `complete` method returned, checked.
 
     Raises:
-        BadReply: It is no `ModelReply`, or has no JSON.
+        BadReply: It is no `ModelReply`, has no JSON, or its usage are no counts.
     """
     if not isinstance(reply, ModelReply):
         raise BadReply(f"model {model!r} returned {type(reply).__name__} from complete(); a ModelReply is expected")
@@ -117,6 +118,9 @@ def text_of(reply: Any, model: str) -> ModelReply:
 
 def _recordable(reply: ModelReply, model: str) -> ModelReply:
     """`reply` as a replay will read it. What the journal cannot take would take the run's other events with it."""
+    if not is_countable(reply.usage):
+        why = f"model {model!r} answered with a usage that is none: {reply.usage!r}"
+        raise BadReply(why, may_be_charged=True)
     try:
         try:
             encoded = _encode(reply)

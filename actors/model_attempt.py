@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
 from .context import ModelCallContext, enter_model_call
+from .countable import is_countable
 from .deadline import Deadline
 from .foreign import called, contained
 from .masked_chunks import MaskedChunks
@@ -56,6 +57,8 @@ class ModelAttempt:
                 return text_of(await contained(asked, deadline), model.name)
             return await contained(self._collect(messages, tools, options), deadline)
         except ModelError as error:
+            if error.usage is not None and not is_countable(error.usage):
+                error.usage, error.may_be_charged = None, True
             # Whoever has begun to answer charges for it, whatever else went wrong.
             error.may_be_charged = error.may_be_charged or (self._answering and error.usage is None)
             raise
