@@ -110,21 +110,20 @@ class ModelCalls:
         billed: bool = getattr(model, "billed", False)
         self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
         watched = bool(self._run.feeds) or self._run.services.live is not None
-        try:
-            await self._before_sending(watched, billed)
-        except asyncio.CancelledError:
-            if billed:
-                self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
-            raise
         attempt = ModelAttempt(
             self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
         )
         endpoint, tries = _endpoint(model), self._run.state.models[asked.step].tries
         shown = self._run.started.tools if tools else ()
         try:
+            await self._before_sending(watched, billed)
             with self._run.parking.work():
                 async with self._run.services.circuits.passing(endpoint, self._run.spec.retry, again=tries > 0):
                     reply = await attempt.ask(messages, shown, options)
+        except asyncio.CancelledError:
+            if billed and not attempt.sent:
+                self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
+            raise
         except ModelError as error:
             if await self._failed(asked.step, error, attempt, model):
                 raise
