@@ -113,12 +113,19 @@ class ModelCalls:
         attempt = ModelAttempt(
             self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
         )
-        endpoint, tries = _endpoint(model), self._run.state.models[asked.step].tries
+        known, spec = self._run.state.models[asked.step], self._run.spec
+        passing = self._run.services.circuits.passing(
+            _endpoint(model),
+            spec.retry,
+            again=known.tries > 0,
+            wait_s=spec.model_timeout_s,
+            elsewhere=lambda refusal: self._falls_back(known, refusal),
+        )
         shown = self._run.started.tools if tools else ()
         try:
             await self._before_sending(watched, billed)
             with self._run.parking.work():
-                async with self._run.services.circuits.passing(endpoint, self._run.spec.retry, again=tries > 0):
+                async with passing:
                     reply = await attempt.ask(messages, shown, options)
         except asyncio.CancelledError:
             if billed and not attempt.sent:
