@@ -105,7 +105,8 @@ class ModelCalls:
         of = model.name if model is not self._models[0] else ""
         model = who_answers(model)
         messages, options = self._held(model, messages, answer)
-        most = most_of(model, messages, options)
+        shown = self._run.started.tools if tools else ()
+        most = most_of(model, messages, shown, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)
         self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
@@ -121,7 +122,6 @@ class ModelCalls:
             wait_s=spec.model_timeout_s,
             elsewhere=lambda refusal: self._falls_back(known, refusal),
         )
-        shown = self._run.started.tools if tools else ()
         try:
             await self._before_sending(watched, billed)
             with self._run.parking.work():
