@@ -26,11 +26,13 @@ class ModelAttempt:
     Attributes:
         shown: Somebody has seen a part of its answer, which cannot be taken back: nothing may come in its place.
         spent: It took all the time there is for one: the same model is not asked again.
+        sent: The model has been asked; before that, nobody charges anything.
     """
 
     def __init__(self, run: "RunActivation", model: Model, call: ModelCallContext, watched: bool) -> None:
         self.shown = False
         self.spent = False
+        self.sent = False
         self._answering = False
         self._run = run
         self._model = model
@@ -52,6 +54,7 @@ class ModelAttempt:
         try:
             if (prepare := getattr(model, "prepare", None)) is not None:
                 await contained(called(prepare))
+            self.sent = True
             if complete is not None:
                 asked = called(complete, messages, tools=tools, **options)
                 return text_of(await contained(asked, deadline), model.name)
@@ -65,7 +68,7 @@ class ModelAttempt:
         except Exception as exc:
             if not (isinstance(exc, TimeoutError) and deadline.expired):
                 # It may have come before the request was sent or after: who cannot tell assumes that it was sent.
-                sent = self._answering or not isinstance(exc, TreadleError)
+                sent = self._answering or (self.sent and not isinstance(exc, TreadleError))
                 raise ModelError(say(exc), type(exc).__name__, may_be_charged=sent) from exc
             self.spent = True
             why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)"

@@ -9,6 +9,7 @@ member's name is the name of a parameter, and a tool that is called with a mask 
 """
 
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
@@ -30,10 +31,14 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Redaction:
-    """What is masked in this process: the shapes of keys, values that are known to be secret, patterns of one's own."""
+    """What is masked in this process: the shapes of keys, values that are known to be secret, patterns of one's own.
+
+    Threads may add and forget while others mask: what is known is replaced as a whole, and never missing in between.
+    """
 
     def __init__(self) -> None:
         self._on = True
+        self._changing = threading.Lock()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._secrets: tuple[str, ...] = ()  # the longest first: one may be a part of another
         self._encoded: tuple[bytes, ...] = ()  # the same, as they stand in JSON
@@ -62,27 +67,31 @@ class Redaction:
         """
         if len(value) < SECRET_LENGTH:
             raise ValueError(f"a secret of {len(value)} characters is in too many words; {SECRET_LENGTH} is the least")
-        if value not in self._secrets:
-            self._secrets = tuple(sorted((*self._secrets, value), key=len, reverse=True))
-            self._encoded = tuple({_encode(each)[1:-1] for each in self._secrets})
+        with self._changing:
+            if value not in self._secrets:
+                self._know((*self._secrets, value))
 
     def forget_secret(self, value: str) -> None:
         """Mask it no more, unless it has the shape of a key."""
-        kept = tuple(each for each in self._secrets if each != value)
-        self._secrets, self._encoded = (), ()
-        for each in kept:
-            self.add_secret(each)
+        with self._changing:
+            self._know(tuple(each for each in self._secrets if each != value))
+
+    def _know(self, secrets: tuple[str, ...]) -> None:
+        encoded = tuple({_encode(each)[1:-1] for each in secrets})
+        self._secrets, self._encoded = tuple(sorted(secrets, key=len, reverse=True)), encoded
 
     def add_pattern(self, pattern: str | re.Pattern[str]) -> None:
         """Mask what this regular expression finds, too. It is looked for in every text: a slow one slows all down."""
         compiled = re.compile(pattern)
-        if compiled not in self._patterns:
-            self._patterns = (*self._patterns, compiled)
+        with self._changing:
+            if compiled not in self._patterns:
+                self._patterns = (*self._patterns, compiled)
 
     def forget_pattern(self, pattern: str | re.Pattern[str]) -> None:
         """Look for it no more."""
         compiled = re.compile(pattern)
-        self._patterns = tuple(each for each in self._patterns if each != compiled)
+        with self._changing:
+            self._patterns = tuple(each for each in self._patterns if each != compiled)
 
     def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
         """`text` with its secrets masked, and what `patterns` find.
@@ -111,7 +120,7 @@ class Redaction:
     @property
     def longest(self) -> int:
         """How long the longest known secret is."""
-        return len(self._secrets[0]) if self._secrets else 0
+        return max(map(len, self._secrets), default=0)
 
     def _text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
         masked = text

@@ -1,5 +1,6 @@
 """What all models have in common that a provider runs and bills: a key, a client, a price."""
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from ...events.model_step import attempt_id
 from ...events.redaction import learn_secret, redact
 from .extras import Package
 from .per_loop import PerLoop
-from .prices import Price, price_of
+from .prices import Price, price_from, price_of
 from .secrets import EnvSecrets, Secrets, TakesSecrets, find_key
 
 Client = TypeVar("Client")
@@ -36,10 +37,12 @@ class HostedModel(ABC, Generic[Client]):
         name: The model, by the provider's own name.
         api_key: Else `secrets` are asked, then the environment (`KEYS`).
         base_url: Where the provider is; the SDK's default, which may look into the environment.
-        price: What it costs; else the table's.
+        price: What it costs, as a `Price` or as a mapping of the same; else the table's.
         request_timeout_s: Seconds without a byte until the call counts as hanging.
         client: An SDK client of one's own; key, address and time-out are its own then.
         options: Of every call, where the call does not say otherwise.
+    Raises:
+        ConfigError: The price is none, or the time-out is no number of seconds.
     """
 
     provider: ClassVar[str]
@@ -60,7 +63,7 @@ class HostedModel(ABC, Generic[Client]):
         api_key: str | None = None,
         base_url: str | None = None,
         secrets: Secrets | None = None,
-        price: Price | None = None,
+        price: Price | Mapping[str, float] | None = None,
         request_timeout_s: float = 120.0,
         client: Client | None = None,
         options: Mapping[str, Any] | None = None,
@@ -70,9 +73,9 @@ class HostedModel(ABC, Generic[Client]):
         self._secrets = secrets
         self._taken: Secrets | None = None
         self._given = client
-        self._price = price
+        self._price = price_from(price, name)
         self.base_url = base_url
-        self.request_timeout_s = request_timeout_s
+        self.request_timeout_s = _seconds(request_timeout_s)
         self.options = dict(options or {})
         self._clients: PerLoop[Client] = PerLoop(self._connect)
         # Masked from now on, and not only when the model is first asked: a prompt may come before.
@@ -205,6 +208,13 @@ class SdkModel(HostedModel[SdkClient]):
 
     def _renew_key(self, client: SdkClient) -> None:
         client.api_key = self.key
+
+
+def _seconds(given: Any) -> float:
+    """A time-out. SDKs take any, and say what is wrong with it when the first call is made, or never."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise ConfigError(f"timeout (request_timeout_s)={given!r} is no number of seconds above 0")
+    return given
 
 
 def call_headers() -> dict[str, str]:

@@ -5,9 +5,12 @@ import hashlib
 import json
 import logging
 import re
+import sys
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +24,15 @@ from treadle.events import secret_shapes, secret_signs
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from treadle.events.model_step import ModelCompleted
-from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
+from treadle.events.redaction import (
+    SECRET_LENGTH,
+    Redaction,
+    learn_secret,
+    redact,
+    redact_bytes,
+    redacted,
+    redaction,
+)
 from treadle.events.run import RunCompleted, RunStarted
 from treadle.events.secret_signs import BEARER, KEY, NAME, URL
 from treadle.events.tool_step import ApprovalRequested, ToolCompleted, ToolRequested
@@ -426,3 +437,63 @@ def test_pictures_are_passed_over_and_not_searched(monkeypatch: pytest.MonkeyPat
     redacted(Message("user", "What is this?", images=(Image("image/png", "iVBORw0KGgo" * 400),)))
     assert searched
     assert max(searched) < 200
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(*each: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=one) for one in each]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_secrets_that_are_learned_in_many_threads_at_once_are_all_masked() -> None:
+    mine = Redaction()
+    names = [[f"the-key-{thread}-{number:03}" for number in range(60)] for thread in range(8)]
+
+    def learn(some: list[str]) -> None:
+        for name in some:
+            mine.add_secret(name)
+            mine.add_pattern(f"<{name}>")
+
+    at_once(*[partial(learn, some) for some in names])
+    every = [name for some in names for name in some]
+    assert [name for name in every if name in mine.text(f"use {name} here")] == []
+    assert [name for name in every if name in mine.value({"a": name})["a"]] == []
+    assert repr(mine) == f"<Redaction on, {len(every)} secrets, {len(every)} patterns of its own>"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_secret_is_masked_while_another_one_is_forgotten() -> None:
+    mine = Redaction()
+    for number in range(200):
+        mine.add_secret(f"the-secret-{number:03}")
+    forgotten, shown = threading.Event(), 0
+
+    def forget() -> None:
+        for number in range(100, 130):
+            mine.forget_secret(f"the-secret-{number:03}")
+        forgotten.set()
+
+    def mask() -> None:
+        nonlocal shown
+        while not forgotten.is_set():
+            shown += "the-secret-007" in mine.text("use the-secret-007 here")
+            shown += mine.longest != len("the-secret-007")
+
+    at_once(mask, forget)
+    assert shown == 0
+    assert "the-secret-120" in mine.text("use the-secret-120 here")
