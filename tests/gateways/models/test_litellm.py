@@ -535,9 +535,12 @@ class TestErrors:
         self, monkeypatch: pytest.MonkeyPatch, place: str
     ) -> None:
         key = "sk-secret-12345\nZzYy9876"
-        given: dict[str, Any] = {
-            "given": {"api_key": key}, "stored": {"secrets": DictSecrets({"OPENAI_API_KEY": key})}, "environment": {},
-        }[place]  # fmt: skip
+        places: dict[str, dict[str, Any]] = {
+            "given": {"api_key": key},
+            "stored": {"secrets": DictSecrets({"OPENAI_API_KEY": key})},
+            "environment": {},
+        }
+        given = places[place]
         monkeypatch.setenv("OPENAI_API_KEY", key)
         model = LiteLLMModel("openai/gpt-4o", base_url="http://127.0.0.1:9", **given)
         with pytest.raises(AuthenticationError, match="a line break") as failed:
