@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anthropic.types import RawMessageStreamEvent
 
 _CONNECT_S = 10.0
+_SDK = Package("anthropic")
 
 
 class AnthropicModel(SdkModel["AsyncAnthropic"]):
@@ -30,7 +31,7 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
     """
 
     provider: ClassVar[str] = "anthropic"
-    package: ClassVar[Package | None] = Package("anthropic")
+    package: ClassVar[Package | None] = _SDK
     KEYS: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
     ADDRESS_KEY: ClassVar[str] = "ANTHROPIC_BASE_URL"
 
@@ -68,27 +69,28 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> ModelReply:
         """The whole answer."""
-        await self.prepare()
+        if not _SDK.loaded:
+            await self.prepare()
         request = self._request(messages, tools, options)
-        reading = self._reading(request, messages, tools)
         if request.takes_s > self.request_timeout_s:
             # In one piece, it might not have begun to come when the time without a byte is over.
-            return await collect(self._stream(request, reading), self.name)
+            return await collect(self.stream(messages, tools=tools, **options), self.name)
+        reading = self._reading(request, messages, tools)
         with translated(reading):
-            return reading.whole(await self._send(**request.body))
+            return reading.whole(await self._create(**request.body, extra_headers=call_headers()))
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
         """The answer while it is made."""
-        await self.prepare()
+        if not _SDK.loaded:
+            await self.prepare()
         request = self._request(messages, tools, options)
-        async for chunk in self._stream(request, self._reading(request, messages, tools)):
-            yield chunk
-
-    async def _stream(self, request: Request, reading: Reading) -> AsyncIterator[ModelChunk]:
+        reading = self._reading(request, messages, tools)
         with translated(reading):
-            events: AsyncStream[RawMessageStreamEvent] = await self._send(**request.body, stream=True)
+            events: AsyncStream[RawMessageStreamEvent] = await self._create(
+                **request.body, extra_headers=call_headers(), stream=True
+            )
             reading.request_id = events.response.headers.get("request-id", "")
             async with events:  # which closes the connection, however this ends
                 async for event in events:
@@ -97,9 +99,9 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         for chunk in reading.finish():
             yield chunk
 
-    async def _send(self, **body: Any) -> Any:
-        create = cast("Callable[..., Awaitable[Any]]", self.client.messages.create)
-        return await create(**body, extra_headers=call_headers())
+    @property
+    def _create(self) -> "Callable[..., Awaitable[Any]]":
+        return cast("Callable[..., Awaitable[Any]]", self.client.messages.create)
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Request:
         return request_of(self._head(tools, options), messages)

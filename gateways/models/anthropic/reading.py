@@ -78,7 +78,11 @@ class Reading:
         try:
             match event.type:
                 case "content_block_delta":
-                    return self._piece(*self._open[event.index], event.delta)
+                    block, pieces = self._open[event.index]
+                    if event.delta.type == "text_delta" and not self._by_tool:  # most of all events, by far
+                        pieces.append(event.delta.text)
+                        return ModelChunk("text", event.delta.text)
+                    return self._piece(block, pieces, event.delta)
                 case "content_block_start":
                     self._open[event.index] = (_plain(event.content_block), [])
                 case "content_block_stop":
@@ -178,10 +182,7 @@ class Reading:
         match delta.type:
             case "text_delta":
                 pieces.append(delta.text)
-                if self._by_tool:
-                    self._held.append(delta.text)
-                    return None
-                return ModelChunk("text", delta.text)
+                self._held.append(delta.text)
             case "thinking_delta":
                 pieces.append(delta.thinking)
                 return ModelChunk("thinking", delta.thinking)

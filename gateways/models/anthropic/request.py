@@ -9,7 +9,7 @@ from msgspec import Struct
 from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ToolSpec
 from .generations import takes
-from .messages import Block, brief, conversation
+from .messages import Block, blocks_of, conversation
 from .output import OUTPUT_TOOL, OutputSchema, output_format, output_tool
 from .thinking import Thinking, thinking
 
@@ -116,8 +116,6 @@ def request_of(head: Head, messages: Sequence[Message]) -> Request:
         body["tools"], body["tool_choice"] = called, {"type": "none"}
     if head.caches:
         _cache(body)
-    else:
-        body["messages"] = brief(turns)
     return Request(body, head.by_tool)
 
 
@@ -166,6 +164,9 @@ def _cache(body: dict[str, Any]) -> None:
         body["tools"] = [*others, last_tool | mark]
     if "system" in body:
         body["system"] = [{"type": "text", "text": body["system"]} | mark]
-    last: Block | None = body["messages"][-1]["content"][-1] if body["messages"] else None
-    if last is not None and not last["type"].endswith("thinking"):  # which takes no mark
+    if not body["messages"]:
+        return
+    body["messages"][-1]["content"] = blocks_of(body["messages"][-1]["content"])
+    last: Block = body["messages"][-1]["content"][-1]
+    if not last["type"].endswith("thinking"):  # which takes no mark
         last |= mark
