@@ -138,18 +138,23 @@ class Reading:
         try:
             self._begin(message)
             self._stop(message)
-            chunks = [self._block(_plain(block), None) for block in message.content]
+            calls: list[ToolCall] = []
+            thinking = ""
+            for block in message.content:
+                chunk = self._block(_plain(block), None)
+                if chunk is not None and chunk.tool_call is not None:
+                    calls.append(chunk.tool_call)
+                elif block.type == "thinking":
+                    thinking += block.thinking
             text = self._answer or "".join(self._text)
-            thinking = "".join(block.thinking for block in message.content if block.type == "thinking")
         except _MALFORMED as exc:
             raise self._bad(exc) from exc
         reason = self._finish_reason()
-        calls = tuple(chunk.tool_call for chunk in chunks if chunk is not None and chunk.tool_call is not None)
         charged = self.charged
         return ModelReply(
             text,
-            calls,
-            self._guess(ModelReply(text, calls, thinking=thinking)) if charged is None else charged,
+            tuple(calls),
+            self._guess(ModelReply(text, tuple(calls), thinking=thinking)) if charged is None else charged,
             reason,
             thinking,
             self._carried(text),
