@@ -1,20 +1,23 @@
 """Claude, and whatever else speaks Anthropic's Messages API, by Anthropic's own SDK."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ....actors.model import ModelChunk, collect
+from ....actors.model_errors import ModelError
 from ....events.message import Message, ModelReply, ToolSpec
 from ..extras import Package
 from ..hosted import SdkModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
-from .errors import translated
+from .errors import error_of, translated
 from .reading import Reading
 from .request import Head, Request, head_of, request_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
+    from anthropic.types import Message as AnthropicMessage
     from anthropic.types import RawMessageStreamEvent
 
 _CONNECT_S = 10.0
@@ -75,9 +78,14 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         if request.takes_s > self.request_timeout_s:
             # In one piece, it might not have begun to come when the time without a byte is over.
             return await collect(self.stream(messages, tools=tools, **options), self.name)
-        reading = self._reading(request, messages, tools)
-        with translated(reading):
-            return reading.whole(await self._create(**request.body, extra_headers=call_headers()))
+        try:
+            answer: AnthropicMessage = await self._post(request.body)
+        except Exception as exc:
+            found = None if isinstance(exc, ModelError) else error_of(exc)
+            if found is None:
+                raise
+            raise found from exc
+        return self._reading(request, messages, tools).whole(answer)
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
@@ -88,9 +96,7 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         request = self._request(messages, tools, options)
         reading = self._reading(request, messages, tools)
         with translated(reading):
-            events: AsyncStream[RawMessageStreamEvent] = await self._create(
-                **request.body, extra_headers=call_headers(), stream=True
-            )
+            events: AsyncStream[RawMessageStreamEvent] = await self._post(request.body | {"stream": True}, stream=True)
             reading.request_id = events.response.headers.get("request-id", "")
             async with events:  # which closes the connection, however this ends
                 async for event in events:
@@ -99,9 +105,16 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         for chunk in reading.finish():
             yield chunk
 
-    @property
-    def _create(self) -> "Callable[..., Awaitable[Any]]":
-        return cast("Callable[..., Awaitable[Any]]", self.client.messages.create)
+    async def _post(self, body: Mapping[str, Any], *, stream: bool = False) -> Any:
+        """What the SDK's `messages.create` does, for a body that is in the provider's words already.
+
+        That would look through all its arguments once more, which takes longer than all that is done here.
+        """
+        message, events = _answers()
+        options: Any = {"headers": call_headers()}
+        return await self.client.post(
+            "/v1/messages", cast_to=message, body=body, options=options, stream=stream, stream_cls=events
+        )
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Request:
         return request_of(self._head(tools, options), messages)
@@ -124,3 +137,12 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
 
         timeout = Timeout(self.request_timeout_s, connect=min(_CONNECT_S, self.request_timeout_s))
         return AsyncAnthropic(api_key=self.key, base_url=self.base_url, timeout=timeout, max_retries=0)
+
+
+@cache
+def _answers() -> Any:
+    """What the SDK reads an answer as: in one piece, and streamed."""
+    from anthropic import AsyncStream
+    from anthropic.types import Message, RawMessageStreamEvent
+
+    return Message, AsyncStream[RawMessageStreamEvent]

@@ -32,6 +32,14 @@ class Reading:
             what stands before them is no part of it.
     """
 
+    request_id: str = ""
+    _answer: str = ""
+    _called: bool = False
+    _begun: bool = False
+    _stop_reason: str | None = None
+    _why: str = ""
+    _ended: bool = False
+
     def __init__(
         self,
         model: str,
@@ -40,13 +48,10 @@ class Reading:
         *,
         by_tool: bool = False,
     ) -> None:
-        self.request_id = ""
         self._priced = priced
         self._guess = guess
-        self._model = model
+        self._model = self._asked = model
         self._by_tool = by_tool
-        self._asked = model
-        self._answer = ""
         self._text: list[str] = []
         self._ids: set[str] = set()
         self._held: list[str] = []
@@ -54,11 +59,6 @@ class Reading:
         self._open: dict[int, tuple[Block, list[str]]] = {}
         self._blocks: list[Block | str | int] = []
         self._used: dict[str, object] = {}
-        self._called = False
-        self._begun = False
-        self._stop_reason: str | None = None
-        self._why = ""
-        self._ended = False
 
     @property
     def charged(self) -> Usage | None:
@@ -78,11 +78,11 @@ class Reading:
         try:
             match event.type:
                 case "content_block_delta":
-                    block, pieces = self._open[event.index]
-                    if event.delta.type == "text_delta" and not self._by_tool:  # most of all events, by far
-                        pieces.append(event.delta.text)
-                        return ModelChunk("text", event.delta.text)
-                    return self._piece(block, pieces, event.delta)
+                    delta, (block, pieces) = event.delta, self._open[event.index]
+                    if delta.type == "text_delta" and not self._by_tool:  # most of all events, by far
+                        pieces.append(text := delta.text)
+                        return ModelChunk("text", text)
+                    return self._piece(block, pieces, delta)
                 case "content_block_start":
                     self._open[event.index] = (_plain(event.content_block), [])
                 case "content_block_stop":
