@@ -7,5 +7,12 @@ from ...actors.countable import is_count
 
 def counted(*told: object) -> tuple[int, ...] | None:
     """These counts, 0 for one that is not told; None when one of them is no count, and so nothing is known of them."""
-    counts = tuple(0 if each is None else each for each in told)
-    return cast("tuple[int, ...]", counts) if all(map(is_count, counts)) else None
+    counts: list[int] = []
+    for each in told:
+        if each is None:
+            counts.append(0)
+        elif is_count(each):
+            counts.append(cast("int", each))
+        else:
+            return None
+    return tuple(counts)

@@ -15,7 +15,7 @@ from ...events.model_step import attempt_id
 from ...events.redaction import learn_secret, redact
 from .extras import Package
 from .per_loop import PerLoop
-from .prices import Price, price_from, price_of
+from .prices import Price, PriceTable, own_prices, price_from, price_of
 from .secrets import EnvSecrets, Secrets, TakesSecrets, find_key
 
 Client = TypeVar("Client")
@@ -72,6 +72,7 @@ class HostedModel(ABC, Generic[Client]):
         self._api_key = api_key
         self._secrets = secrets
         self._taken: Secrets | None = None
+        self._found: tuple[PriceTable, Price | None] | None = None
         self._given = client
         self._price = price_from(price, name)
         self.base_url = base_url
@@ -150,7 +151,12 @@ class HostedModel(ABC, Generic[Client]):
     @property
     def price(self) -> Price | None:
         """What it costs; None when nobody knows."""
-        return self._price if self._price is not None else price_of(self.provider, self._name)
+        if self._price is not None:
+            return self._price
+        laid = own_prices()
+        if self._found is None or self._found[0] is not laid:  # asked for with every call
+            self._found = laid, price_of(self.provider, self._name)
+        return self._found[1]
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What `usage` costs; None when nobody knows."""

@@ -16,28 +16,28 @@ def conversation(messages: Sequence[Message], model: str) -> tuple[str, list[dic
 
     What follows one another on one side is one message: the results of parallel tool calls must be.
     """
-    system = "\n\n".join(message.content for message in messages if message.role == "system" and message.content)
+    system: list[str] = []
     turns: list[dict[str, Any]] = []
     for message in messages:
-        if message.role == "system":
+        role = message.role
+        if role == "system":
+            if message.content:
+                system.append(message.content)
             continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message, model)
-        if not blocks:
+        said = _said(message, model)
+        if not said:
             continue
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"].extend(blocks)
+        side = "assistant" if role == "assistant" else "user"
+        if turns and turns[-1]["role"] == side:
+            turns[-1]["content"] = [*blocks_of(turns[-1]["content"]), *blocks_of(said)]
         else:
-            turns.append({"role": role, "content": blocks})
-    return system, turns
+            turns.append({"role": side, "content": said})
+    return "\n\n".join(system), turns
 
 
-def brief(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same, where one text is all that a message has: as that text, which is less work for the SDK."""
-    for turn in turns:
-        if len(turn["content"]) == 1 and turn["content"][0].keys() == {"type", "text"}:
-            turn["content"] = turn["content"][0]["text"]
-    return turns
+def blocks_of(content: str | list[Block]) -> list[Block]:
+    """What a message holds, in blocks: one text alone is said without, which is less work for the SDK."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def carried_of(blocks: Sequence[Block | str | int], text: str, model: str) -> dict[str, Any]:
@@ -56,14 +56,17 @@ def carried_of(blocks: Sequence[Block | str | int], text: str, model: str) -> di
     return {CARRIED: {"model": model, "blocks": [*blocks], "fits": {"text": seal(text), "blocks": seal(own)}}}
 
 
-def _blocks(message: Message, model: str) -> list[Block]:
-    if message.role == "assistant":
+def _said(message: Message, model: str) -> str | list[Block]:
+    """What a message holds; empty when that is nothing, which the provider refuses."""
+    text = message.content
+    if message.role == "tool":
+        content = [*_text(text), *map(_image, message.images)] if message.images else text
+        return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}]
+    if message.tool_calls or message.carried:
         return _answer(message, model)
-    images = [_image(image) for image in message.images]
-    if message.role != "tool":
-        return images + _text(message.content)
-    content = [*_text(message.content), *images] if images else message.content
-    return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}]
+    if message.images:
+        return [*map(_image, message.images), *_text(text)]
+    return "" if text.isspace() else text
 
 
 def _answer(message: Message, model: str) -> list[Block]:

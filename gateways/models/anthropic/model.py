@@ -1,23 +1,27 @@
 """Claude, and whatever else speaks Anthropic's Messages API, by Anthropic's own SDK."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ....actors.model import ModelChunk, collect
+from ....actors.model_errors import ModelError
 from ....events.message import Message, ModelReply, ToolSpec
 from ..extras import Package
 from ..hosted import SdkModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
-from .errors import translated
+from .errors import error_of, translated
 from .reading import Reading
 from .request import Head, Request, head_of, request_of
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
+    from anthropic.types import Message as AnthropicMessage
     from anthropic.types import RawMessageStreamEvent
 
 _CONNECT_S = 10.0
+_SDK = Package("anthropic")
 
 
 class AnthropicModel(SdkModel["AsyncAnthropic"]):
@@ -30,7 +34,7 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
     """
 
     provider: ClassVar[str] = "anthropic"
-    package: ClassVar[Package | None] = Package("anthropic")
+    package: ClassVar[Package | None] = _SDK
     KEYS: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
     ADDRESS_KEY: ClassVar[str] = "ANTHROPIC_BASE_URL"
 
@@ -68,27 +72,31 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> ModelReply:
         """The whole answer."""
-        await self.prepare()
+        if not _SDK.loaded:
+            await self.prepare()
         request = self._request(messages, tools, options)
-        reading = self._reading(request, messages, tools)
         if request.takes_s > self.request_timeout_s:
             # In one piece, it might not have begun to come when the time without a byte is over.
-            return await collect(self._stream(request, reading), self.name)
-        with translated(reading):
-            return reading.whole(await self._send(**request.body))
+            return await collect(self.stream(messages, tools=tools, **options), self.name)
+        try:
+            answer: AnthropicMessage = await self._post(request.body)
+        except Exception as exc:
+            found = None if isinstance(exc, ModelError) else error_of(exc)
+            if found is None:
+                raise
+            raise found from exc
+        return self._reading(request, messages, tools).whole(answer)
 
     async def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
         """The answer while it is made."""
-        await self.prepare()
+        if not _SDK.loaded:
+            await self.prepare()
         request = self._request(messages, tools, options)
-        async for chunk in self._stream(request, self._reading(request, messages, tools)):
-            yield chunk
-
-    async def _stream(self, request: Request, reading: Reading) -> AsyncIterator[ModelChunk]:
+        reading = self._reading(request, messages, tools)
         with translated(reading):
-            events: AsyncStream[RawMessageStreamEvent] = await self._send(**request.body, stream=True)
+            events: AsyncStream[RawMessageStreamEvent] = await self._post(request.body | {"stream": True}, stream=True)
             reading.request_id = events.response.headers.get("request-id", "")
             async with events:  # which closes the connection, however this ends
                 async for event in events:
@@ -97,9 +105,16 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
         for chunk in reading.finish():
             yield chunk
 
-    async def _send(self, **body: Any) -> Any:
-        create = cast("Callable[..., Awaitable[Any]]", self.client.messages.create)
-        return await create(**body, extra_headers=call_headers())
+    async def _post(self, body: Mapping[str, Any], *, stream: bool = False) -> Any:
+        """What the SDK's `messages.create` does, for a body that is in the provider's words already.
+
+        That would look through all its arguments once more, which takes longer than all that is done here.
+        """
+        message, events = _answers()
+        options: Any = {"headers": call_headers()}
+        return await self.client.post(
+            "/v1/messages", cast_to=message, body=body, options=options, stream=stream, stream_cls=events
+        )
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Request:
         return request_of(self._head(tools, options), messages)
@@ -122,3 +137,12 @@ class AnthropicModel(SdkModel["AsyncAnthropic"]):
 
         timeout = Timeout(self.request_timeout_s, connect=min(_CONNECT_S, self.request_timeout_s))
         return AsyncAnthropic(api_key=self.key, base_url=self.base_url, timeout=timeout, max_retries=0)
+
+
+@cache
+def _answers() -> Any:
+    """What the SDK reads an answer as: in one piece, and streamed."""
+    from anthropic import AsyncStream
+    from anthropic.types import Message, RawMessageStreamEvent
+
+    return Message, AsyncStream[RawMessageStreamEvent]

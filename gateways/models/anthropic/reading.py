@@ -32,6 +32,14 @@ class Reading:
             what stands before them is no part of it.
     """
 
+    request_id: str = ""
+    _answer: str = ""
+    _called: bool = False
+    _begun: bool = False
+    _stop_reason: str | None = None
+    _why: str = ""
+    _ended: bool = False
+
     def __init__(
         self,
         model: str,
@@ -40,13 +48,10 @@ class Reading:
         *,
         by_tool: bool = False,
     ) -> None:
-        self.request_id = ""
         self._priced = priced
         self._guess = guess
-        self._model = model
+        self._model = self._asked = model
         self._by_tool = by_tool
-        self._asked = model
-        self._answer = ""
         self._text: list[str] = []
         self._ids: set[str] = set()
         self._held: list[str] = []
@@ -54,11 +59,6 @@ class Reading:
         self._open: dict[int, tuple[Block, list[str]]] = {}
         self._blocks: list[Block | str | int] = []
         self._used: dict[str, object] = {}
-        self._called = False
-        self._begun = False
-        self._stop_reason: str | None = None
-        self._why = ""
-        self._ended = False
 
     @property
     def charged(self) -> Usage | None:
@@ -78,7 +78,11 @@ class Reading:
         try:
             match event.type:
                 case "content_block_delta":
-                    return self._piece(*self._open[event.index], event.delta)
+                    delta, (block, pieces) = event.delta, self._open[event.index]
+                    if delta.type == "text_delta" and not self._by_tool:  # most of all events, by far
+                        pieces.append(text := delta.text)
+                        return ModelChunk("text", text)
+                    return self._piece(block, pieces, delta)
                 case "content_block_start":
                     self._open[event.index] = (_plain(event.content_block), [])
                 case "content_block_stop":
@@ -134,18 +138,23 @@ class Reading:
         try:
             self._begin(message)
             self._stop(message)
-            chunks = [self._block(_plain(block), None) for block in message.content]
+            calls: list[ToolCall] = []
+            thinking = ""
+            for block in message.content:
+                chunk = self._block(_plain(block), None)
+                if chunk is not None and chunk.tool_call is not None:
+                    calls.append(chunk.tool_call)
+                elif block.type == "thinking":
+                    thinking += block.thinking
             text = self._answer or "".join(self._text)
-            thinking = "".join(block.thinking for block in message.content if block.type == "thinking")
         except _MALFORMED as exc:
             raise self._bad(exc) from exc
         reason = self._finish_reason()
-        calls = tuple(chunk.tool_call for chunk in chunks if chunk is not None and chunk.tool_call is not None)
         charged = self.charged
         return ModelReply(
             text,
-            calls,
-            self._guess(ModelReply(text, calls, thinking=thinking)) if charged is None else charged,
+            tuple(calls),
+            self._guess(ModelReply(text, tuple(calls), thinking=thinking)) if charged is None else charged,
             reason,
             thinking,
             self._carried(text),
@@ -178,10 +187,7 @@ class Reading:
         match delta.type:
             case "text_delta":
                 pieces.append(delta.text)
-                if self._by_tool:
-                    self._held.append(delta.text)
-                    return None
-                return ModelChunk("text", delta.text)
+                self._held.append(delta.text)
             case "thinking_delta":
                 pieces.append(delta.thinking)
                 return ModelChunk("thinking", delta.thinking)

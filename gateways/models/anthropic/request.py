@@ -9,7 +9,7 @@ from msgspec import Struct
 from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ToolSpec
 from .generations import takes
-from .messages import Block, brief, conversation
+from .messages import Block, blocks_of, conversation
 from .output import OUTPUT_TOOL, OutputSchema, output_format, output_tool
 from .thinking import Thinking, thinking
 
@@ -28,7 +28,7 @@ class Request(Struct, frozen=True):
     """A request.
 
     Attributes:
-        body: The arguments of the SDK's `messages.create`.
+        body: As it goes over the wire.
         by_tool: The answer is to come as the arguments of `OUTPUT_TOOL`.
     """
 
@@ -46,10 +46,12 @@ class Head(Struct, frozen=True):
 
     Attributes:
         body: As in `Request`; shared by requests, and changed by none.
+        extra: Laid over all of it.
         caches: The prompt is to be kept by the provider.
     """
 
     body: dict[str, Any]
+    extra: dict[str, Any]
     by_tool: bool
     caches: bool
 
@@ -101,9 +103,7 @@ def head_of(model: str, tools: Sequence[ToolSpec], options: Mapping[str, Any], *
     if taken.sampling and thought.config is None:  # the SDK's arguments have these no more, the API has
         others |= {name: given[name] for name in _SAMPLING if name in given}
     others |= given.get("extra", {})
-    if others:
-        body["extra_body"] = others
-    return Head(body, by_tool, bool(given.get("prompt_caching")))
+    return Head(body, others, by_tool, bool(given.get("prompt_caching")))
 
 
 def request_of(head: Head, messages: Sequence[Message]) -> Request:
@@ -116,9 +116,7 @@ def request_of(head: Head, messages: Sequence[Message]) -> Request:
         body["tools"], body["tool_choice"] = called, {"type": "none"}
     if head.caches:
         _cache(body)
-    else:
-        body["messages"] = brief(turns)
-    return Request(body, head.by_tool)
+    return Request(body | head.extra, head.by_tool)
 
 
 def _output_config(thought: Thinking, form: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -166,6 +164,9 @@ def _cache(body: dict[str, Any]) -> None:
         body["tools"] = [*others, last_tool | mark]
     if "system" in body:
         body["system"] = [{"type": "text", "text": body["system"]} | mark]
-    last: Block | None = body["messages"][-1]["content"][-1] if body["messages"] else None
-    if last is not None and not last["type"].endswith("thinking"):  # which takes no mark
+    if not body["messages"]:
+        return
+    body["messages"][-1]["content"] = blocks_of(body["messages"][-1]["content"])
+    last: Block = body["messages"][-1]["content"][-1]
+    if not last["type"].endswith("thinking"):  # which takes no mark
         last |= mark
