@@ -205,7 +205,8 @@ class RunActivation(StoredRun):
                 output = await self._answer()
                 await remember(self, output)
         except Interrupted as exc:
-            return RunInterrupted(reason=exc.reason, output=_last_text(state), turns=state.turns, usage=state.usage)
+            output = _last_text(state) if exc.output is None else exc.output
+            return RunInterrupted(reason=exc.reason, output=output, turns=state.turns, usage=state.usage)
         except (Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly, VersionConflict):
             raise
         except TimeoutError as exc:

@@ -115,6 +115,11 @@ class Steps:
         return self._run.started.prompt if self._opening.prompt is None else self._opening.prompt
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What the model of this part is told beside the instructions; `messages` holds it."""
+        return self._opening.notes
+
+    @property
     def tool_names(self) -> list[str]:
         """The tools that the model may be shown."""
         return [tool.name for tool in self._run.started.tools]
