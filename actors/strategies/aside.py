@@ -1,17 +1,15 @@
 """What is said beside the conversation: to a critic, a planner, a judge. They answer in text and call no tools."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ...events.errors import ConfigError
 from ...events.message import Message
+from ..model import Model
 from ..steps import Steps
 
-if TYPE_CHECKING:
-    from ..model import Model
-
-AskedModel: TypeAlias = "Model | str | None"
-"""Who is asked: a model, or what `model=` takes; None for the agent's own."""
+AskedModel: TypeAlias = Model | str | None
+"""Who is asked: a model, or the name of one; None for the agent's own."""
 
 NOTHING = "(nothing)"
 """Stands for an answer without words, which providers refuse."""
@@ -52,6 +50,17 @@ def check_count(what: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{what}={value!r} lets it do nothing; it must be a whole number, 1 or more")
     return value
+
+
+def check_model(what: str, given: Any) -> AskedModel:
+    """`given`, which is asked in the place of the agent's own model.
+
+    Raises:
+        ConfigError: It is neither a model nor the name of one.
+    """
+    if given is None or isinstance(given, str | Model):
+        return given
+    raise ConfigError(f"{what}={given!r} is no model; it takes a name, or an object with the methods of treadle.Model")
 
 
 def check_score(what: str, value: Any) -> float:

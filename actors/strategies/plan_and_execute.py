@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ..children import Asked
 from ..steps import Steps
 from ..tool import as_text
-from .aside import AskedModel, answer_to, aside, check_count, numbered
+from .aside import AskedModel, answer_to, aside, check_count, check_model, numbered
 from .replies import array_in, list_in
 
 PLANNER = """\
@@ -52,9 +52,9 @@ class PlanAndExecute:
         self._planner_prompt = planner_prompt
         self._executor_prompt = executor_prompt
         self._synthesizer_prompt = synthesizer_prompt
-        self._planner_model = planner_model
-        self._executor_model = executor_model
-        self._synthesizer_model = synthesizer_model
+        self._planner_model = check_model("PlanAndExecute(planner_model)", planner_model)
+        self._executor_model = check_model("PlanAndExecute(executor_model)", executor_model)
+        self._synthesizer_model = check_model("PlanAndExecute(synthesizer_model)", synthesizer_model)
 
     def __repr__(self) -> str:
         return f"PlanAndExecute(max_steps={self._max_steps})"

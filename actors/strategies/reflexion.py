@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from ...events.errors import CorruptEvent
 from ..children import Asked
 from ..model_charges import Interrupted
 from ..steps import Steps
 from ..tool import Tool
 from .architecture import GivenArchitecture, base_of, tools_of
-from .aside import AskedModel, aside, check_count, check_score
+from .aside import AskedModel, aside, check_count, check_model, check_score
 from .lessons import LessonStore, add_to_block
 from .replies import score_in
 
@@ -36,11 +37,13 @@ class Attempt(Struct, frozen=True):
         answer: None when it ran out of turns.
         score: None when the evaluator gave none.
         verdict: The evaluator's words.
+        reason: Why the score is as it is, where that does not follow from the verdict.
     """
 
     answer: str | None
     score: float | None
     verdict: str
+    reason: str = ""
 
 
 class Reflexion:
@@ -83,8 +86,8 @@ class Reflexion:
         self._block = lessons_block_name
         self._store = lesson_store
         self._top_k = check_count("Reflexion(top_k_lessons)", top_k_lessons)
-        self._evaluator_model = evaluator_model
-        self._reflector_model = reflector_model
+        self._evaluator_model = check_model("Reflexion(evaluator_model)", evaluator_model)
+        self._reflector_model = check_model("Reflexion(reflector_model)", reflector_model)
         self._max_lessons = check_count("Reflexion(max_lessons)", max_lessons)
 
     def __repr__(self) -> str:
@@ -120,14 +123,14 @@ class Reflexion:
         except Interrupted as exc:
             if exc.reason != "max_turns":
                 raise
-            attempt = Attempt(None, 0.0, f"It came to no answer: {exc}.")
+            attempt = Attempt(None, 0.0, f"It came to no answer: {exc}.", "it ran out of turns")
         else:
             verdict = await aside(
                 steps, self._evaluator_prompt, answer, "Score this answer.", model=self._evaluator_model
             )
-            attempt = Attempt(answer, score_in(verdict), verdict)
-        reason = "" if attempt.score is not None else "the evaluator gave no score"
-        scored = {"attempt": number, "score": attempt.score, "threshold": self._threshold, "reason": reason}
+            score = score_in(verdict)
+            attempt = Attempt(answer, score, verdict, "" if score is not None else "the evaluator gave no score")
+        scored = {"attempt": number, "score": attempt.score, "threshold": self._threshold, "reason": attempt.reason}
         await steps.value("reflexion.scored", lambda: scored)
         return attempt
 
@@ -156,18 +159,26 @@ class Reflexion:
         lesson = said.strip()
 
         async def learn() -> dict[str, str]:
-            memory = steps.memory
             if not lesson:
                 return {"lesson": "", "kept": "", "reason": "the reflector said nothing"}
-            if self._store is not None:
-                await self._store.add(steps.user_id, lesson)
-            elif memory is not None:
-                await add_to_block(memory, steps.user_id, self._block, lesson, self._max_lessons)
-            kept = "store" if self._store is not None else "memory" if memory is not None else "run"
-            return {"lesson": lesson, "kept": kept, "reason": ""}
+            try:
+                return {"lesson": lesson, "kept": await self._keep(lesson, steps), "reason": ""}
+            except CorruptEvent as exc:  # as everywhere: runs go on without the user's memory, and say so
+                return {"lesson": lesson, "kept": "run", "reason": str(exc)}
 
         learned: dict[str, str] = await steps.value("reflexion.learned", learn)
         return learned["lesson"]
+
+    async def _keep(self, lesson: str, steps: Steps) -> str:
+        """Where the lesson is kept now: in the store, in the user's memory, or in this run alone."""
+        memory = steps.memory
+        if self._store is not None:
+            await self._store.add(steps.user_id, lesson)
+            return "store"
+        if memory is not None:
+            await add_to_block(memory, steps.user_id, self._block, lesson, self._max_lessons)
+            return "memory"
+        return "run"
 
 
 def _rank(attempt: Attempt) -> tuple[bool, float]:

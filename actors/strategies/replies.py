@@ -13,7 +13,7 @@ _STARTS = 64
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
 _OF = r"(?P<of>\d+(?:\.\d+)?)"
 _SCORES = (
-    re.compile(rf"\bscore\b\W{{0,4}}{_NUMBER}\s*(?:/\s*{_OF}|(?P<percent>%))?", re.IGNORECASE),
+    re.compile(rf"\bscore\b\W{{0,4}}(?<!-){_NUMBER}\s*(?:/\s*{_OF}|(?P<percent>%))?", re.IGNORECASE),
     re.compile(rf"(?<![\w.]){_NUMBER}\s*/\s*{_OF}(?![\w/])"),
     re.compile(rf"(?<![\w.]){_NUMBER}\s*(?P<percent>%)"),
     re.compile(rf"^\s*{_NUMBER}\s*$", re.MULTILINE),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ...events.message import ToolCall
 from ..children import Asked
 from ..steps import Steps, ToolResult
-from .aside import AskedModel, answer_to, aside, check_count
+from .aside import AskedModel, answer_to, aside, check_count, check_model
 from .rewoo_plan import Plan, PlannedCall
 
 PLANNER = """\
@@ -49,8 +49,8 @@ class ReWOO:
         self._planner_prompt = planner_prompt
         self._solver_prompt = solver_prompt
         self._parallel = parallel_levels
-        self._planner_model = planner_model
-        self._solver_model = solver_model
+        self._planner_model = check_model("ReWOO(planner_model)", planner_model)
+        self._solver_model = check_model("ReWOO(solver_model)", solver_model)
 
     def __repr__(self) -> str:
         return f"ReWOO(max_steps={self._max_steps})"

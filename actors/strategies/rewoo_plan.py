@@ -57,9 +57,10 @@ class Plan:
         An argument that is a placeholder and nothing else becomes the result as it is, unless the tool wants a text.
         """
         schema: dict[str, Any] = json.loads(bytes(tool.parameters)) if tool is not None else {}
-        types = {name: cast("dict[str, Any]", each).get("type") for name, each in schema.get("properties", {}).items()}
+        wanted = schema.get("properties", {})
         return {
-            name: self._fill(value, results, as_it_is=types.get(name) != "string") for name, value in call.args.items()
+            name: self._fill(value, results, as_it_is=not _takes_text(wanted.get(name)))
+            for name, value in call.args.items()
         }
 
     def _fill(self, value: Any, results: Mapping[str, Any], *, as_it_is: bool) -> Any:
@@ -92,6 +93,14 @@ def _call(given: Any, number: int) -> PlannedCall | None:
         return None
     named = str(fields.get("id") or f"E{number}").strip().lstrip("#")
     return PlannedCall(named, tool, cast("dict[str, Any]", args))
+
+
+def _takes_text(schema: Any) -> bool:
+    """Whether an argument may be a text, by its JSON Schema."""
+    if not isinstance(schema, dict):
+        return False
+    said = cast("dict[str, Any]", schema)
+    return "string" in (said.get("type") or ()) or any(_takes_text(each) for each in said.get("anyOf", ()))
 
 
 def _id(match: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
 from .architecture import GivenArchitecture, base_of, tools_of
-from .aside import AskedModel, answer_to, aside, check_count
+from .aside import AskedModel, answer_to, aside, check_count, check_model
 
 CRITIC = """\
 For this message you are a reviewer of the answer, not its author. List what is wrong with it or missing from it, one \
@@ -52,8 +52,8 @@ class SelfRefine:
         self._critic_prompt = critic_prompt.replace("{stop_phrase}", stop_phrase)
         self._refiner_prompt = refiner_prompt
         self._stop_phrase = stop_phrase
-        self._critic_model = critic_model
-        self._refiner_model = refiner_model
+        self._critic_model = check_model("SelfRefine(critic_model)", critic_model)
+        self._refiner_model = check_model("SelfRefine(refiner_model)", refiner_model)
 
     def __repr__(self) -> str:
         return f"SelfRefine({self._base.name}, max_rounds={self._max_rounds})"

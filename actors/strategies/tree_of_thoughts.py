@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..children import Asked
 from ..steps import Steps
-from .aside import AskedModel, answer_to, aside, check_count, check_score, numbered
+from .aside import AskedModel, answer_to, aside, check_count, check_model, check_score, numbered
 from .replies import items_in, score_in
 
 PROPOSER = """\
@@ -86,9 +86,9 @@ class TreeOfThoughts:
         self._evaluator_prompt = evaluator_prompt
         self._synthesize_final = synthesize_final
         self._synthesizer_prompt = synthesizer_prompt
-        self._proposer_model = proposer_model
-        self._evaluator_model = evaluator_model
-        self._synthesizer_model = synthesizer_model
+        self._proposer_model = check_model("TreeOfThoughts(proposer_model)", proposer_model)
+        self._evaluator_model = check_model("TreeOfThoughts(evaluator_model)", evaluator_model)
+        self._synthesizer_model = check_model("TreeOfThoughts(synthesizer_model)", synthesizer_model)
 
     def __repr__(self) -> str:
         return (

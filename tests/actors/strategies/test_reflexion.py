@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel
 from thinking import Parts, asks_for
 
-from treadle import Agent, ConfigError, Memory, Message, ModelReply, tool
+from treadle import Agent, ConfigError, CorruptEvent, Memory, Message, ModelReply, tool
+from treadle.actors.memory import MemoryPartitions
 from treadle.actors.strategies.react import ReAct
 from treadle.actors.strategies.reflexion import Reflexion
 from treadle.actors.strategies.rewoo import ReWOO
@@ -64,8 +65,10 @@ async def test_an_attempt_that_runs_out_of_turns_is_scored_zero_without_a_judge(
 
     parts = Parts({JUDGE: "score: 1", REFLECTOR: "Do not look twice.", "": restless})
     architecture = Reflexion(ReAct(max_turns=2))
-    result = await Agent("You look.", model=parts, tools=[look], architecture=architecture).run("What is it?")
-    assert (result.output, dict(parts.calls)) == ("a cat", {"": 3, REFLECTOR: 1, JUDGE: 1})
+    agent = Agent("You look.", model=parts, tools=[look], architecture=architecture)
+    scored = await values(agent, "reflexion.scored")
+    assert dict(parts.calls) == {"": 3, REFLECTOR: 1, JUDGE: 1}
+    assert [(each["score"], each["reason"]) for each in scored] == [(0.0, "it ran out of turns"), (1.0, "")]
     assert "look(): a cat" in parts.shown(REFLECTOR)
 
 
@@ -117,6 +120,19 @@ async def test_lessons_stand_in_a_block_of_the_users_memory_once_and_only_the_ne
         assert await Memory(agent).working(user_id="ann") == {"reflexion_lessons": "- Two.\n- Three."}
         assert await Memory(agent).working(user_id="bob") == {}
     assert "<reflexion_lessons>\n- One.\n- Two." in parts.shown("")
+
+
+async def test_a_memory_that_cannot_be_read_costs_a_run_the_place_for_its_lessons_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(self: MemoryPartitions, user_id: str) -> None:
+        raise CorruptEvent("memory-ann", 3, 7, "its hash does not match")
+
+    monkeypatch.setattr(MemoryPartitions, "state", broken)
+    parts = model(["score: 0", "score: 1"])
+    learned = await values(Agent(model=parts, architecture="reflexion", memory=True), "reflexion.learned")
+    assert [(each["kept"], "event 3 of stream 'memory-ann'" in each["reason"]) for each in learned] == [("run", True)]
+    assert "- Be brief." in parts.shown("")
 
 
 async def test_a_reflector_that_says_nothing_teaches_nothing() -> None:

@@ -46,7 +46,7 @@ class Desk:
             return f"<{where}>"
 
         @tool(read_only=True)
-        def count(things: list[int], label: str = "") -> dict[str, int]:
+        def count(things: list[int], label: str | None = None) -> dict[str, int]:
             """Count things."""
             self.called.append((things, label))
             return {"number": len(things)}

@@ -98,6 +98,15 @@ async def test_critic_and_refiner_may_be_other_models() -> None:
     assert (critic.total, refiner.total) == (2, 1)
 
 
+async def test_the_models_of_its_parts_may_be_names_and_anything_else_is_refused() -> None:
+    parts = Parts({CRITIC: "no issues", "": "first"})
+    agent = Agent(model=parts, architecture=SelfRefine(max_rounds=1, critic_model="echo"))
+    assert (await agent.run("Go.")).turns == 3  # the echo found something to say
+    assert parts.calls[CRITIC] == 0
+    with pytest.raises(ConfigError, match=r"SelfRefine\(critic_model\)=7 is no model"):
+        SelfRefine(critic_model=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def test_rounds_are_counted_from_one() -> None:
     with pytest.raises(ConfigError, match=r"SelfRefine\(max_rounds\)=0"):
         SelfRefine(max_rounds=0)
