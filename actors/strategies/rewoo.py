@@ -105,7 +105,7 @@ class _Work:
                 break
         ready = [call for call in waiting if self.plan.inputs(call) <= self.results.keys()]
         if not ready:
-            circle = "it waits for a call that waits for it, in a circle"
+            circle = "it waits for calls that wait for one another, in a circle"
             self.skipped |= {call.id: circle for call in waiting}
         return ready
 

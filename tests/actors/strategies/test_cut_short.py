@@ -108,18 +108,25 @@ async def test_a_run_that_is_cut_anywhere_ends_as_it_would_have_and_asks_nothing
 
         played.append(model())
         looked.append(seen)
-        return Agent("You look.", model=played[-1], tools=[look], architecture=architecture(), name="desk")
+        return Agent("You look.", model=played[-1], tools=[look], architecture=architecture(), memory=True, name="desk")
 
-    outputs: set[str] = set()
-    cuts = 0
+    ends: list[tuple[str, dict[str, str]]] = []
     async for life in lives(make, "What is in the garden?"):
-        cuts += 1
-        outputs.add(life.result.output)
+        ends.append((life.result.output, life.blocks))
         assert life.result.turns == played[0].total
         assert played[-1].total == played[0].total - life.told_of(ModelCompleted)
         assert len(looked[-1]) == len(looked[0]) - life.told_of(ToolCompleted)
-    assert len(outputs) == 1
-    assert cuts > 2 * played[0].total
+    assert ends == [ends[0]] * len(ends)
+    assert len(ends) > 2 * played[0].total
+
+
+async def test_a_lesson_is_written_into_the_users_memory_once_wherever_the_run_is_cut() -> None:
+    def make() -> Agent:
+        return Agent(model=model(), architecture=Reflexion("plan-and-execute"), memory=True, name="desk")
+
+    # Two of its three attempts fail, and teach the same.
+    async for life in lives(make, "What is in the garden?"):
+        assert life.blocks == {"reflexion_lessons": "- Count them."}
 
 
 async def test_what_was_recalled_stays_what_it_was_and_a_lesson_is_kept_once() -> None:

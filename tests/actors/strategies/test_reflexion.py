@@ -83,6 +83,24 @@ async def test_a_run_without_any_answer_is_interrupted() -> None:
     assert (result.interrupted, result.interruption_reason) == (True, "max_turns")
 
 
+async def test_the_runs_own_limit_ends_all_attempts_and_the_best_until_then_is_no_answer() -> None:
+    agent = Agent(model=model("score: 0"), architecture="reflexion", max_turns=4)
+    result = await agent.run("Go.")
+    assert (result.turns, result.interruption_reason) == (4, "max_turns")
+
+
+async def test_judge_and_reflector_know_the_conversation_and_not_the_lessons() -> None:
+    parts = model(["score: 1", "score: 0", "score: 1"], ["Kiel", "Paris", "Lyon"])
+    session = Agent("You know towns.", model=parts, architecture="reflexion").session("s")
+    await session.run("Where?")
+    await session.run("And then?")
+    conversation = ["Where?", "Kiel", "And then?"]
+    for part, last in ((JUDGE, "Lyon"), (REFLECTOR, "Paris")):
+        assert [message.content for message in parts.messages(part)[1:-1]] == [*conversation, last]
+        assert "Be brief." not in parts.messages(part)[0].content
+    assert parts.messages("")[0].content == "You know towns.\n\nLessons from earlier attempts; heed them:\n- Be brief."
+
+
 # --- lessons for later runs ---
 
 

@@ -121,7 +121,7 @@ async def test_a_circle_stops_the_plan_and_says_so() -> None:
     plan = planned(("E1", "look", {"where": "a"}), ("E2", "look", {"where": "#E3"}), ("E3", "look", {"where": "#E2"}))
     agent = Agent(model=(parts := model(plan)), tools=desk.tools, architecture="rewoo")
     done = [event.payload async for event in agent.stream("Go.") if event.payload.get("name") == "rewoo.executed"]
-    circle = "it waits for a call that waits for it, in a circle"
+    circle = "it waits for calls that wait for one another, in a circle"
     assert [each["value"] for each in done] == [{"done": ["E1"], "failed": [], "skipped": {"E2": circle, "E3": circle}}]
     assert f"E3 (look) was not called: {circle}." in parts.shown(SOLVER)
     assert desk.called == ["a"]
