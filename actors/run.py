@@ -341,8 +341,10 @@ class RunActivation(StoredRun):
             raise ConfigError(f"this system knows no models by their names, and a strategy asks for {name!r}")
         return self.services.model_of(name)
 
-    def opening_messages(self) -> list[Message]:
+    def opening_messages(self, *, answer: bool = True) -> list[Message]:
         started = self.started
+        if not answer:
+            started = structs.replace(started, output=None, tone="")
         return opening_messages(started, started.conversation or self.request.history, self.state)
 
     # --- approvals ---

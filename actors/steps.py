@@ -7,6 +7,7 @@ ask in the same order given the same answers; if it does not, `ReplayDivergence`
 
 import asyncio
 import hashlib
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .children import Asked
     from .model import Model
     from .run import RunActivation
+    from .services import MemoryPort
 
 T = TypeVar("T")
 
@@ -120,6 +122,16 @@ class Steps:
         return self._opening.notes
 
     @property
+    def user_id(self) -> str:
+        """Whose run it is."""
+        return self._run.user_id
+
+    @property
+    def memory(self) -> "MemoryPort | None":
+        """The user's memory, for an agent that has one. What is read there is to be recorded, by `value`."""
+        return self._run.services.memory if self._run.spec.memory else None
+
+    @property
     def tool_names(self) -> list[str]:
         """The tools that the model may be shown."""
         return [tool.name for tool in self._run.started.tools]
@@ -129,14 +141,19 @@ class Steps:
         """What the model may be shown of the tools."""
         return self._run.started.tools
 
-    def messages(self) -> list[Message]:
-        """What every strategy begins with: instructions and memory, the conversation so far, the prompt."""
-        messages = self._run.opening_messages()
+    def messages(self, *, note: str = "", answer: bool = True) -> list[Message]:
+        """What every strategy begins with: instructions and memory, the conversation so far, the prompt.
+
+        Args:
+            note: What the model is told beside the instructions, this time.
+            answer: Whether it is told the form and the tone of answers. A critic or a planner answers otherwise.
+        """
+        messages = self._run.opening_messages(answer=answer)
         *before, question = messages
         if self._opening.prompt is not None:
             question = structs.replace(question, content=self._opening.prompt)
-        if self._opening.notes:
-            notes = "\n\n".join(self._opening.notes)
+        if self._opening.notes or note:
+            notes = "\n\n".join((*self._opening.notes, *([note] if note else ())))
             if before and before[0].role == "system":
                 before[0] = structs.replace(before[0], content=f"{before[0].content}\n\n{notes}")
             else:
@@ -264,13 +281,21 @@ class Steps:
         ]
 
     async def value(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returned the first time: for times, ids and choices that a replay could not make again."""
+        """What `make` returned the first time: for times, ids and choices that a replay could not make again.
+
+        It may be async. Then it is made again when the process dies before its value is stored, so it should have no
+        effect that must not happen twice.
+        """
         step = self._step()
         known = self._run.state.values.get(step)
         if known is None:
             if step in self._run.state.models:
                 raise ReplayDivergence(self._run.run_id, step, "a model call", f"the value {name!r}")
-            self._run.record([ValueRecorded(step=step, name=name, value=recordable(make()))])
+            made = make()
+            if inspect.isawaitable(made):
+                with self._run.step:
+                    made = await made
+            self._run.record([ValueRecorded(step=step, name=name, value=recordable(made))])
             known = self._run.state.values[step]
         if not isinstance(known, ValueRecorded) or known.name != name:
             raise ReplayDivergence(self._run.run_id, step, repr(known), f"the value {name!r}")

@@ -73,3 +73,14 @@ def architecture_of(given: Any, named: Mapping[str, Callable[[], Architecture]])
     if callable(given):
         return Function(cast("Callable[[Steps], Awaitable[str]]", given))
     raise ConfigError(f"an architecture is a name, an object with run(steps), or async code over steps, not {given!r}")
+
+
+def base_of(given: GivenArchitecture) -> Architecture:
+    """What `base=` means: the architecture that another one is made of.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    from . import ARCHITECTURES  # late: those that can be named are made of this module
+
+    return architecture_of(given, ARCHITECTURES)

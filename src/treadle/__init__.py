@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .actors.session import NothingToResume
     from .actors.spec import ApprovalQuestion
     from .actors.steps import Steps, ToolResult
-    from .actors.strategies import ARCHITECTURES, Architecture
+    from .actors.strategies import ARCHITECTURES, Architecture, ReAct
     from .actors.tool import Tool
     from .events.budget import Limits
     from .events.errors import (
@@ -116,7 +116,7 @@ _NAMES = {
     "actors.session": ("NothingToResume",),
     "actors.spec": ("ApprovalQuestion",),
     "actors.steps": ("Steps", "ToolResult"),
-    "actors.strategies": ("ARCHITECTURES", "Architecture"),
+    "actors.strategies": ("ARCHITECTURES", "Architecture", "ReAct"),
     "actors.tool": ("Tool",),
     "events.budget": ("Limits",),
     "events.errors": (
@@ -214,6 +214,7 @@ __all__ = [
     "Price",
     "QuotaExceeded",
     "RateLimitError",
+    "ReAct",
     "ReadOnly",
     "ReplayDivergence",
     "RequestRefused",

@@ -1,8 +1,36 @@
-"""How agents think: `from treadle.architecture import Router, RouterRoute`.
+"""How agents think: `Agent(architecture=Reflexion(base=ReWOO()))`.
 
 See docs/architectures.md, and docs/teams.md for those of several agents.
 """
 
-from .actors.strategies import ActorCritic, BlackboardArchitecture, MultiAgentDebate, Router, RouterRoute
+from .actors.strategies import (
+    ActorCritic,
+    Architecture,
+    BlackboardArchitecture,
+    LessonStore,
+    MultiAgentDebate,
+    PlanAndExecute,
+    ReAct,
+    Reflexion,
+    ReWOO,
+    Router,
+    RouterRoute,
+    SelfRefine,
+    TreeOfThoughts,
+)
 
-__all__ = ["ActorCritic", "BlackboardArchitecture", "MultiAgentDebate", "Router", "RouterRoute"]
+__all__ = [
+    "ActorCritic",
+    "Architecture",
+    "BlackboardArchitecture",
+    "LessonStore",
+    "MultiAgentDebate",
+    "PlanAndExecute",
+    "ReAct",
+    "ReWOO",
+    "Reflexion",
+    "Router",
+    "RouterRoute",
+    "SelfRefine",
+    "TreeOfThoughts",
+]
