@@ -64,6 +64,7 @@ from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
 from .stored_run import SessionSide, StoredRun
+from .strategies.architecture import equipped
 from .tool import say
 from .tool_calls import ToolCalls
 
@@ -79,7 +80,7 @@ class RunActivation(StoredRun):
 
     def __init__(self, spec: AgentSpec, services: Services, request: RunRequest) -> None:
         super().__init__(services, request)
-        self.spec = spec
+        self.spec = equipped(spec)
         self._session: SessionSide | None = None
         self.parking = Parking()
         self._ending: RunCancelled | RunInterrupted | None = None
@@ -123,6 +124,7 @@ class RunActivation(StoredRun):
             depth=request.depth,
             budgets=request.budgets,
             conversation=tuple(request.history) if request.parent_run_id and not request.session_id else (),
+            previous_run_id=request.previous_run_id,
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},

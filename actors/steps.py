@@ -16,13 +16,14 @@ import msgspec
 from msgspec import structs
 
 from ..events.child_step import ChildEnded
-from ..events.errors import ReplayDivergence
-from ..events.message import Message, ModelReply, ToolCall, ToolSpec
-from ..events.run import ValueRecorded
+from ..events.errors import NotFound, ReplayDivergence
+from ..events.message import Image, Message, ModelReply, ToolCall, ToolSpec
+from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .children import Question
 from .json_form import recordable
 from .model_charges import Interrupted
+from .run_history import history_of
 from .tool import as_text
 
 if TYPE_CHECKING:
@@ -160,6 +161,14 @@ class Steps:
                 before.insert(0, Message("system", notes))
         return [*before, question]
 
+    async def previous_run(self) -> Run | None:
+        """The run before this one in its session, or None. Record what you read of it: it may be forgotten later."""
+        run_id = self._run.started.previous_run_id
+        try:
+            return (await history_of(self._run.services.journal, run_id)).state if run_id else None
+        except NotFound:
+            return None
+
     # --- parts ---
 
     def part(self, *, prompt: str | None = None, note: str = "") -> "Steps":
@@ -244,6 +253,7 @@ class Steps:
         *,
         role: str = "",
         history: Sequence[Message] = (),
+        images: Sequence[Image] = (),
         session_id: str = "",
     ) -> ChildEnded:
         """Ask another agent, in a run of its own, under the same user and budgets; what came of it.
@@ -254,12 +264,13 @@ class Steps:
             agent: An agent, or the name of one that is hosted: here, or on another node.
             role: What the strategy calls it.
             history: The conversation before the prompt.
+            images: The pictures of the prompt.
             session_id: The conversation of that agent which this goes on with.
         """
         step = self._step()
         if self._run.moving:
             await self._run.leave()
-        question = Question(prompt=prompt, history=history, session_id=session_id)
+        question = Question(prompt=prompt, history=history, images=tuple(images), session_id=session_id)
         with self._run.step:
             return await self._run.children.ask(step, f"{self._run.run_id}_{step}_0", agent, question, role=role)
 

@@ -13,6 +13,8 @@ rewoo.py              plan all tool calls, make them, answer; rewoo_plan.py read
 
 Of several agents:
 
+supervisor.py         one leads the others; delegating.py has its tools
+swarm.py              peers pass control to one another; handoff.py has their tools
 router.py             one model call chooses who answers
 actor_critic.py       one writes, the other criticises
 debate.py             several answer, read each other, and answer again
@@ -23,6 +25,7 @@ What these are made of:
 replies.py            what is read in a model's words: JSON, scores, lists
 aside.py              what is said beside the conversation: to critics, planners, judges
 templates.py          prompts with places to be filled in
+arguments.py          the arguments of tools that architectures bring
 members.py            the agents of an architecture: what they are asked, what becomes of one that fails
 agreement.py          whether replies agree
 board.py              the board of one run
@@ -34,6 +37,7 @@ from .actor_critic import ActorCritic
 from .architecture import Architecture, architecture_of, base_of, tools_of
 from .blackboard import BlackboardArchitecture
 from .debate import MultiAgentDebate
+from .handoff import InputFilter, Peer
 from .lessons import LessonStore
 from .plan_and_execute import PlanAndExecute
 from .react import ReAct
@@ -41,6 +45,8 @@ from .reflexion import Reflexion
 from .rewoo import ReWOO
 from .router import Router, RouterRoute
 from .self_refine import SelfRefine
+from .supervisor import Supervisor
+from .swarm import Swarm
 from .tree_of_thoughts import TreeOfThoughts
 
 ARCHITECTURES: Mapping[str, Callable[[], Architecture]] = {
@@ -58,8 +64,10 @@ __all__ = [
     "ActorCritic",
     "Architecture",
     "BlackboardArchitecture",
+    "InputFilter",
     "LessonStore",
     "MultiAgentDebate",
+    "Peer",
     "PlanAndExecute",
     "ReAct",
     "ReWOO",
@@ -67,6 +75,8 @@ __all__ = [
     "Router",
     "RouterRoute",
     "SelfRefine",
+    "Supervisor",
+    "Swarm",
     "TreeOfThoughts",
     "architecture_of",
     "base_of",

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
+from msgspec import structs
+
 from ...events.errors import ConfigError
 from ..children import Asked
+from ..spec import AgentSpec
 from ..steps import Steps
 from ..tool import Tool
 
@@ -52,6 +55,14 @@ def tools_of(architecture: Architecture) -> Sequence[Tool]:
     """The tools that it brings."""
     found: Sequence[Tool] = getattr(architecture, "tools", ())
     return found
+
+
+def equipped(spec: AgentSpec) -> AgentSpec:
+    """`spec`, with the tools that its architecture brings now: those of a team are made of the workers it has."""
+    brought = {tool.name: tool for tool in tools_of(spec.architecture)}
+    if not brought:
+        return spec
+    return structs.replace(spec, tools={name: brought.get(name, tool) for name, tool in spec.tools.items()})
 
 
 def architecture_of(given: Any, named: Mapping[str, Callable[[], Architecture]]) -> Architecture:

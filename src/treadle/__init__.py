@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .gateways.blackboard import Blackboard
     from .gateways.cassettes import Cassette, NotOnCassette
     from .gateways.delegation import delegate
+    from .gateways.handoff import Handoff
     from .gateways.memory import Memory
     from .gateways.models.classify import classify_model_error
     from .gateways.models.echo import EchoModel
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from .gateways.run_event import Event
     from .gateways.run_handle import Run, Session
     from .gateways.system import System
+    from .gateways.team import Team
     from .gateways.timers import Timer
     from .gateways.tools.function import tool
     from .gateways.tuning import Tuning
@@ -145,6 +147,7 @@ _NAMES = {
     "gateways.blackboard": ("Blackboard",),
     "gateways.cassettes": ("Cassette", "NotOnCassette"),
     "gateways.delegation": ("delegate",),
+    "gateways.handoff": ("Handoff",),
     "gateways.memory": ("Memory",),
     "gateways.models.classify": ("classify_model_error",),
     "gateways.models.echo": ("EchoModel",),
@@ -157,6 +160,7 @@ _NAMES = {
     "gateways.run_event": ("Event",),
     "gateways.run_handle": ("Run", "Session"),
     "gateways.system": ("System",),
+    "gateways.team": ("Team",),
     "gateways.timers": ("Timer",),
     "gateways.tools.function": ("tool",),
     "gateways.tuning": ("Tuning",),
@@ -192,6 +196,7 @@ __all__ = [
     "Fenced",
     "FunctionModel",
     "Generation",
+    "Handoff",
     "Image",
     "InvalidRequestError",
     "JournalTooNew",
@@ -233,6 +238,7 @@ __all__ = [
     "Session",
     "Steps",
     "System",
+    "Team",
     "Timer",
     "Tool",
     "ToolCall",

@@ -16,6 +16,8 @@ from .actors.strategies import (
     Router,
     RouterRoute,
     SelfRefine,
+    Supervisor,
+    Swarm,
     TreeOfThoughts,
 )
 
@@ -32,5 +34,7 @@ __all__ = [
     "Router",
     "RouterRoute",
     "SelfRefine",
+    "Supervisor",
+    "Swarm",
     "TreeOfThoughts",
 ]
