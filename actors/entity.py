@@ -1,8 +1,9 @@
 """The event-sourced part of an actor: one stream, its fold, and what was recorded and is not on disk yet.
 
 Whatever is recorded is redacted here, before it is folded: no secret is in a journal, and a state is what a replay will
-make of it. Whoever records something that it goes on with reads it from the state. Copies of what is in the journal
-already are taken as they are: what follows them was decided on these very words.
+make of it. Nor is anything folded that the journal could not take (`storable.py`): it is refused here, where whoever
+records it can still record why. Whoever records something that it goes on with reads it from the state. Copies of what
+is in the journal already are taken as they are: what follows them was decided on these very words.
 
 Recording queues and goes on; `flush` waits for the disk. `commit` is for actors that answer one message at a time:
 decide, record, flush, and when the stream moved on meanwhile, reload and decide again: asking a decision twice
@@ -24,6 +25,7 @@ from ..events.journal import Append, Journal, Pending, Snapshot
 from ..events.logs import get_logger
 from ..events.redaction import redacted
 from .clock import Clock
+from .storable import storable
 
 S = TypeVar("S")
 E = TypeVar("E", bound=Event)
@@ -193,6 +195,8 @@ class Entity(Generic[S]):
         They are handed to the journal by `flush`, or when the loop comes round: what an actor records in one go is one
         append, encoded and queued once.
 
+        Raises:
+            Unrecordable: One of them has no JSON form; nothing was recorded.
         Args:
             copies: They are in the journal already, in another stream, and are not masked: a secret that is known only
                 now would make them differ from the digests in them.
@@ -239,7 +243,7 @@ class Entity(Generic[S]):
 
     def _fold_in(self, events: Sequence[E], copies: bool = False) -> list[E]:
         evolve = self._fold.evolve
-        masked = list(events) if copies else [redacted(event) for event in events]
+        masked = list(events) if copies else [redacted(storable(event)) for event in events]
         for event in masked:
             self.state = evolve(self.state, event)
         self._since_snapshot += len(masked)

@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
+from .countable import is_countable
 from .json_form import check_finite
 from .model_errors import BadReply, TruncatedAnswer
+from .surrogates import mended
 
 
 class ModelChunk(Struct, frozen=True, omit_defaults=True):
@@ -60,7 +62,10 @@ class Model(Protocol):
     def stream(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
     ) -> AsyncIterator[ModelChunk]:
-        """One answer. The last chunk is `finish`; without it the answer counts as cut off and the call as failed."""
+        """One answer. The last chunk is `finish`; without it the answer counts as cut off and the call as failed.
+
+        Chunks may be cut anywhere, within a character of two surrogates too.
+        """
         ...
 
 
@@ -69,7 +74,7 @@ async def collect(chunks: AsyncIterator[ModelChunk], model: str) -> ModelReply:
 
     Raises:
         TruncatedAnswer: The stream ended without its `finish` chunk: half an answer is no answer.
-        BadReply: It has no JSON.
+        BadReply: It has no JSON, or its usage are no counts.
     """
     text: list[str] = []
     thinking: list[str] = []
@@ -104,7 +109,7 @@ def text_of(reply: Any, model: str) -> ModelReply:
     """What a `complete` method returned, checked.
 
     Raises:
-        BadReply: It is no `ModelReply`, or has no JSON.
+        BadReply: It is no `ModelReply`, has no JSON, or its usage are no counts.
     """
     if not isinstance(reply, ModelReply):
         raise BadReply(f"model {model!r} returned {type(reply).__name__} from complete(); a ModelReply is expected")
@@ -113,8 +118,16 @@ def text_of(reply: Any, model: str) -> ModelReply:
 
 def _recordable(reply: ModelReply, model: str) -> ModelReply:
     """`reply` as a replay will read it. What the journal cannot take would take the run's other events with it."""
+    if not is_countable(reply.usage):
+        why = f"model {model!r} answered with a usage that is none: {reply.usage!r}"
+        raise BadReply(why, may_be_charged=True)
     try:
-        encoded = _encode(reply)
+        try:
+            encoded = _encode(reply)
+        except UnicodeEncodeError:
+            # Half a character in what it says. One in a call's arguments stays an error: they would not be the model's.
+            whole = structs.replace(reply, text=mended(reply.text), thinking=mended(reply.thinking))
+            encoded = _encode(whole)
         if encoded.find(b"null") >= 0:  # see `recordable`
             for call in reply.tool_calls:
                 check_finite(call.args)

@@ -1,17 +1,19 @@
 """One attempt at a model call: what is sent, and what comes back; chunks go to whoever watches."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from ..events.errors import TreadleError
 from ..events.message import Message, ModelReply, ToolSpec
-from ..events.redaction import redacted
 from .context import ModelCallContext, enter_model_call
+from .countable import is_countable
 from .deadline import Deadline
 from .foreign import called, contained
+from .masked_chunks import MaskedChunks
 from .model import Model, ModelChunk, collect, text_of
 from .model_errors import ModelError, OutOfTime
+from .surrogates import Halves
 from .tool import say
 
 if TYPE_CHECKING:
@@ -24,11 +26,13 @@ class ModelAttempt:
     Attributes:
         shown: Somebody has seen a part of its answer, which cannot be taken back: nothing may come in its place.
         spent: It took all the time there is for one: the same model is not asked again.
+        sent: The model has been asked; before that, nobody charges anything.
     """
 
     def __init__(self, run: "RunActivation", model: Model, call: ModelCallContext, watched: bool) -> None:
         self.shown = False
         self.spent = False
+        self.sent = False
         self._answering = False
         self._run = run
         self._model = model
@@ -50,18 +54,21 @@ class ModelAttempt:
         try:
             if (prepare := getattr(model, "prepare", None)) is not None:
                 await contained(called(prepare))
+            self.sent = True
             if complete is not None:
                 asked = called(complete, messages, tools=tools, **options)
                 return text_of(await contained(asked, deadline), model.name)
             return await contained(self._collect(messages, tools, options), deadline)
         except ModelError as error:
+            if error.usage is not None and not is_countable(error.usage):
+                error.usage, error.may_be_charged = None, True
             # Whoever has begun to answer charges for it, whatever else went wrong.
             error.may_be_charged = error.may_be_charged or (self._answering and error.usage is None)
             raise
         except Exception as exc:
             if not (isinstance(exc, TimeoutError) and deadline.expired):
                 # It may have come before the request was sent or after: who cannot tell assumes that it was sent.
-                sent = self._answering or not isinstance(exc, TreadleError)
+                sent = self._answering or (self.sent and not isinstance(exc, TreadleError))
                 raise ModelError(say(exc), type(exc).__name__, may_be_charged=sent) from exc
             self.spent = True
             why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)"
@@ -80,17 +87,22 @@ class ModelAttempt:
                 await chunks.aclose()
 
     async def _relay(self, chunks: AsyncIterator[ModelChunk]) -> AsyncGenerator[ModelChunk]:
-        async for chunk in chunks:
-            self._answering = True
-            if self._watched and chunk.kind != "finish":
-                self.shown = True
-                await self._tell(chunk)
-            yield chunk
+        halves, masked = Halves(), MaskedChunks()
+        try:
+            async for chunk in chunks:
+                self._answering = True
+                for whole in halves.joined(chunk) if self._watched else ():
+                    self.shown = self.shown or whole.kind != "finish"
+                    await self._tell(masked.add(whole))
+                yield chunk
+        except Exception:
+            await self._tell(masked.rest())  # half an answer: whoever watches sees all that came of it
+            raise
+        await self._tell(masked.rest())
 
-    async def _tell(self, chunk: ModelChunk) -> None:
-        # A key that is cut into chunks is shown to whoever watches now; the answer as a whole is recorded without it.
-        chunk = redacted(chunk)
-        for feed in self._run.feeds:
-            await feed.chunk(chunk)
-        if self._run.services.live is not None:
-            await self._run.services.live(self._run.user_id, self._run.run_id, chunk)
+    async def _tell(self, chunks: Iterable[ModelChunk]) -> None:
+        for chunk in chunks:
+            for feed in self._run.feeds:
+                await feed.chunk(chunk)
+            if self._run.services.live is not None:
+                await self._run.services.live(self._run.user_id, self._run.run_id, chunk)

@@ -121,26 +121,32 @@ class ModelCalls:
         of = model.name if model is not _rows(self._run.spec.model)[0] else ""
         model = who_answers(model)
         messages, options = self._held(model, asking.messages, asking.answer)
-        most = most_of(model, messages, options)
+        most = most_of(model, messages, asking.tools, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)
         self._run.record([structs.replace(asked, model=of, most=most if billed else Usage())])
         self._beginning.discard(asked.step)
         watched = bool(self._run.feeds) or self._run.services.live is not None
-        try:
-            await self._before_sending(watched, billed)
-        except asyncio.CancelledError:
-            if billed:
-                self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
-            raise
         attempt = ModelAttempt(
             self._run, model, ModelCallContext(asked.call_id, asked.attempt, self._run.run_id), watched
         )
-        endpoint, tries = _endpoint(model), self._run.state.models[asked.step].tries
+        known, spec = self._run.state.models[asked.step], self._run.spec
+        passing = self._run.services.circuits.passing(
+            _endpoint(model),
+            spec.retry,
+            again=known.tries > 0,
+            wait_s=spec.model_timeout_s,
+            elsewhere=lambda refusal: asking.falls_back(known, refusal),
+        )
         try:
+            await self._before_sending(watched, billed)
             with self._run.parking.work():
-                async with self._run.services.circuits.passing(endpoint, self._run.spec.retry, again=tries > 0):
+                async with passing:
                     reply = await attempt.ask(messages, asking.tools, options)
+        except asyncio.CancelledError:
+            if billed and not attempt.sent:
+                self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
+            raise
         except ModelError as error:
             if await self._failed(asked.step, error, attempt, model, asking):
                 raise

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from ..events.budget import Limits
 from ..events.errors import BudgetExceeded, TreadleError
-from ..events.message import Message, Usage
+from ..events.message import Message, OutputFormat, ToolSpec, Usage
 from ..events.model_step import ModelCompleted, ModelStep, attempt_id
 from .model import Model
 from .model_errors import ModelError
@@ -99,6 +99,8 @@ class ModelCharges:
         charged, cause = attempt_id(call_id, attempt), self._run.cause(call_id)
         if charged in self._charged:
             return
+        # A budget lives on another node, perhaps: it must not know of an answer that the run does not.
+        await self._run.barrier()
         if failed is not None and usage == Usage():
             await budget.release(self.scopes, charged, failed, cause)
         else:
@@ -117,10 +119,10 @@ class ModelCharges:
             await self._run.services.budget.spend_time(self._own, seconds, self._run.cause(self._run.run_id))
 
 
-def most_of(model: Model, messages: Sequence[Message], options: Mapping[str, Any]) -> Usage:
+def most_of(model: Model, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]) -> Usage:
     """The most that an attempt will use, as far as the model or a guess can tell."""
     estimate = getattr(model, "estimate", None)
-    tokens_in, tokens_out = estimate(messages) if estimate is not None else _estimate(model, messages, options)
+    tokens_in, tokens_out = estimate(messages) if estimate is not None else _estimate(model, messages, tools, options)
     usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out)
     return structs.replace(usage, cost_usd=_cost_usd(model, usage))
 
@@ -155,8 +157,12 @@ def _own_scopes(spec: AgentSpec, user_id: str) -> tuple[tuple[str, Limits], ...]
     return tuple(scopes)
 
 
-def _estimate(model: Model, messages: Sequence[Message], options: Mapping[str, Any]) -> tuple[int, int]:
+def _estimate(
+    model: Model, messages: Sequence[Message], tools: Sequence[ToolSpec], options: Mapping[str, Any]
+) -> tuple[int, int]:
     """A guess at a call's tokens, input and output, for models that cannot tell."""
     longest = getattr(model, "longest_answer", None)
     limit = longest(options) if longest is not None else options.get("max_tokens")
-    return guessed_input(messages), int(limit or GUESSED_OUTPUT_TOKENS)
+    asked = options.get("output_schema")
+    output = asked if isinstance(asked, OutputFormat) else None
+    return guessed_input(messages, tools, output), int(limit or GUESSED_OUTPUT_TOKENS)

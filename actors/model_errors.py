@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 from ..events.errors import TreadleError
 from ..events.message import Usage
 from ..events.redaction import redact
+from .surrogates import mended
 
 
 class ModelError(TreadleError):
@@ -58,11 +59,12 @@ class ModelError(TreadleError):
         usage: Usage | None = None,
         may_be_charged: bool = False,
     ) -> None:
-        super().__init__(redact(message))  # providers quote the key that they refuse
-        self.kind = kind or self.KIND
+        # Providers quote the key that they refuse, and what they were sent, cut anywhere: within a character too.
+        super().__init__(redact(mended(message)))
+        self.kind = mended(kind) or self.KIND
         self.provider = provider
         self.status = status
-        self.request_id = request_id
+        self.request_id = mended(request_id)
         self.retry_after_s = retry_after_s
         self.usage = usage
         self.may_be_charged = may_be_charged

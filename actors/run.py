@@ -72,6 +72,7 @@ _log = get_logger("treadle.actors")
 
 _LEFT = "whoever waited for this run went away"
 _STOPPED = "the system that ran it stopped"
+_NOTE_S = 5.0  # how long a journal that is away is waited for by who only wants to leave
 _MOVES = "another node goes on with it"
 
 
@@ -280,8 +281,9 @@ class RunActivation(StoredRun):
         try:
             await asyncio.shield(asyncio.ensure_future(self.children.abandon()))
             self.record([RunSuspended(reason=reason)])
-            await asyncio.shield(asyncio.ensure_future(self.barrier()))
-        except (TreadleError, asyncio.CancelledError) as exc:
+            async with asyncio.timeout(_NOTE_S):
+                await asyncio.shield(asyncio.ensure_future(self.barrier()))
+        except (TreadleError, TimeoutError, asyncio.CancelledError) as exc:
             _log.warning("run %s was left without a note that it is suspended: %s", self.run_id, exc)
 
     def stop(self, closing: RunCancelled | RunInterrupted) -> None:

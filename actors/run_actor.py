@@ -126,6 +126,7 @@ class RunActor(CoroutineActor):
         self._activation: RunActivation | None = None
         self._driving: Reply[RunResult] | None = None
         self._continuing = asyncio.Lock()
+        self._drives = asyncio.Event()  # an activation works here, or has
 
     def on_receive(self, message: RunMessage) -> Any:
         match message:
@@ -155,6 +156,7 @@ class RunActor(CoroutineActor):
     def _drive(self, run: RunActivation, session: SessionSide | None) -> Reply[RunResult]:
         self._activation = run
         self._driving = self.later(run.drive(session))
+        self._drives.set()
         # A run without tools that ask cannot park: its end is the only answer there is.
         return self.later(_end_or_parking(run, self._driving)) if run.may_park else self._driving
 
@@ -277,7 +279,7 @@ class RunActor(CoroutineActor):
     async def _approve(self, message: ApproveCall) -> None:
         if self._going is None:
             try:
-                await self._continue(ContinueRun(reason="an approval was answered"))
+                await self._go_on(ContinueRun(reason="an approval was answered"))
             except Owned as exc:
                 await self._ask_elsewhere(
                     exc, ApproveThere(self._run_id, message.call_id, message.allowed, message.by, message.note)
@@ -287,6 +289,22 @@ class RunActor(CoroutineActor):
             history = await history_of(self._host.services.journal, self._run_id)
             raise RunClosed(self._run_id, history.state.state)
         await self._going[0].approve(message.call_id, message.allowed, message.by, message.note)
+
+    async def _go_on(self, message: ContinueRun) -> None:
+        """Have the run go on here; done when it does, or has ended.
+
+        Its session may go on with it just now for somebody else: then it tells us no sooner than the run has ended.
+        """
+        self._drives.clear()
+        continuing = asyncio.ensure_future(self._continue(message))
+        continuing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        driven = asyncio.ensure_future(self._drives.wait())
+        try:
+            await asyncio.wait((continuing, driven), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            driven.cancel()
+        if continuing.done():
+            continuing.result()
 
     async def _ask_elsewhere(self, found: Owned, message: Message) -> None:
         """Have the node that works on the run do it; where no other can be asked, say who has it."""

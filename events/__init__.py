@@ -6,7 +6,7 @@ upcasting.py    lifts stored payloads to today's schema
 message.py      what models, tools and runs say to each other
 signal.py       how the world speaks to a session
 subjects.py     NATS subjects, built and parsed here only
-redaction.py    masks keys, tokens and passwords      (what they look like: secret_shapes.py; loggers: logs.py)
+redaction.py    masks keys, tokens and passwords      (secret_*.py: what they look like; redacted_stream.py, logs.py)
 errors.py       what can go wrong, grouped by what the caller does next
 journal.py      port: the append-only log             (adapters: gateways/journals)
 bus.py          port: telling and asking              (adapters: gateways/buses)

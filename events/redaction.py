@@ -9,6 +9,7 @@ member's name is the name of a parameter, and a tool that is called with a mask 
 """
 
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
@@ -16,7 +17,9 @@ import msgspec
 from msgspec import structs
 
 from .message import Image, ModelReply
-from .secret_shapes import MASK, NAME, is_base64, is_secret_member, mask_shapes, signs_in
+from .secret_names import is_secret_member
+from .secret_shapes import MASK, mask_shapes
+from .secret_signs import NAME, is_base64, signs_in
 
 T = TypeVar("T")
 
@@ -28,10 +31,14 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Redaction:
-    """What is masked in this process: the shapes of keys, values that are known to be secret, patterns of one's own."""
+    """What is masked in this process: the shapes of keys, values that are known to be secret, patterns of one's own.
+
+    Threads may add and forget while others mask: what is known is replaced as a whole, and never missing in between.
+    """
 
     def __init__(self) -> None:
         self._on = True
+        self._changing = threading.Lock()
         self._patterns: tuple[re.Pattern[str], ...] = ()
         self._secrets: tuple[str, ...] = ()  # the longest first: one may be a part of another
         self._encoded: tuple[bytes, ...] = ()  # the same, as they stand in JSON
@@ -60,31 +67,60 @@ class Redaction:
         """
         if len(value) < SECRET_LENGTH:
             raise ValueError(f"a secret of {len(value)} characters is in too many words; {SECRET_LENGTH} is the least")
-        if value not in self._secrets:
-            self._secrets = tuple(sorted((*self._secrets, value), key=len, reverse=True))
-            self._encoded = tuple({_encode(each)[1:-1] for each in self._secrets})
+        with self._changing:
+            if value not in self._secrets:
+                self._know((*self._secrets, value))
 
     def forget_secret(self, value: str) -> None:
         """Mask it no more, unless it has the shape of a key."""
-        kept = tuple(each for each in self._secrets if each != value)
-        self._secrets, self._encoded = (), ()
-        for each in kept:
-            self.add_secret(each)
+        with self._changing:
+            self._know(tuple(each for each in self._secrets if each != value))
+
+    def _know(self, secrets: tuple[str, ...]) -> None:
+        encoded = tuple({_encode(each)[1:-1] for each in secrets})
+        self._secrets, self._encoded = tuple(sorted(secrets, key=len, reverse=True)), encoded
 
     def add_pattern(self, pattern: str | re.Pattern[str]) -> None:
         """Mask what this regular expression finds, too. It is looked for in every text: a slow one slows all down."""
         compiled = re.compile(pattern)
-        if compiled not in self._patterns:
-            self._patterns = (*self._patterns, compiled)
+        with self._changing:
+            if compiled not in self._patterns:
+                self._patterns = (*self._patterns, compiled)
 
     def forget_pattern(self, pattern: str | re.Pattern[str]) -> None:
         """Look for it no more."""
         compiled = re.compile(pattern)
-        self._patterns = tuple(each for each in self._patterns if each != compiled)
+        with self._changing:
+            self._patterns = tuple(each for each in self._patterns if each != compiled)
 
-    def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = ()) -> str:
-        """`text` with its secrets masked, and what `patterns` find."""
-        return self._text(text, patterns) if self._on else text
+    def text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
+        """`text` with its secrets masked, and what `patterns` find.
+
+        Args:
+            names: What a value is called says whether it is a secret, too: in all but what programs act on.
+        """
+        return self._text(text, patterns, names=names) if self._on else text
+
+    def unfinished(self, text: str, begin: int) -> int:
+        """Where at the end of `text` something begins, not before `begin`, that may become a known secret.
+
+        With patterns of one's own, which tell nothing of how their finds begin, that is the last line.
+        """
+        if not self._on:
+            return len(text)
+        at = len(text)
+        for secret in self._secrets:
+            from_ = text.find(secret[0], max(begin, len(text) - len(secret) + 1))
+            while 0 <= from_ < at:
+                if secret.startswith(text[from_:]):
+                    at = from_
+                from_ = text.find(secret[0], from_ + 1)
+        return min(at, max(begin, text.rfind("\n") + 1)) if self._patterns else at
+
+    @property
+    def longest(self) -> int:
+        """How long the longest known secret is."""
+        return max(map(len, self._secrets), default=0)
 
     def _text(self, text: str, patterns: Iterable[str | re.Pattern[str]] = (), *, names: bool = True) -> str:
         masked = text
@@ -157,7 +193,7 @@ class Redaction:
         """An object of which one member is an answer: one that a program reads goes by shapes alone."""
         masked = self._masked_object(held, names=True)
         answer: Any = held.get(member)
-        if isinstance(answer, str) and answer.lstrip().startswith(("{", "[", "```")):
+        if isinstance(answer, str) and is_for_program(answer):
             masked[member] = self._text(answer, names=False)
         return masked
 
@@ -177,6 +213,14 @@ class Redaction:
                 arguments = name == "args" and isinstance(held.get("tool"), str)
                 masked[key] = self._masked(value, names=names and not arguments)
         return masked
+
+
+def is_for_program(answer: str) -> bool:
+    """Whether a program reads this answer: it is JSON, or a block of it."""
+    return answer.lstrip().startswith(_FOR_PROGRAMS)
+
+
+_FOR_PROGRAMS = ("{", "[", "```")
 
 
 def _pictures_of(value: object) -> tuple[Image, ...]:

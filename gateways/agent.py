@@ -15,7 +15,7 @@ import msgspec
 from ..actors.children import Children, children_of_call
 from ..actors.context import RunContext
 from ..actors.feed import Feed
-from ..actors.generation import Generation
+from ..actors.generation import Generation, options_of
 from ..actors.manner import Manner
 from ..actors.output import Output
 from ..actors.result import RunResult
@@ -144,7 +144,7 @@ class Agent(AgentTimers):
             budget=budget,
             budget_per_user=budget_per_user,
             memory=memory,
-            options={**(generation.options if generation is not None else {}), **(options or {})},
+            options=options_of(generation, options),
             retry=retry_policy or tuning.retry_policy or getattr(resolved, "retry", None) or RetryPolicy(),
             manner=manner_of(output_schema, output_validation_retries, response_tone).over(
                 manner_of(None, tuning.output_validation_retries, tuning.response_tone)

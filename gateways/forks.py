@@ -22,17 +22,20 @@ At = int | str | Event | None
 
 
 class IdTaken(Refused):
-    """There is a run of this id, and it is no fork of the one that was to be forked."""
+    """There is a run of this id, and it is not the fork that was asked for: of another run, or at another version."""
 
-    def __init__(self, run_id: str, of: str) -> None:
-        super().__init__(f"there is a run {run_id!r}, which is no fork of {of!r}; leave fork_id out, or choose another")
+    def __init__(self, run_id: str, what: str) -> None:
+        super().__init__(f"there is a run {run_id!r}, {what}; leave fork_id out, or choose another")
         self.run_id = run_id
 
 
 async def begin_fork(node: Node, run_id: str, *, at: At, model: Any = None, fork_id: str = "") -> tuple[str, Answer]:
     """Fork a run; its id, once the fork is on disk, and what it comes to.
 
-    A fork under an id that was forked before goes on with that one.
+    The same fork under an id that was forked before goes on with that one.
+
+    Raises:
+        IdTaken: The id is that of something else.
     """
     version = version_of(run_id, at)
     journal = node.journal
@@ -48,14 +51,16 @@ async def begin_fork(node: Node, run_id: str, *, at: At, model: Any = None, fork
         spec = structs.replace(spec, model=resolve_model(model))
         forked_to = spec.model.name
         node.host.lend(spec.model)
+    events = await journal.read(run_stream(run_id))
+    point = fork_point(run_id, version, events)
     ref = node.host.run(fork_id := fork_id or node.clock.new_id())
     if (await journal.head(run_stream(fork_id))).version:
         known = (await history_of(journal, fork_id)).state.started
         if known is None or known.forked_from != run_id:
-            raise IdTaken(fork_id, run_id)
+            raise IdTaken(fork_id, f"which is no fork of {run_id!r}")
+        if known.forked_at != point:
+            raise IdTaken(fork_id, f"which was forked of {run_id!r} at version {known.forked_at}, not at {point}")
         return fork_id, _asked(ref.ask(ContinueRun(spec, reason="forked again")))
-    events = await journal.read(run_stream(run_id))
-    point = fork_point(run_id, version, events)
     copies = tuple(copied(run_id, fork_id, spec.model.name, events[:point]))
     output = origin.output
     if output is not None and not any(copy.type == ModelRequested.event_tag for copy in copies):

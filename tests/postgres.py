@@ -79,7 +79,8 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop it, for good, without a care for what it stored."""
-        self.kill()
+        for process in self._processes():
+            process.kill()
         self._home.cleanup()
 
     def kill(self) -> None:

@@ -91,6 +91,15 @@ class Shell:
         """What a command says with `--json`."""
         return [json.loads(line) for line in self.run(*args, "--json", code=code).stdout.splitlines()]
 
+    def all_refused(self, *commands: Sequence[str]) -> list[str]:
+        """What commands that must fail say on standard error. They run side by side, for those that wait long first."""
+        said: list[str] = []
+        for args, process in [(args, self.start(*args)) for args in commands]:
+            out, err = process.communicate(timeout=DEADLINE_S)
+            assert process.returncode == 1, f"{args}: {process.returncode}\n{out}\n{err}"
+            said.append(err)
+        return said
+
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start a command that goes on."""
         pipe = subprocess.PIPE

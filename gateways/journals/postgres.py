@@ -35,14 +35,16 @@ class PostgresJournal(QueuedJournal):
     """Implements `Journal`. Made by `open`, and used on the event loop that it was opened on.
 
     An append is on the server's disk when its `Pending` returns, as far as the server's `synchronous_commit` says.
-    Backpressure: while more than `queue_bytes` wait for the database, `submit` raises `Unavailable`.
+    A server that is away is waited for (`patience.py`). Backpressure: while more than `queue_bytes` wait for the
+    database, `submit` raises `Unavailable`.
     """
 
     def __init__(self, url: str, owner: str, clock: Clock, queue_bytes: int, refusal: TreadleError | None) -> None:
         name = redacted(url)
         self._reader = PostgresReader(url, name)
         self._tail = PostgresTail(url, name, owner, self._reader.last_position, clock.monotonic)
-        commits = GroupCommit(PostgresStore(url, name), name, self._tail.reached, queue_bytes)
+        self._store = PostgresStore(url, name)
+        commits = GroupCommit(self._store, name, self._tail.reached, queue_bytes)
         super().__init__(name, owner, clock, commits, refusal)
 
     @classmethod
@@ -98,6 +100,7 @@ class PostgresJournal(QueuedJournal):
 
     async def close(self) -> None:
         self._refusal = Unavailable(self._name, "it was closed")
+        self._store.leave()
         await asyncio.to_thread(self._commits.close)
         await self._tail.close()
         await self._reader.close()

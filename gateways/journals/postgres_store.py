@@ -6,22 +6,27 @@ left it, the heads that are cached are good.
 
 The outcome of each step:
 
-    BEGIN, INSERT fail     nothing was stored: the connection is made anew, and the batch tried once more if it was the
-                           connection that had ended; else `Unavailable`, or `ReadOnly`
+    BEGIN, INSERT fail     nothing was stored: `Unavailable`, or `ReadOnly`
     COMMIT fails           the database is asked (`_resolve`): stored, not stored, or `AppendUncertain`
+
+A server that is away, since it is started anew perhaps, is waited for as long as `patience.py` says: the batch is tried
+again when nothing of it is stored, and until that is known the database is asked again. Somebody may have written to
+its streams meanwhile, who took a run over; then it conflicts, as it would have at once.
 """
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from threading import Event
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import errors
 
 from ...events.envelope import EMPTY, Head
-from ...events.errors import TreadleError
+from ...events.errors import TreadleError, Unavailable
 from ...events.logs import get_logger
 from ..postgres import connect, translate
+from .patience import Patience
 from .plan import Heads, Plan, uncertain
 from .postgres_archived import ARCHIVED_HEAD
 from .submission import Submission
@@ -65,30 +70,45 @@ class PostgresStore:
         self._url = url
         self._name = name
         self._connection: psycopg.Connection[Any] | None = None
+        self._leaving = Event()
         self._heads = Heads()
         self._begin_sql = b""
         self._last = -1
 
     def commit(self, batch: Sequence[Submission]) -> int:
         """As `Store.commit`."""
+        patience = Patience(self._leaving)
+        while (failure := self._attempt(batch, patience)) is not None:
+            if not (failure.away and patience.wait()):
+                for submission in batch:
+                    submission.fail(failure.error)
+                break
+        return max(self._last, 0)
+
+    def leave(self) -> None:
+        """Wait for no server any more. May be called from another thread."""
+        self._leaving.set()
+
+    def _attempt(self, batch: Sequence[Submission], patience: Patience) -> "_Failure | None":
+        """Store `batch`, and settle it; why nothing of it is stored, if so."""
         try:
             plan = self._plan(batch)
         except (psycopg.Error, TreadleError) as exc:
-            self.close()
-            error = exc if isinstance(exc, TreadleError) else translate(exc, self._name)
-            for submission in batch:
-                submission.fail(error)
-            return max(self._last, 0)
+            return self._failed(exc)
         try:
             self._open().execute(b"COMMIT")
         except psycopg.Error as exc:
-            self.close()
-            self._resolve(plan, exc)
-        else:
-            self._last = plan.last
-            self._heads.stored(plan.heads)
-            plan.settle()
-        return max(self._last, 0)
+            return self._resolve(plan, exc, patience)
+        self._last = plan.last
+        self._heads.stored(plan.heads)
+        plan.settle()
+        return None
+
+    def _failed(self, exc: psycopg.Error | TreadleError) -> "_Failure":
+        away = self._connection is None or self._connection.closed
+        self.close()
+        error = exc if isinstance(exc, TreadleError) else translate(exc, self._name)
+        return _Failure(error, away and isinstance(error, Unavailable))
 
     def _plan(self, batch: Sequence[Submission]) -> Plan:
         """The batch, inserted and not committed."""
@@ -99,7 +119,6 @@ class PostgresStore:
             if kept is None or not kept.closed:
                 raise
         # The connection is of yesterday: the server was started anew since, and nothing of this transaction is left.
-        # Whoever is told "unavailable" gives a run up, with all that it knows; a server that is back is no reason.
         self.close()
         return self._inserted(batch)
 
@@ -169,26 +188,42 @@ class PostgresStore:
                 connection.execute(b"NOTIFY " + CHANNEL.encode())
         return plan
 
-    def _resolve(self, plan: Plan, cause: psycopg.Error) -> None:
-        """Find out whether a commit that ended in an error was made.
+    def _resolve(self, plan: Plan, cause: psycopg.Error, patience: Patience) -> "_Failure | None":
+        """Find out whether a commit that ended in an error was made, and settle it; why it was not, if that is so.
 
         The server may still be at it. It holds the table's lock until it is done, so the answer is only given under a
         lock of our own.
         """
+        failure = self._failed(cause)
         try:
-            connection = self._begin()
-            stored = [_is_stored(connection, submission) for submission, _ in plan.accepted]
-            connection.execute(b"ROLLBACK")
+            stored = self._look(plan, patience)
         except (psycopg.Error, TreadleError) as exc:
-            self.close()
             why = f"{type(cause).__name__}, then {type(exc).__name__}"
             plan.lose(lambda submission: uncertain(submission, why))
-            return
-        # One transaction: what is known of a part of it is known of all of it.
-        if any(stored):
-            plan.settle()
-        else:
-            plan.fail(translate(cause, self._name))
+            return None
+        if not stored:
+            return failure
+        plan.settle()
+        return None
+
+    def _look(self, plan: Plan, patience: Patience) -> bool:
+        """Whether the plan is stored. It is one transaction: what is known of a part of it is known of all of it."""
+        while True:
+            try:
+                connection = self._begin()
+                stored = [_is_stored(connection, submission) for submission, _ in plan.accepted]
+                connection.execute(b"ROLLBACK")
+                return any(stored)
+            except (psycopg.Error, TreadleError) as exc:
+                if not (self._failed(exc).away and patience.wait()):
+                    raise
+
+
+class _Failure(NamedTuple):
+    """Why nothing of a batch is stored, and whether that is because the server is away."""
+
+    error: TreadleError
+    away: bool
 
 
 def _beginning(server_version: int) -> bytes:

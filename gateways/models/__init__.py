@@ -5,7 +5,9 @@ facade.py      `Model`: what a model has, and the factories
 providers.py   who has models; `settings.py`: what may stand beside a model's name; `extras.py`: packages to install
 hosted.py      what the models of all providers share: key, client (`per_loop.py`), price
 compatible.py  providers who speak OpenAI's protocol
+counts.py      what a provider counts, where it is a count
 tool_calls.py  calls from the pieces of a stream, and their arguments
+seals.py       whether what goes back to a provider is as it came
 secrets.py     where keys come from
 prices.py      what models cost; `prices.toml`: the table
 fallback.py    FallbackModel: one model in the place of another

@@ -30,14 +30,19 @@ class Package:
             ConfigError: It is not installed; says what to install.
         """
         if importlib.util.find_spec(self._name) is None:
-            raise ConfigError(
-                f'this needs the package {self._name!r}, which is not installed: pip install "treadle[{self._name}]"'
-            )
+            raise self.missing()
+
+    def missing(self, exc: ImportError | None = None) -> ConfigError:
+        """The error for one that is not installed, or of which something is not: as `exc` says."""
+        why = "which is not installed" if exc is None or exc.name in (None, self._name) else f"which lacks {exc.name!r}"
+        return ConfigError(f'this needs the package {self._name!r}, {why}: pip install "treadle[{self._name}]"')
 
     async def load(self) -> None:
         """Import it, in a thread: the event loop goes on meanwhile. Raises as `check` does."""
-        self.check()
-        await asyncio.to_thread(self._import)
+        try:
+            await asyncio.to_thread(self._import)
+        except ImportError as exc:
+            raise self.missing(exc) from exc
         self.loaded = True
 
     def _import(self) -> None:

@@ -43,7 +43,10 @@ class FallbackModel:
 
     Args:
         models: Models or names of models; at least one.
-        fall_on: On which errors the next one is asked; None as above.
+        fall_on: On which errors the next one is asked; None as above. After a function that raises it is not: what ends
+            the call is the model's own error.
+    Raises:
+        ConfigError: A model is none, or `fall_on` names no error of a model's.
     """
 
     def __init__(self, models: Sequence[Any], fall_on: FallOn | None = None) -> None:
@@ -83,7 +86,11 @@ class FallbackModel:
 
     def falls_on(self, error: BaseException) -> bool:
         """Whether the next model is to be asked after this error."""
-        return isinstance(error, ModelError) and self._fall_on(error)
+        try:
+            return isinstance(error, ModelError) and self._fall_on(error)
+        except Exception:
+            _log.exception("fall_on raised, and no other model is asked; what the model had raised: %s", error)
+            return False
 
     async def complete(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSpec] = (), **options: Any
@@ -132,12 +139,16 @@ def _default(error: ModelError) -> bool:
     return isinstance(error, TransientModelError | PermanentModelError) and not isinstance(error, _OURS)
 
 
-def _predicate(fall_on: FallOn) -> Callable[[ModelError], bool]:
-    if isinstance(fall_on, type):
-        return lambda error: isinstance(error, fall_on)
-    if isinstance(fall_on, tuple):
-        return lambda error: isinstance(error, fall_on)
-    return fall_on
+def _predicate(fall_on: object) -> Callable[[ModelError], bool]:
+    given: Any = fall_on
+    classes: tuple[Any, ...] = given if isinstance(fall_on, tuple) else (given,)
+    if all(isinstance(each, type) and issubclass(each, ModelError) for each in classes):
+        return lambda error: isinstance(error, classes)
+    if callable(given) and not isinstance(given, type):
+        return cast("Callable[[ModelError], bool]", given)
+    raise ConfigError(
+        f"FallbackModel(fall_on={fall_on!r}); it is a class of ModelError, a tuple of them, or a function of the error"
+    )
 
 
 def _members(model: Model) -> tuple[Model, ...]:

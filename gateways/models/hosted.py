@@ -1,9 +1,10 @@
 """What all models have in common that a provider runs and bills: a key, a client, a price."""
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Never, Self, TypeVar
+from typing import Any, ClassVar, Generic, Never, Protocol, Self, TypeVar
 
 from ...actors.context import current_model_call
 from ...actors.retry import RetryPolicy
@@ -14,10 +15,19 @@ from ...events.model_step import attempt_id
 from ...events.redaction import learn_secret, redact
 from .extras import Package
 from .per_loop import PerLoop
-from .prices import Price, price_of
+from .prices import Price, price_from, price_of
 from .secrets import EnvSecrets, Secrets, TakesSecrets, find_key
 
 Client = TypeVar("Client")
+
+
+class _SdkClient(Protocol):
+    api_key: Any
+
+    async def close(self) -> None: ...
+
+
+SdkClient = TypeVar("SdkClient", bound=_SdkClient)
 
 
 class HostedModel(ABC, Generic[Client]):
@@ -27,10 +37,12 @@ class HostedModel(ABC, Generic[Client]):
         name: The model, by the provider's own name.
         api_key: Else `secrets` are asked, then the environment (`KEYS`).
         base_url: Where the provider is; the SDK's default, which may look into the environment.
-        price: What it costs; else the table's.
+        price: What it costs, as a `Price` or as a mapping of the same; else the table's.
         request_timeout_s: Seconds without a byte until the call counts as hanging.
         client: An SDK client of one's own; key, address and time-out are its own then.
         options: Of every call, where the call does not say otherwise.
+    Raises:
+        ConfigError: The price is none, or the time-out is no number of seconds.
     """
 
     provider: ClassVar[str]
@@ -51,7 +63,7 @@ class HostedModel(ABC, Generic[Client]):
         api_key: str | None = None,
         base_url: str | None = None,
         secrets: Secrets | None = None,
-        price: Price | None = None,
+        price: Price | Mapping[str, float] | None = None,
         request_timeout_s: float = 120.0,
         client: Client | None = None,
         options: Mapping[str, Any] | None = None,
@@ -61,9 +73,9 @@ class HostedModel(ABC, Generic[Client]):
         self._secrets = secrets
         self._taken: Secrets | None = None
         self._given = client
-        self._price = price
+        self._price = price_from(price, name)
         self.base_url = base_url
-        self.request_timeout_s = request_timeout_s
+        self.request_timeout_s = _seconds(request_timeout_s)
         self.options = dict(options or {})
         self._clients: PerLoop[Client] = PerLoop(self._connect)
         # Masked from now on, and not only when the model is first asked: a prompt may come before.
@@ -118,9 +130,10 @@ class HostedModel(ABC, Generic[Client]):
         """
         if self._given is not None:
             return self._given
-        if self.package is not None and not self.package.loaded:
-            self.package.check()
-        client = self._clients.get()
+        try:
+            client = self._clients.get()
+        except ImportError as exc:
+            raise exc if self.package is None else self.package.missing(exc) from exc
         self._renew_key(client)
         return client
 
@@ -180,14 +193,28 @@ class HostedModel(ABC, Generic[Client]):
     def _connect(self) -> Client:
         """A client for this event loop, of the package that is imported by now."""
 
-    # What follows holds for the clients of most SDKs.
+    @abstractmethod
+    async def _disconnect(self, client: Client) -> None: ...
 
-    async def _disconnect(self, client: Any) -> None:
+    def _renew_key(self, client: Client) -> None:
+        """Have a client send the key as it is now. Nothing to do for one that is handed it with each call."""
+
+
+class SdkModel(HostedModel[SdkClient]):
+    """One that goes by a provider's own SDK, which reads the key from its client with each request."""
+
+    async def _disconnect(self, client: SdkClient) -> None:
         await client.close()
 
-    def _renew_key(self, client: Any) -> None:
-        """Have a client send the key as it is now; it reads that with each request."""
+    def _renew_key(self, client: SdkClient) -> None:
         client.api_key = self.key
+
+
+def _seconds(given: Any) -> float:
+    """A time-out. SDKs take any, and say what is wrong with it when the first call is made, or never."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+        raise ConfigError(f"timeout (request_timeout_s)={given!r} is no number of seconds above 0")
+    return given
 
 
 def call_headers() -> dict[str, str]:

@@ -49,7 +49,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             dollars: object = getattr(self, name)
             if dollars is None and name in ("cached_input", "cache_write"):
                 continue
-            if not isinstance(dollars, int | float) or not math.isfinite(dollars):
+            if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not math.isfinite(dollars):
                 raise ConfigError(f"a price is no number: {name}={dollars!r}")
             if dollars < 0:
                 raise ConfigError(f"a price is less than 0: {name}={dollars}")
@@ -64,6 +64,17 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             + usage.cache_write_tokens * written
             + usage.output_tokens * self.output
         ) / 1_000_000
+
+
+def price_from(given: Any, of: str) -> Price | None:
+    """What a program says that a model costs: a `Price`, or a mapping of what that has; None when it does not say.
+
+    Args:
+        of: The model, for the error.
+    Raises:
+        ConfigError: It is no price.
+    """
+    return None if given is None else _price(given, f"of {of}")
 
 
 PriceTable: TypeAlias = Mapping[str, Mapping[str, Price]]
@@ -198,5 +209,5 @@ def _price(entry: Any, where: str) -> Price:
         return msgspec.convert(entry, Price)
     except ConfigError as exc:
         raise ConfigError(f"prices: {where}: {exc}") from exc
-    except msgspec.ValidationError as exc:
+    except (msgspec.ValidationError, TypeError) as exc:
         raise ConfigError(f"prices: {where}: {exc}; as in {{ input = 2.5, output = 10.0 }}") from exc

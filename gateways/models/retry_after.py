@@ -21,11 +21,11 @@ def retry_after_s(headers: Mapping[str, str] | None) -> float | None:
         return wait_s
     try:
         until = parsedate_to_datetime(said)
-    except ValueError:
-        return None  # neither a number nor a date: the policy's own waiting time has to do
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max((until - datetime.now(UTC)).total_seconds(), 0.0)
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=UTC)
+        return max((until - datetime.now(UTC)).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
+        return None  # neither a number nor a date that there is: the policy's own waiting time has to do
 
 
 def _number(said: str | None) -> float | None:

@@ -64,18 +64,36 @@ def find_key(provider: str, api_key: str | None, secrets: Secrets | None, names:
         api_key: One that was given; it wins.
         names: What the key is called in `secrets`, and then in the environment.
     Raises:
-        AuthenticationError: There is none; the message names where it was looked for.
+        AuthenticationError: There is none; the message names where it was looked for. Or no header takes it.
     """
     if found := _learned(api_key):
-        return found
+        return sendable(provider, found)
     for store in (secrets, EnvSecrets()):
         for name in names:
             if store is not None and (found := _learned(store.lookup_sync(name))):
-                return found
+                return sendable(provider, found)
     where = "the secrets and the environment" if secrets is not None else "the environment"
     raise AuthenticationError(
         f"{provider} needs a key: give api_key=, or set {' or '.join(names)}; {where} had none", provider=provider
     )
+
+
+def sendable(provider: str, key: str) -> str:
+    """`key`, if a header takes it: what an HTTP library says of one that it refuses has a part of it, and that is not
+    what is masked.
+
+    Raises:
+        AuthenticationError: None does; the message says why, without the key.
+    """
+    if not key.isascii():
+        why = "characters that are not ASCII"
+    elif not key.isprintable():
+        why = "a line break or another control character"
+    elif key != key.strip():
+        why = "a space before or after it"
+    else:
+        return key
+    raise AuthenticationError(f"the key for {provider} has {why}, and so it cannot be sent", provider=provider)
 
 
 def give_secrets(model: Model, secrets: Secrets) -> None:

@@ -22,7 +22,7 @@ class ModelSettings(TypedDict, total=False):
         base_url: Where the provider is; `api_base` is another word for it.
         timeout: Seconds without a byte until a call counts as hanging; `request_timeout_s` is another word for it.
         max_retries: How often a call is made again that may succeed later, where the agent has no `retry_policy`.
-        price: What it costs, instead of what the table says.
+        price: What it costs, instead of what the table says: a `Price`, or a mapping of the same.
         options: Of every call, where the call does not say otherwise.
         extensions: Fields of the provider's request, as they are; `extra` is another word for them.
         client: A client of the provider's SDK.
@@ -39,7 +39,7 @@ class ModelSettings(TypedDict, total=False):
     timeout: float | None
     request_timeout_s: float | None
     max_retries: int | None
-    price: Price | None
+    price: Price | Mapping[str, float] | None
     options: Mapping[str, Any] | None
     extensions: Mapping[str, Any] | None
     client: Any
@@ -103,7 +103,7 @@ def adapter_settings(provider: str, given: Mapping[str, Any]) -> tuple[dict[str,
     """What the adapter takes by keyword, and the policy that its model brings; what is None was not given.
 
     Raises:
-        ConfigError: Two words for one thing do not agree, or `max_retries` is less than 0.
+        ConfigError: Two words for one thing do not agree, or `max_retries` is no number from 0 on.
     """
     settings = {name: value for name, value in given.items() if value is not None}
     _rename(settings, "api_base", "base_url")
@@ -118,8 +118,8 @@ def adapter_settings(provider: str, given: Mapping[str, Any]) -> tuple[dict[str,
     retries = settings.pop("max_retries", None)
     if retries is None:
         return settings, None
-    if retries < 0:
-        raise ConfigError(f"max_retries={retries} is less than 0")
+    if type(retries) is not int or retries < 0:
+        raise ConfigError(f"max_retries={retries!r} is no number from 0 on")
     return settings, RetryPolicy(max_attempts=retries + 1)
 
 

@@ -1,6 +1,6 @@
 """Tool calls as the chat protocol sends them: in pieces, with their arguments as text."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -65,9 +65,14 @@ def numbered(calls: list[tuple[str, str, dict[str, Any]]]) -> tuple[ToolCall, ..
     up."""
     found: dict[str, ToolCall] = {}
     for id_, tool, args in calls:
-        own = id_ if id_ and id_ not in found else f"call_{uuid4().hex[:24]}"
+        own = own_id(id_, found)
         found[own] = ToolCall(own, tool, args)
     return tuple(found.values())
+
+
+def own_id(id_: str | None, taken: Container[str]) -> str:
+    """An id that a call has for itself: its own, or one that is made up."""
+    return id_ if id_ and id_ not in taken else f"call_{uuid4().hex[:24]}"
 
 
 def arguments(text: str, cut_off: bool = False) -> dict[str, Any]:

@@ -23,6 +23,7 @@ TRANSPORT: Final[Mapping[str, tuple[type[ModelError], bool]]] = {
     "LocalProtocolError": (InvalidRequestError, False),
     "InvalidURL": (InvalidRequestError, False),
     "StreamError": (ConnectionFailed, True),
+    "UnicodeEncodeError": (InvalidRequestError, False),
     "UnicodeDecodeError": (BadReply, True),
     "JSONDecodeError": (BadReply, True),
 }
@@ -42,3 +43,13 @@ def transport_error(exc: BaseException) -> tuple[type[ModelError], bool] | None:
                 return found
         at = at.__cause__
     return None
+
+
+def quotes_header(exc: BaseException) -> bool:
+    """Whether a header that is refused stands in its words: that may be the key."""
+    return type(exc).__name__ == "LocalProtocolError"
+
+
+def words_of(exc: BaseException) -> str:
+    """What it says, as far as that may be told."""
+    return "" if quotes_header(exc) else str(exc)

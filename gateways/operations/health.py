@@ -102,6 +102,7 @@ async def _check(what: str, work: Awaitable[tuple[Trouble, ...]]) -> tuple[Troub
 
 
 async def _journal(journal: Journal) -> tuple[Trouble, ...]:
+    await journal.head(_PROBE.stream)  # says at once why it cannot be reached, where an append waits for it
     await journal.append(_PROBE)
     return ()
 

@@ -4,9 +4,10 @@ import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from ...actors.output import DoesNotFit, given_in
+from ...actors.output import DoesNotFit, Given
 from ...events.errors import ConfigError
 from ...events.message import OutputFormat
+from .reading import fitting
 from .shape import plain, rooted
 
 _TOLD = 20  # how many faults of one answer its model is told of
@@ -54,7 +55,10 @@ class JsonSchemaOutput:
         return cls(recorded.name, recorded.schema, recorded.wrapped)
 
     def parse(self, text: str) -> Any:
-        value = given_in(text, self.wrapped).value
+        return fitting(text, self.wrapped, self._parse)
+
+    def _parse(self, given: Given) -> Any:
+        value = given.value
         faults: list[Any] = list(self._validator.iter_errors({"value": value} if self.wrapped else value))
         if faults:
             said = "; ".join(f"{_place(fault, self.wrapped)}{fault.message}" for fault in faults[:_TOLD])

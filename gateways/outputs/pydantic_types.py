@@ -5,8 +5,9 @@ import warnings
 from types import NoneType
 from typing import Annotated, Any, cast
 
-from ...actors.output import DoesNotFit, given_in
+from ...actors.output import DoesNotFit, Given
 from ...events.errors import ConfigError
+from .reading import fitting
 from .shape import is_union, name_of, rooted
 
 _TOLD = 20  # how many faults of one answer its model is told of
@@ -37,10 +38,13 @@ class PydanticOutput:
         return f"PydanticOutput({self.name})"
 
     def parse(self, text: str) -> Any:
+        return fitting(text, self.wrapped, self._parse)
+
+    def _parse(self, given: Given) -> Any:
         from pydantic import ValidationError
 
         try:
-            return self._adapter.validate_json(given_in(text, self.wrapped).json)
+            return self._adapter.validate_json(given.json)
         except ValidationError as exc:
             raise DoesNotFit(_told(exc.errors(include_url=False, include_context=False))) from exc
 

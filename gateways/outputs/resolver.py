@@ -40,7 +40,8 @@ def _needs_msgspec(wanted: Any) -> bool:
     """Whether something in it is unknown to pydantic: msgspec's structs; TypedDicts of `typing` before Python 3.12."""
     if sys.version_info < (3, 12) and typing.is_typeddict(wanted):
         return True
-    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+    made_of: Any = typing.get_origin(wanted) or wanted  # a generic struct, Page[int], is made of Page
+    if isinstance(made_of, type) and issubclass(made_of, msgspec.Struct):
         return True
     return any(_needs_msgspec(part) for part in typing.get_args(wanted))
 

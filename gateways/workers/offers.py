@@ -249,24 +249,30 @@ class Offers:
 
     def _begin(self, key: _Key, call: TakenCall, limit_s: float | None) -> None:
         record = CallRecord(self._journal, self._clock, call.asked) if self._journal is not None else None
-        task = call.begin(limit_s, self._threads, record, self._services)
-        finding = asyncio.create_task(self._be_found(key, call, task))
+        findable = asyncio.Event()
+        task = call.begin(findable, limit_s, self._threads, record, self._services)
+        finding = asyncio.create_task(self._be_found(key, call, task, findable))
         self._tasks.add(finding)
         finding.add_done_callback(self._tasks.discard)
 
-    async def _be_found(self, key: _Key, call: TakenCall, task: "asyncio.Task[Standing]") -> None:
-        """Answer on the call's own subject while the call goes on, and while its outcome is kept."""
+    async def _be_found(
+        self, key: _Key, call: TakenCall, task: "asyncio.Task[Standing]", findable: asyncio.Event
+    ) -> None:
+        """Answer on the call's own subject from before the tool begins, and while its outcome is kept."""
         subject = self._subjects.tool_at(call.tool.name, *key)
         try:
             async with self._bus.serve(subject, self._order):
+                findable.set()
                 await asyncio.wait((task,))
                 if not task.cancelled() and task.result().state == "ended":
                     self._keep(key, task.result())
                     await asyncio.sleep(KEEP_S)
         except Unavailable as exc:
             _log.warning("call %s cannot be found by a caller that comes back: %s", key[0], exc)
+            findable.set()
             await asyncio.wait((task,))
         finally:
+            findable.set()
             self._forget(key)
 
     def _keep(self, key: _Key, standing: Standing) -> None:

@@ -64,11 +64,16 @@ class TakenCall:
         return self._task is None and self._clock.monotonic() > self._lease_until
 
     def begin(
-        self, limit_s: float | None, threads: ToolThreads, record: CallRecord | None, services: Services | None
+        self,
+        findable: asyncio.Event,
+        limit_s: float | None,
+        threads: ToolThreads,
+        record: CallRecord | None,
+        services: Services | None,
     ) -> "asyncio.Task[Standing]":
-        """Start it, once."""
+        """Start it, once; the tool itself when it is `findable`, so that nobody takes what has begun for lost."""
         if self._task is None:
-            self._task = asyncio.create_task(self._do(limit_s, threads, record, services))
+            self._task = asyncio.create_task(self._do(findable, limit_s, threads, record, services))
             self._begun.set()
         return self._task
 
@@ -94,8 +99,14 @@ class TakenCall:
         return self._task.result()
 
     async def _do(
-        self, limit_s: float | None, threads: ToolThreads, record: CallRecord | None, services: Services | None
+        self,
+        findable: asyncio.Event,
+        limit_s: float | None,
+        threads: ToolThreads,
+        record: CallRecord | None,
+        services: Services | None,
     ) -> Standing:
+        await findable.wait()
         if record is not None:
             try:
                 known = await record.begin()

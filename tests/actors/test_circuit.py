@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 from hand_clock import HandClock
+from paid_model import PaidModel, for_ever
 from waiting import until
 
-from treadle import RetryPolicy
+from treadle import Agent, RetryPolicy, Run, RunResult, RunState, System
 from treadle.actors.circuit import Circuits, is_fault
 from treadle.actors.model_errors import (
     AuthenticationError,
@@ -130,12 +131,64 @@ async def test_a_try_that_fails_leaves_it_open_for_as_long_again(circuits: Circu
     assert await refused(circuits) is None
 
 
+async def test_a_try_that_fails_counts_as_one_failure(circuits: Circuits, clock: HandClock) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    await call(circuits, DOWN)
+    assert "failed 4 times" in str(await refused(circuits))
+
+
+async def test_a_try_that_fails_leaves_it_open_though_its_call_goes_on(circuits: Circuits, clock: HandClock) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    with pytest.raises(ServerError):
+        async with circuits.passing("here", POLICY):
+            raise DOWN
+    assert "failed 3 times" in str(await refused(circuits))
+
+
 async def test_a_try_that_is_given_up_lets_the_next_one_try(circuits: Circuits, clock: HandClock) -> None:
     await call(circuits, DOWN, DOWN, DOWN)
     clock.move(60)
     await call(circuits, asyncio.CancelledError())
     await call(circuits, None)
     assert await refused(circuits) is None
+
+
+async def test_a_try_that_takes_all_its_time_leaves_it_open_for_as_long_again(
+    circuits: Circuits, clock: HandClock
+) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    async with asyncio.TaskGroup() as asking:
+        waiting: list[asyncio.Task[CircuitOpen | None]] = []
+        with pytest.raises(OutOfTime):
+            async with circuits.passing("here", POLICY):
+                waiting += [asking.create_task(refused(circuits)) for _ in range(3)]
+                await asyncio.sleep(0)
+                raise OutOfTime("not within 1 s")
+    found = [task.result() for task in waiting]
+    assert [each.retry_after_s for each in found if each is not None] == [60, 60, 60]
+
+
+async def test_a_call_waits_for_the_try_of_another_no_longer_than_it_may(circuits: Circuits, clock: HandClock) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    async with circuits.passing("here", POLICY):
+        with pytest.raises(CircuitOpen, match="another call is just trying it"):
+            async with circuits.passing("here", POLICY, wait_s=0.01):
+                pytest.fail("two calls try at once")
+
+
+async def test_a_call_that_can_be_made_elsewhere_does_not_wait(circuits: Circuits, clock: HandClock) -> None:
+    await call(circuits, DOWN, DOWN, DOWN)
+    clock.move(60)
+    async with circuits.passing("here", POLICY):
+        waiting = circuits.passing("here", POLICY, elsewhere=lambda _: True)
+        with pytest.raises(CircuitOpen):
+            await waiting.__aenter__()  # a time-out of the suite ends it if it waits
+    async with circuits.passing("here", POLICY, elsewhere=lambda _: True):
+        pass
 
 
 async def test_a_call_from_before_does_not_end_the_try_of_another(circuits: Circuits, clock: HandClock) -> None:
@@ -181,3 +234,38 @@ async def test_a_policy_without_one_is_never_refused(circuits: Circuits) -> None
     await call(circuits, DOWN, DOWN, DOWN)
     assert await refused(circuits, policy=RetryPolicy.disabled()) is None
     await call(circuits, *[DOWN] * 9, policy=RetryPolicy.disabled())
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+ONE_TRY = RetryPolicy(max_attempts=1, circuit_open_after=1, circuit_reset_after_s=60)
+
+
+async def settled(*runs: Run) -> list[RunResult]:
+    return list(await asyncio.gather(*[run.wait() for run in runs]))
+
+
+async def test_runs_beside_one_that_tries_ask_their_other_model_at_once(clock: HandClock) -> None:
+    model = PaidModel(DOWN, for_ever, alternatives=[PaidModel("Here.", name="spare")])
+    async with System(clock=clock) as system:
+        desk = system.host(Agent(model=model, retry_policy=ONE_TRY), name="desk")
+        await desk.run("Hello?")
+        clock.move(60)
+        tries = await desk.session("tries").start("Hello?")
+        await until(lambda: model.under_way == 1)
+        beside = await settled(*[await desk.session(f"{number}").start("Hello?") for number in range(3)])
+        assert [(result.state, result.output) for result in beside] == [(RunState.DEGRADED, "Here.")] * 3
+        assert model.asked == 2
+        await tries.cancel()
+
+
+async def test_runs_that_wait_for_one_that_tries_end_with_it_when_it_hangs(clock: HandClock) -> None:
+    model = PaidModel(DOWN, for_ever)
+    async with System(clock=clock) as system:
+        desk = system.host(Agent(model=model, retry_policy=ONE_TRY, model_timeout_s=0.2), name="desk")
+        await (await desk.session("first").start("Hello?")).wait()
+        clock.move(60)
+        tried, *waited = await settled(*[await desk.session(f"{number}").start("Hello?") for number in range(4)])
+        assert tried.error_kind == "model:timeout"
+        assert {result.error_kind for result in waited} == {"model:circuit_open"}
+        assert model.asked == 2

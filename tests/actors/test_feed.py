@@ -85,7 +85,7 @@ async def test_a_reader_that_left_stops_nobody_and_costs_nothing() -> None:
     await asyncio.sleep(0)
     assert not telling.done()
     feed.abandon()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await telling
     feed.recorded(await batch(journal))
     assert await taken(feed) == []

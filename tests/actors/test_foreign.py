@@ -253,7 +253,7 @@ if sys.version_info >= (3, 12):
 async def test_the_loop_may_make_its_tasks_as_it_likes(factory: Any) -> None:
     asyncio.get_running_loop().set_task_factory(factory)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await contained(_soon()) == "soon"
             assert list(await asyncio.gather(contained(_soon()), contained(_at_once()))) == ["soon", "at once"]
     finally:

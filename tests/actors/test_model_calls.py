@@ -83,7 +83,7 @@ async def desks(tmp_path: Path, clock: HandClock) -> AsyncIterator[Desks]:
 
 
 async def asked(session: Session, prompt: str = "Hello?") -> RunResult:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return await session.run(prompt, on_error="return")
 
 
@@ -211,7 +211,7 @@ async def test_where_only_the_question_is_known_the_longest_answer_is_charged_an
 async def watched(session: Session) -> tuple[str, RunResult]:
     """The text of the chunks that whoever watches sees, and what the run came to."""
     text, run_id = "", ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for event in session.stream("Hello?"):
             run_id = event.run_id
             text += event.payload["text"] if event.type == "model.chunk" else ""
@@ -305,7 +305,7 @@ async def test_a_run_that_is_to_move_does_not_wait_for_its_next_attempt(desks: D
     session = await desks(PaidModel(BUSY))
     run = await waiting_run(session, clock)
     node = await session.agent.node()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await node.host.run(run.id).ask(MoveRun())
         result = await run.result()
     assert (result.state, result.interruption_reason) == (RunState.INTERRUPTED, "another node goes on with it")
@@ -324,7 +324,7 @@ async def test_the_next_process_waits_for_the_rest_of_the_time(desks: Desks, clo
         await until(lambda: clock.sleepers == 1)
         assert (clock.asked, model.asked) == ([10, 10 - passed_s], 0)
         clock.move(10 - passed_s)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         result = await resuming
     assert (result.output, len(clock.asked)) == ("Here.", 2 if passed_s < 10 else 1)
     assert kinds(await attempts(session, result.run_id)) == [
@@ -384,7 +384,7 @@ async def test_one_that_is_left_is_asked_again_by_whoever_goes_on_and_both_are_c
     asking = asyncio.ensure_future(session.run("Hello?", on_error="return"))
     await until(lambda: model.under_way == 1)
     node = await session.agent.node()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         if leave == "move":
             (running,) = node.host.live("run")
             await running.ask(MoveRun(now=True))

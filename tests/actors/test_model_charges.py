@@ -155,6 +155,74 @@ async def test_a_call_that_waits_for_its_next_attempt_holds_nothing() -> None:
         await run.cancel()
 
 
+# --- what was not sent -----------------------------------------------------------------------------------------------
+
+
+class Preparing(PaidModel):
+    """One that is never ready to be asked, or fails to be."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        super().__init__("Here.")
+        self._failure = failure
+        self.begun = asyncio.Event()
+
+    async def prepare(self) -> None:
+        self.begun.set()
+        if self._failure is not None:
+            raise self._failure
+        await asyncio.Event().wait()
+
+
+async def check_costs_nothing(system: System, result: RunResult) -> None:
+    await check_books(system, result)
+    ends = [each.event for each in await system.journal.read(run_stream(result.run_id)) if isinstance(each.event, ENDS)]
+    assert [(end.usage, end.estimated) for end in ends if not isinstance(end, ModelCompleted)] == [(Usage(), False)]
+
+
+async def test_a_run_that_is_cancelled_while_its_model_prepares_itself_is_charged_nothing() -> None:
+    async with System() as system:
+        model = Preparing()
+        run = await system.host(desk(model), name="desk").session("conv-1", user_id="alice").start("Hello?")
+        await model.begun.wait()
+        await run.cancel()
+        await check_costs_nothing(system, await run.wait())
+        assert model.asked == 0
+
+
+async def test_a_model_that_fails_while_it_prepares_itself_is_charged_nothing() -> None:
+    async with System() as system:
+        run = (
+            await system.host(desk(Preparing(ImportError("gone"))), name="desk")
+            .session("c", user_id="alice")
+            .start("?")
+        )
+        await check_costs_nothing(system, await run.wait())
+
+
+async def test_a_run_that_is_cancelled_while_it_waits_for_the_try_of_another_is_charged_nothing() -> None:
+    async with System() as system:
+        model = PaidModel(OverloadedError("down"), for_ever)
+        at_once = RetryPolicy(max_attempts=1, circuit_open_after=1, circuit_reset_after_s=0)
+        agent = Agent(model=model, retry_policy=at_once, budget=PLENTY, budget_per_user=PLENTY)
+        hosted = system.host(agent, name="desk")
+        first = await hosted.session("conv-1", user_id="alice").start("Hello?")
+        down = await first.wait()
+        tries = await hosted.session("conv-2", user_id="alice").start("Hello?")
+        await until(lambda: model.under_way == 1)
+        waits = await hosted.session("conv-3", user_id="alice").start("Hello?")
+
+        async def intends() -> bool:
+            return (await system.journal.head(run_stream(waits.id))).version >= 2
+
+        await until_asked(intends)
+        await waits.cancel()
+        await tries.cancel()
+        assert model.asked == 2
+        waited = await waits.wait()
+        assert charged(waited) == Usage()
+        await check_books(system, down, await tries.wait(), waited)
+
+
 # --- whoever recorded it died ----------------------------------------------------------------------------------------
 
 

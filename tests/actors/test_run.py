@@ -16,6 +16,7 @@ from treadle import (
     Message,
     ModelReply,
     Owned,
+    Run,
     RunContext,
     RunState,
     ToolCall,
@@ -114,6 +115,20 @@ async def test_a_destructive_tool_runs_when_the_handler_says_yes_and_only_then(w
 
     assert (wiped, allowed.output) == (["wiped"], "wiped")
     assert asked == ["destructive", "destructive"]
+
+
+async def test_an_answer_that_comes_while_somebody_goes_on_with_the_run_is_heard(wiped: list[str], opened: Any) -> None:
+    """The session goes on with its run, and would have its turn for the answer when the run has ended."""
+    first: Agent = opened(calling("wipe"), tools=[wiping(wiped)], approval_handler="wait")
+    (question,) = (await first.run("Clean up.", session_id="conv-1")).waiting_for
+    await first.aclose()
+    session = opened(calling("wipe"), tools=[wiping(wiped)], approval_handler="wait").session("conv-1")
+    async with asyncio.timeout(20):
+        resuming = asyncio.ensure_future(session.resume())
+        await session.approve(question.call_id)
+        await resuming
+        assert (await Run(await session.agent.node(), question.call_id.rsplit("_", 2)[0]).wait()).output == "wiped"
+    assert wiped == ["wiped"]
 
 
 async def test_an_answer_that_comes_as_soon_as_the_question_is_on_disk_is_heard(wiped: list[str], opened: Any) -> None:

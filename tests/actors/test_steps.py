@@ -37,7 +37,7 @@ class Interrupted:
 
 async def suspended(agent: Agent, strategy: Interrupted) -> None:
     running = asyncio.create_task(agent.run("Go", session_id="s"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await strategy.waits.wait()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -318,13 +318,13 @@ class BusContract:
 
     async def test_a_message_in_progress_stays_where_it_is(self, bus: Bus, subjects: Subjects) -> None:
         await bus.enqueue(subjects.signal("alice", "support", "conv-42"), b"hello")
-        async with bus.consume("support", subjects.signals("support"), ack_wait_s=0.3) as deliveries:
+        async with bus.consume("support", subjects.signals("support"), ack_wait_s=0.8) as deliveries:
             [delivery] = await take(deliveries)
-            for _ in range(6):
-                assert await comes_nothing(deliveries, within_s=0.1)
+            for _ in range(7):
+                assert await comes_nothing(deliveries, within_s=0.15)
                 await delivery.in_progress()
             await delivery.ack()
-            assert await comes_nothing(deliveries, within_s=0.4)
+            assert await comes_nothing(deliveries, within_s=0.9)
 
     async def test_consumers_of_one_name_share_the_messages(self, bus: Bus, subjects: Subjects) -> None:
         async with (

@@ -18,7 +18,7 @@ CALLS = 400
 
 
 def desk(journal: str, effects: str) -> Agent:
-    # A tenth of the usual patience, or five hundred tries would take an hour.
+    # A tenth of the usual patience, or hundreds of tries would take an hour.
     postgres_tail.LIFE_S, postgres_tail.HEARTBEAT_S, postgres_tail.MARGIN_S = 1.0, 0.2, 0.2
     postgres_store.COMMIT_S = 1.0
     file = os.open(effects, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

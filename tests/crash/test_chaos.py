@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from crash.chaos import storm
 
-KILLS = 60
+KILLS = 30
 
 
 @pytest.mark.timeout(120)
-def test_sixty_random_kills_change_nothing_but_the_attempts(tmp_path: Path) -> None:
+def test_thirty_random_kills_change_nothing_but_the_attempts(tmp_path: Path) -> None:
     tallies = storm(seed=7, kills=KILLS, directory=tmp_path)
 
     assert [broken for tally in tallies.values() for broken in tally.broken] == []

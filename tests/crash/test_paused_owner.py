@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from crash.children import TESTS
 
-ROUNDS, RUNS = 4, 125
-"""Five hundred runs that are caught wherever they are."""
+ROUNDS, RUNS = 2, 125
+"""Two hundred and fifty runs that are caught wherever they are."""
 
 SILENCE_S = 1.6
 """Longer than the server believes a silent process of these to live."""

@@ -5,9 +5,12 @@ import hashlib
 import json
 import logging
 import re
+import sys
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,50 +18,24 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
+from secret_samples import ASSIGNED, KEYS, ORDINARY
 
-from treadle.events import secret_shapes
+from treadle.events import secret_shapes, secret_signs
 from treadle.events.logs import get_logger
 from treadle.events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from treadle.events.model_step import ModelCompleted
-from treadle.events.redaction import SECRET_LENGTH, learn_secret, redact, redact_bytes, redacted, redaction
+from treadle.events.redaction import (
+    SECRET_LENGTH,
+    Redaction,
+    learn_secret,
+    redact,
+    redact_bytes,
+    redacted,
+    redaction,
+)
 from treadle.events.run import RunCompleted, RunStarted
+from treadle.events.secret_signs import BEARER, KEY, NAME, URL
 from treadle.events.tool_step import ApprovalRequested, ToolCompleted, ToolRequested
-
-KEYS = {
-    "openai": "sk-" + "abcDEF123456" * 4,
-    "openai project": "sk-proj-" + "Ab1_" * 12 + "-" + "Cd2" * 20,
-    "openai service account": "sk-svcacct-" + "Ab1-" * 12,
-    "anthropic": "sk-ant-api03-" + "xY9_" * 20 + "AA",
-    "openrouter": "sk-or-v1-" + "0123456789abcdef" * 4,
-    "aws": "AKIA" + "IOSFODNN7EXAMPLE",
-    "aws temporary": "ASIA" + "Y34FZKBOKMUTVV7A",
-    "github": "ghp_" + "aB3dE6gH9j" * 4,
-    "github oauth": "gho_" + "aB3dE6gH9j" * 4,
-    "github app": "ghs_" + "aB3dE6gH9j" * 4,
-    "github fine-grained": "github_pat_" + "11ABCDEFG0" + "aB3dE6gH9j_" * 6,
-    "gitlab": "glpat-" + "aB3-" * 5,
-    "slack bot": "xoxb-" + "123456789012-1234567890123-" + "aB3dE6gH9jKl",
-    "slack app": "xapp-" + "1-A0123456789-1234567890123-" + "0123456789abcdef",
-    "google": "AIza" + "Sy-A1_" * 5 + "abcde",
-    "stripe": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
-    "hugging face": "hf_" + "aB3dE6gH9j" * 3 + "aBcD",
-    "groq": "gsk_" + "aB3dE6gH9j" * 5,
-    "webhook": "whsec_" + "aB3dE6gH9j" * 3,
-    "databricks": "dapi" + "1234567890abcdef" * 2,
-    "slack webhook": "hooks.slack.com/services/" + "T00000000/B00000000/aB3dE6gH9jKlaB3dE6gH9jKl",
-    "nats seed": "SUA" + "M3N7QXZ5" * 6 + "ABCDEFG",
-    "json web token": "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0In0" + ".dozjgNryP4J3jVmNHl0w5N",
-    "private key": "-----BEGIN PRIVATE "
-    + "KEY-----\n"
-    + "MIIEvQIBADANBgkqhkiG9w0B\nAQEF"
-    + "\n-----END PRIVATE KEY-----",
-    "openssh key": "-----BEGIN OPENSSH PRIVATE "
-    + "KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----",
-    "private key, cut": "-----BEGIN RSA PRIVATE "
-    + "KEY-----\n"
-    + "MIIEvQIBADANBgkqhkiG9w0BAQEF\nAASCBKcwggSjAgEAAoIBAQDB",
-}
-"""One of each shape. Put together here, so that scanners of repositories leave this file alone."""
 
 AROUND = {
     "nothing": "{}",
@@ -82,87 +59,9 @@ def test_a_key_that_a_provider_marks_is_masked_wherever_it_stands(key: str, arou
     assert masked == around.format("[redacted]")
 
 
-ASSIGNED = [
-    ("OPENAI_API_KEY={}", "abcdefghijkl"),
-    ("export MY_SERVICE_TOKEN={}", "correcthorsebattery"),
-    ("STRIPE_WEBHOOK_SECRET='{}'", "whsomething"),
-    ("DB_PASSWORD={}", "letmeinnow"),
-    ("AWS_SECRET_ACCESS_KEY={}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-    ("aws_secret_access_key = {}", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-    ("api_key: {}", "abcd1234efgh"),
-    ("api-key: {}", "abcd1234efgh"),
-    ("apiKey: '{}'", "abcd1234efgh"),
-    ("x-api-key: {}", "0b7f1c9e4d2a8536"),
-    ('{{"api_key": "{}"}}', "abcd1234efgh"),
-    ('{{"accessToken":"{}"}}', "abcd1234efgh"),
-    ('{{\\"client_secret\\": \\"{}\\"}}', "abcd1234efgh"),
-    ("client_secret={}&grant_type=client_credentials", "abcd1234efgh"),
-    ("https://example.org/?access_token={}&page=2", "abcd1234efgh"),
-    ("password={}", "hunter2"),
-    ("password={}", "swordfish"),
-    ("Password: {}", "hunter2"),
-    ('"password": "{}"', "swordfish"),
-    ("password = '{}'", "tr0ub4dor&3"),
-    ("pwd={};Server=db", "Tr0ub4dor"),
-    ("Authorization: Bearer {}", "abc.def-1234567890"),
-    ("authorization: bearer {}", "0b7f1c9e4d2a85360b7f1c9e4d2a8536"),
-    ("Authorization: Basic {}", "dXNlcjpodW50ZXIyaHVudGVyMg=="),
-    ("postgresql://user:{}@db.example.org:5432/app", "hunter2"),
-    ("redis://:{}@cache:6379/0", "pw"),
-    ("https://alice:{}@example.org/x?y=z", "s3cr%40t"),
-    ("postgresql://bob:{}@db/x", "p@ss"),
-    ("postgresql://bob:{}@db/x", "p%40ss/word"),
-    ("Authorization: Basic {}", "dXNlcjpwYXNz"),
-    ('-H "Authorization: token {}"', "abcdefghijklmnop1234"),
-    ("DB_PASS={}", "hunter2"),
-    ("passphrase: {}", "hunter2abc"),
-    ('{{"password": "{}"}}', "correct horse battery staple"),
-    ("deploy --password {} --now", "hunter2"),
-    ("deploy --api-key {}", "abcdef1234567890"),
-    ("curl -s -u alice:{} https://example.org", "hunter2secret"),
-    ("https://a.blob.core.windows.net/x?sv=2020&sig={}", "abcdef1234567890" * 3),
-    ("token: {}", "3fa9c07be11d4e2288aa"),
-    ("MYSQL_PWD={}", "swordfish"),
-]
-
-
 @pytest.mark.parametrize(("text", "value"), ASSIGNED)
 def test_a_value_that_is_named_a_secret_is_masked_and_its_name_stays(text: str, value: str) -> None:
     assert redact(text.format(value)) == text.format("[redacted]")
-
-
-ORDINARY = [
-    "The disk of db-1 is at 91 percent; the write-ahead log grows by 1 GB an hour, see https://example.org/a?b=c@d.",
-    "The task-1234567890abcdef1234567890 of risk-assessment-2024-0001-000000001 is done.",
-    'class="sk-loading-indicator sk-circle-fade-dot-animation-wide"',
-    "Slovak is sk-SK. Ask AKIA or ASIA: Asia is large. eyJust.a.word.",
-    "max_tokens=4096, input_tokens: 12345678, stop_token=<|endoftext|>, 'tokens': 87654321",
-    "next_page_token=abc12345678, nextPageToken: 'CAUQAA1234567', continuation_token=eyJ0b2tlbiI6MTIz",
-    "def connect(user, password=None, api_key=os.environ['OPENAI_API_KEY'], token=settings.token_v2()):",
-    "def login(password: str, pwd=args.pwd) -> None: ...",
-    "self.password = password; secret_key = get_key1(); token = tokens[12345678]",
-    "api_key=$OPENAI_API_KEY password=${DB_PASSWORD1} token={{ token1234567 }} secret=<your-secret-1>",
-    '{"password": "required", "token": "string", "secret": {"type": "string", "minLength": 12}}',
-    '<input type="password" name="p1"><label for="password">Password:</label><h1>secret:</h1>',
-    "Password: required. The secret: practice, practice. A bearer of bad-news-and-long-words came.",
-    "dedupe_key=order-12345678 cache_key: user_id1234 primary_key='abc12345678' key=abcdef123456",
-    "mailto:alice@example.org git@github.com:owner/repository.git http://[::1]:8080/@scope/package@1.2.3",
-    "-----BEGIN CERTIFICATE-----\nMIIDdzCCAl+gAwIBAgIEAgAAuTANBgkqhkiG9w0BAQUFADBaMQswCQYD\n-----END CERTIFICATE-----",
-    "-----BEGIN PUBLIC KEY-----\nMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC7\n-----END PUBLIC KEY-----",
-    "A private key begins with -----BEGIN PRIVATE KEY----- and ends with a line like it.",
-    "req_011CSHoEeqs5C35K2UUqR7Fy chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT toolu_01A09q90qw90lq917835lq9",
-    "PWD=/home/alice/project OLDPWD=/home/alice/project2 pwd=/home/alice/project2 pwd: project2",
-    'password: "/run/secrets/db1", token=/var/run/secrets/token1, secret=projects/123/secrets/foo',
-    "start_token=abcdef123456 cursor_token: abc12345678 prompt_token=1024abcd",
-    "SyntaxError: unexpected token: 'foo123bar4'. token: identifier1, token: 12345678, the secret: 2024-01-01 was when",
-    "Kubernetes secret: my-secret-v2-prod; account_key: 4711-0815-2024",
-    "connect(password=config.password2, other=1); def login(user, password=DEFAULT_PASSWORD1):",
-    "sk-learn-1-2-3-release-notes-abc sk-SK-locale-2024-version-123 hf_hub_download_2024_model_files_list",
-    "npm_config_registry_2024_default_value http://localhost:3000/@vite/client redis://cache:6379/0@x",
-    '{"password": "must have 8 characters", "pass": "Neues Passwort bitte", "first_pass": "failed", "TEST_PASS": "ok"}',
-    "TEST_PASS=failed; --password is required, --token file; curl -u $USER:$PASSWORD https://x; run -u 1000:1000",
-    "Ключ к успеху: терпение. 秘密は何もない。 token: 秘密",
-]
 
 
 @pytest.mark.parametrize("text", ORDINARY)
@@ -197,6 +96,35 @@ PIECES = [
 def test_masking_twice_masks_once(pieces: list[str]) -> None:
     once = redact("".join(pieces))
     assert redact(once) == once
+
+
+LETTERS_AND_DIGITS = st.text("abcdefXYZ0123456789", min_size=40, max_size=60).filter(
+    lambda made: made[:16].isalnum() and any(map(str.isdigit, made[:10]))
+)
+"""What is behind the prefix of a key."""
+
+
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, "broken ", "the key ", "a secret\u2028", "\t", "api", "_", "--token "])
+        | st.builds(
+            "{}{}".format,
+            st.sampled_from(["sk_live_", "ghp_", "gsk_", "r8_", "pypi-", "xai-", "SG.a."]),
+            LETTERS_AND_DIGITS,
+        )
+        | st.text(max_size=5),
+        max_size=8,
+    ),
+    st.booleans(),
+)
+def test_what_is_looked_for_by_signs_is_what_is_looked_for_everywhere(pieces: list[str], encoded: bool) -> None:
+    text = "".join(pieces)
+    if encoded:
+        text = json.dumps({"said": text}, ensure_ascii=False)
+    masked = secret_shapes.mask_shapes(text, KEY | BEARER | URL | NAME)
+    assert redact(text) == masked
+    inner = msgspec.json.encode([text])
+    assert (masked == text) or secret_signs.signs_in(inner), "it is passed over in an event"
 
 
 @given(st.sampled_from(list(KEYS.values())), st.text(), st.text())
@@ -499,7 +427,7 @@ def test_a_key_beside_a_long_file_in_base64_is_masked() -> None:
 
 def test_pictures_are_passed_over_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[int] = []
-    signs_in = secret_shapes.signs_in
+    signs_in = secret_signs.signs_in
 
     def watched(data: bytes) -> int:
         searched.append(len(data))
@@ -509,3 +437,63 @@ def test_pictures_are_passed_over_and_not_searched(monkeypatch: pytest.MonkeyPat
     redacted(Message("user", "What is this?", images=(Image("image/png", "iVBORw0KGgo" * 400),)))
     assert searched
     assert max(searched) < 200
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(*each: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=one) for one in each]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.usefixtures("hasty")
+def test_secrets_that_are_learned_in_many_threads_at_once_are_all_masked() -> None:
+    mine = Redaction()
+    names = [[f"the-key-{thread}-{number:03}" for number in range(60)] for thread in range(8)]
+
+    def learn(some: list[str]) -> None:
+        for name in some:
+            mine.add_secret(name)
+            mine.add_pattern(f"<{name}>")
+
+    at_once(*[partial(learn, some) for some in names])
+    every = [name for some in names for name in some]
+    assert [name for name in every if name in mine.text(f"use {name} here")] == []
+    assert [name for name in every if name in mine.value({"a": name})["a"]] == []
+    assert repr(mine) == f"<Redaction on, {len(every)} secrets, {len(every)} patterns of its own>"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_secret_is_masked_while_another_one_is_forgotten() -> None:
+    mine = Redaction()
+    for number in range(200):
+        mine.add_secret(f"the-secret-{number:03}")
+    forgotten, shown = threading.Event(), 0
+
+    def forget() -> None:
+        for number in range(100, 130):
+            mine.forget_secret(f"the-secret-{number:03}")
+        forgotten.set()
+
+    def mask() -> None:
+        nonlocal shown
+        while not forgotten.is_set():
+            shown += "the-secret-007" in mine.text("use the-secret-007 here")
+            shown += mine.longest != len("the-secret-007")
+
+    at_once(mask, forget)
+    assert shown == 0
+    assert "the-secret-120" in mine.text("use the-secret-120 here")

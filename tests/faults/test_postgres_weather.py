@@ -15,13 +15,15 @@ from contracts.views import RUNS, count_turns, rows
 from postgres import PostgresServer
 from waiting import until
 
-from treadle import Agent
+from treadle import Agent, FunctionModel, tool
+from treadle.actors import run
 from treadle.actors.clock import SystemClock
 from treadle.events.envelope import EMPTY, verify_chain
 from treadle.events.errors import AppendUncertain, ConfigError, Unavailable
-from treadle.events.run import RunStarted
+from treadle.events.message import ModelReply, ToolCall
+from treadle.events.run import RunStarted, run_stream
 from treadle.gateways import postgres_calls
-from treadle.gateways.journals import postgres_tail
+from treadle.gateways.journals import patience, postgres_store, postgres_tail
 from treadle.gateways.journals.postgres import PostgresJournal
 from treadle.gateways.node import Node
 from treadle.gateways.postgres import connect
@@ -33,6 +35,7 @@ T = TypeVar("T")
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for as long as they would outside of tests."""
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
     monkeypatch.setattr(postgres_calls, "SILENCE_S", 1.0)
     monkeypatch.setattr(postgres_tail, "HEARTBEAT_S", 0.1)
 
@@ -240,10 +243,86 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres_u
         assert await views.read(lambda tx: tx.query("SELECT 1")) == [(1,)]
 
 
+# --- a server that is gone for a while -------------------------------------------------------------------------------
+
+
+async def test_what_a_model_has_answered_is_not_lost_with_the_server(
+    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+    asked: list[str] = []
+    coming_back: list[asyncio.Task[None]] = []
+
+    async def come_back() -> None:
+        await until(lambda: len(tries) >= 3)
+        await asyncio.to_thread(postgres_server.start)
+
+    async def answer(messages: Any, tools: Any) -> ModelReply:
+        asked.append(messages[-1].content)
+        if len(asked) == 1:
+            await asyncio.to_thread(postgres_server.kill)
+            coming_back.append(asyncio.create_task(come_back()))
+            return ModelReply("", (ToolCall("t1", "pay", {}),))
+        return ModelReply("Paid.")
+
+    def try_again(url: str) -> Any:
+        tries.append(url)
+        return connect(url)
+
+    paid: list[str] = []
+
+    @tool
+    def pay() -> str:
+        """Pay."""
+        paid.append("once")
+        return "ok"
+
+    node = Node(await PostgresJournal.open(postgres_url))
+    await node.start()
+    monkeypatch.setattr(postgres_store, "connect", try_again)
+    agent = Agent(model=FunctionModel(answer), tools=[pay], name="cashier")
+    agent.bind(node)
+    try:
+        async with asyncio.timeout(40):
+            result = await agent.run("Pay the bill.")
+            await asyncio.gather(*coming_back)
+        assert (result.output, len(asked), paid) == ("Paid.", 2, ["once"])
+        verify_chain(await eventually(lambda: node.journal.read(run_stream(result.run_id))))
+    finally:
+        await node.close()
+
+
+async def test_a_node_that_is_closed_while_the_server_is_gone_does_not_wait_for_it(
+    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_NOTE_S", 0.2)
+    asked = asyncio.Event()
+
+    async def answer(messages: Any, tools: Any) -> ModelReply:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    node = Node(await PostgresJournal.open(postgres_url))
+    await node.start()
+    agent = Agent(model=FunctionModel(answer), name="cashier")
+    agent.bind(node)
+    running = asyncio.ensure_future(agent.run("Pay the bill.", session_id="conv-1"))
+    await asked.wait()
+    await asyncio.to_thread(postgres_server.kill)
+    try:
+        async with asyncio.timeout(15):
+            await node.close()
+            with pytest.raises(Unavailable):
+                await running
+    finally:
+        await asyncio.to_thread(postgres_server.start)
+
+
 # --- another server --------------------------------------------------------------------------------------------------
 
 
-async def test_a_promoted_standby_takes_over_and_nothing_that_was_acknowledged_before_is_lost() -> None:
+async def test_a_promoted_standby_takes_over_and_nothing_that_was_acknowledged_before_is_lost(impatient: None) -> None:
     first = PostgresServer()
     first.start()
     try:

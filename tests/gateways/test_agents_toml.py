@@ -171,7 +171,7 @@ async def test_one_agent_is_taken_from_a_file_by_name(directory: Path) -> None:
             "agents.a.generation: unknown key 'heat'; known: temperature",
         ),
         ("[agents.a]\nmodel='echo'\ngeneration={effort='huge'}", "agents.a.generation: "),
-        ("[agents.a]\nmodel='echo'\ngeneration={max_tokens=0}", "agents.a.generation: .*allows no answer"),
+        ("[agents.a]\nmodel='echo'\ngeneration={max_tokens=0}", "agents.a.generation: .*a whole number, 1 or more"),
         ("[agents.a]\nmodel='echo'\nretry_policy='often'", "retry_policy: 'often' is none of aggressive, disabled"),
         ("[agents.a]\nmodel='echo'\nretry_policy={max_attempts=0}", "agents.a.retry_policy: .*makes no call"),
         ("[agents.a]\nmodel='echo'\nmax_turn=3", "agents.a: unknown key 'max_turn'; did you mean 'max_turns'"),

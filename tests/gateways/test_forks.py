@@ -205,6 +205,11 @@ async def test_forking_twice_under_one_id_forks_once(desk: Desk) -> None:
     assert len(desk.posted) == 2
     with pytest.raises(IdTaken, match="which is no fork of 'fork-1'; leave fork_id out"):
         await desk.agent.fork("fork-1", fork_id=result.run_id)
+    with pytest.raises(
+        IdTaken, match=r"'fork-1', which was forked of '.*' at version \d+, not at 1; leave fork_id out"
+    ):
+        await run.fork(1, fork_id="fork-1")
+    assert len(desk.posted) == 2
 
 
 async def test_a_fork_of_a_fork_shares_the_first_run_s_records(desk: Desk) -> None:

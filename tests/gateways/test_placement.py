@@ -164,7 +164,7 @@ async def test_a_node_whose_lease_ran_out_loses_its_partitions(nats_server: Embe
         await until(lambda: owned(one, two) == [16, 16], WITHIN_S)
         assert one.placement is not None
         await one.placement.stop()  # as a node that hangs: it neither renews nor says that it leaves
-        await until(lambda: owned(two) == [PARTITIONS], 2 * LEASE_S)
+        await until(lambda: owned(two) == [PARTITIONS], LEASE_S + WITHIN_S)
         await one.placement.start()
         await until(lambda: is_whole(one, two) and owned(one, two) == [16, 16], WITHIN_S)
 
@@ -238,7 +238,7 @@ async def test_a_step_of_a_prompt_is_not_cut_when_its_node_leaves(
                 (RunState.COMPLETED, "paid")
             ]
 
-        await until_asked(is_paid, 2 * LEASE_S)
+        await until_asked(is_paid, LEASE_S + WITHIN_S)
     assert called == [1]
 
 

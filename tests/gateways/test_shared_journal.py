@@ -27,6 +27,7 @@ from treadle.actors.runtime import Ref
 from treadle.gateways import services
 from treadle.gateways.broker.server import EmbeddedServer
 from treadle.gateways.cli.main import app
+from treadle.gateways.journals import patience
 
 
 def asks_once(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
@@ -84,8 +85,9 @@ async def test_commands_look_into_postgresql(postgres_url: str) -> None:
 
 
 async def test_a_run_meets_a_database_that_dies_and_is_resumed_when_it_is_back(
-    postgres_url: str, postgres_server: PostgresServer
+    postgres_url: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)  # it is away for longer than it is waited for
     pages = 0
 
     @tool(idempotent=True)

@@ -95,10 +95,10 @@ async def test_a_run_that_takes_longer_than_the_brokers_patience_is_not_given_to
     nats_server: EmbeddedServer,
 ) -> None:
     gate, ns = Gate(), namespace()
-    async with hosting(nats_server, Agent(model=gate.model), ns, ack_wait_s=0.3) as desk:
+    async with hosting(nats_server, Agent(model=gate.model), ns, ack_wait_s=0.8) as desk:
         await desk.nats.signal("alice.desk.s", {"summary": "Go"})
         await until(lambda: gate.waiting == 1, WITHIN_S)
-        await asyncio.wait({asyncio.create_task(desk.nats.client.flush()), asyncio.create_task(asyncio.sleep(1.0))})
+        await asyncio.wait({asyncio.create_task(desk.nats.client.flush()), asyncio.create_task(asyncio.sleep(1.8))})
         assert (desk.signals.running, gate.prompts) == (1, ["Go"])
         gate.open()
         await until(lambda: desk.signals.done == 1, WITHIN_S)

@@ -344,7 +344,7 @@ async def test_the_events_of_a_cancelled_run_end(opened: Opened) -> None:
     watching = asyncio.create_task(watch())
     await model.asked.wait()
     await run.cancel("no longer needed")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await watching
 
     assert (watched[0], watched[-1]) == ("run.started", "run.cancelled")

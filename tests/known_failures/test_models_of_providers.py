@@ -115,7 +115,7 @@ async def test_a_replay_is_not_charged_again_and_a_restart_forgets_nothing(tmp_p
             agent = Agent(model=model, architecture=strategy, budget=Limits(max_tokens=10_000))
             session = system.host(agent, name="desk").session("conv-1")
             going = asyncio.ensure_future(session.resume() if life else session.run("Hello?"))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await begun.wait()
                 begun.clear()
                 budget: Budget = await system.node.host.budget("desk").ask(AskBudget())

@@ -153,7 +153,7 @@ async def test_events_arrive_while_the_run_goes_on(opened: Opened) -> None:
     model = Waiting(answer)
     run = await opened(FunctionModel(model), tools=[look]).session("conv-1").start("Look.")
     types: list[str] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for event in run.events():
             types.append(event.type)
             if event.type == "run.started":
@@ -209,7 +209,7 @@ async def test_a_reader_goes_on_from_any_version_and_a_second_one_sees_the_same(
 
 
 async def _all(run: Run, after: int = 0) -> list[tuple[int, str]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return [(event.version, event.type) async for event in run.events(after)]
 
 

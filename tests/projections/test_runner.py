@@ -476,7 +476,7 @@ def fold_until_killed(journal_path: Path, place: str, pages: int) -> bool:
 async def test_killed_again_and_again_it_folds_each_event_once(tmp_path: Path, views: Views, place: str) -> None:
     journal_path = tmp_path / "runs.db"
     journal = await SqliteJournal.open(journal_path)
-    await write_runs(journal, 300)
+    await write_runs(journal, 150)
     chance = random.Random(7)
     kills = 0
     while not await asyncio.to_thread(fold_until_killed, journal_path, place, chance.randrange(1, 25)):
@@ -488,5 +488,5 @@ async def test_killed_again_and_again_it_folds_each_event_once(tmp_path: Path, v
         after_kills = [await projections.state_hash(name) for name in names]
         assert [await projections.rebuild(name, DEADLINE_S) for name in names] == after_kills
         assert {run.turns for run in await projections.runs.list(limit=1000)} == {2}
-        assert sum(row.calls for row in await projections.budget.usage()) == 600
+        assert sum(row.calls for row in await projections.budget.usage()) == 300
     await journal.close()

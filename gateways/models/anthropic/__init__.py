@@ -7,6 +7,7 @@ thinking.py     effort, as tokens or as a word
 generations.py  what the generations of Claude take
 output.py       answers that fit a JSON Schema
 reading.py      an answer, whole or by events
+ends.py         how it ended, and whether it is whole
 errors.py       the table of errors
 """
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from ....actors.model_errors import (
     AuthenticationError,
@@ -21,7 +21,7 @@ from ....actors.model_errors import (
 )
 from ....events.message import Usage
 from ..retry_after import retry_after_s
-from ..transport_errors import UNKNOWN_END, transport_error
+from ..transport_errors import UNKNOWN_END, transport_error, words_of
 from .reading import Reading
 
 TABLE: Final[Mapping[str, type[ModelError]]] = {
@@ -145,9 +145,9 @@ def _made_of(exc: Exception, status: int) -> type[ModelError] | None:
 
 def _said(exc: Exception, status: int) -> str:
     """The status, the type and the provider's own words, or the exception's."""
-    words: Any = getattr(exc, "api_message", None)
-    parts = [str(status) if status else "", getattr(exc, "type", None) or "", words or str(exc) or type(exc).__name__]
-    cause = exc.__cause__
-    if not status and cause is not None:
-        parts[-1] = str(cause) or type(cause).__name__
-    return " ".join(part for part in parts if part)
+    told = (getattr(exc, "type", None), getattr(exc, "api_message", None))
+    kind, words = (each if isinstance(each, str) else "" for each in told)
+    if not words:
+        why = exc if status or exc.__cause__ is None else exc.__cause__
+        words = words_of(why) or type(why).__name__
+    return " ".join(part for part in (str(status) if status else "", kind, words) if part)

@@ -1,17 +1,18 @@
 """A conversation as the Messages API has it: the system prompt apart, tool results in the user's messages."""
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from ....events.message import Image, Message, ToolCall
+from ..seals import seal
 
 Block: TypeAlias = dict[str, Any]
 CARRIED = "anthropic"
 """Where an answer's own blocks are, in `ModelReply.carried`: see `carried_of`."""
 
 
-def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]]:
-    """The system prompt, and the messages of the user and the assistant by turns.
+def conversation(messages: Sequence[Message], model: str) -> tuple[str, list[dict[str, Any]]]:
+    """The system prompt, and the messages of the user and the assistant by turns, as `model` takes them.
 
     What follows one another on one side is one message: the results of parallel tool calls must be.
     """
@@ -21,7 +22,7 @@ def conversation(messages: Sequence[Message]) -> tuple[str, list[dict[str, Any]]
         if message.role == "system":
             continue
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message)
+        blocks = _blocks(message, model)
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:
@@ -39,18 +40,25 @@ def brief(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return turns
 
 
-def carried_of(blocks: Sequence[Block | str | int]) -> dict[str, Any]:
+def carried_of(blocks: Sequence[Block | str | int], text: str, model: str) -> dict[str, Any]:
     """What has to come back with an answer, if anything: its blocks in their order.
 
     Signed thinking comes back unchanged and in its place, else the provider refuses a tool's result. What the message
     has anyway is only pointed at: a number is so many characters of its text, a string the id of a tool call.
+
+    Args:
+        text: Of the answer.
+        model: That was asked: another one may not take what this has signed.
     """
-    return {CARRIED: list(blocks)} if any(isinstance(block, dict) for block in blocks) else {}
+    own = [block for block in blocks if isinstance(block, dict)]
+    if not own:
+        return {}
+    return {CARRIED: {"model": model, "blocks": [*blocks], "fits": {"text": seal(text), "blocks": seal(own)}}}
 
 
-def _blocks(message: Message) -> list[Block]:
+def _blocks(message: Message, model: str) -> list[Block]:
     if message.role == "assistant":
-        return _answer(message)
+        return _answer(message, model)
     images = [_image(image) for image in message.images]
     if message.role != "tool":
         return images + _text(message.content)
@@ -58,10 +66,10 @@ def _blocks(message: Message) -> list[Block]:
     return [{"type": "tool_result", "tool_use_id": message.tool_call_id, "content": content}]
 
 
-def _answer(message: Message) -> list[Block]:
+def _answer(message: Message, model: str) -> list[Block]:
     text, calls = message.content, {call.id: call for call in message.tool_calls}
     blocks: list[Block] = []
-    for block in message.carried.get(CARRIED, ()):
+    for block in _carried(message, model):
         if isinstance(block, int):
             blocks += _text(text[:block])
             text = text[block:]
@@ -71,6 +79,28 @@ def _answer(message: Message) -> list[Block]:
         else:
             blocks.append(dict(block))
     return [*blocks, *_text(text), *map(_tool_use, calls.values())]
+
+
+def _carried(message: Message, model: str) -> Sequence[Block | str | int]:
+    """The blocks of an answer, as far as they still fit it: a secret may have been masked in them, or in its text."""
+    carried: Any = message.carried.get(CARRIED, [])
+    if isinstance(carried, list):  # as it was carried before there were seals
+        blocks = cast("Sequence[Block | str | int]", carried)
+        whole = sum(block for block in blocks if isinstance(block, int)) == len(message.content)
+    else:
+        blocks, fits = cast("Sequence[Block | str | int]", carried["blocks"]), carried["fits"]
+        own = [block for block in blocks if isinstance(block, dict)]
+        if carried["model"] != model or seal(own) != fits["blocks"]:
+            blocks = [block for block in blocks if not isinstance(block, dict)]
+        whole = seal(message.content) == fits["text"]
+    return blocks if whole else _with_text_in_one(blocks, len(message.content))
+
+
+def _with_text_in_one(blocks: Sequence[Block | str | int], length: int) -> list[Block | str | int]:
+    """Nobody knows where its pieces end: all of it stands where the first of them was."""
+    first = next((at for at, block in enumerate(blocks) if isinstance(block, int)), 0)
+    others = [[block for block in part if not isinstance(block, int)] for part in (blocks[:first], blocks[first:])]
+    return [*others[0], length, *others[1]]
 
 
 def _tool_use(call: ToolCall) -> Block:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ....actors.model import ModelChunk, collect
 from ....events.message import Message, ModelReply, ToolSpec
 from ..extras import Package
-from ..hosted import HostedModel, call_headers
+from ..hosted import SdkModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
 from .errors import translated
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CONNECT_S = 10.0
 
 
-class AnthropicModel(HostedModel["AsyncAnthropic"]):
+class AnthropicModel(SdkModel["AsyncAnthropic"]):
     """A model behind Anthropic's Messages API.
 
     Retries are the run's (`RetryPolicy`), each one recorded; the SDK makes none. `HostedModel` has the other arguments.

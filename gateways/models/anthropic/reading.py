@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ....actors.model import ModelChunk
-from ....actors.model_errors import BadReply, ModelError, RequestRefused, TruncatedAnswer
+from ....actors.model_errors import BadReply, ModelError, TruncatedAnswer
 from ....events.message import ModelReply, ToolCall, Usage
-from ..tool_calls import arguments
+from ..counts import counted
+from ..tool_calls import arguments, own_id
+from .ends import NoAnswer, end_of
 from .messages import Block, carried_of
 from .output import OUTPUT_TOOL
 
@@ -18,13 +20,6 @@ Failed = TypeVar("Failed", bound=ModelError)
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
-_FINISHES = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-}
 
 
 class Reading:
@@ -50,12 +45,15 @@ class Reading:
         self._guess = guess
         self._model = model
         self._by_tool = by_tool
+        self._asked = model
         self._answer = ""
+        self._text: list[str] = []
+        self._ids: set[str] = set()
         self._held: list[str] = []
         self._said: list[str] = []
         self._open: dict[int, tuple[Block, list[str]]] = {}
         self._blocks: list[Block | str | int] = []
-        self._used: dict[str, int] = {}
+        self._used: dict[str, object] = {}
         self._called = False
         self._begun = False
         self._stop_reason: str | None = None
@@ -64,9 +62,12 @@ class Reading:
 
     @property
     def charged(self) -> Usage | None:
-        """What the provider has said so far that it charges; None when it has said nothing: none is for nothing."""
-        counts = [self._used.get(name, 0) for name in _COUNTS]
-        return self._priced(Usage(*counts)) if any(counts) else None
+        """What the provider has said so far that it charges; None when it has not, or not in counts.
+
+        No answer is for nothing.
+        """
+        counts = counted(*map(self._used.get, _COUNTS))
+        return self._priced(Usage(*counts)) if counts is not None and any(counts) else None
 
     def event(self, event: "RawMessageStreamEvent") -> ModelChunk | None:
         """What an event of the stream brings.
@@ -100,9 +101,9 @@ class Reading:
         """What is left when the stream has ended.
 
         Raises:
-            BadReply: It was none.
             TruncatedAnswer: It ended before the answer did.
             RequestRefused: The model declined.
+            BadReply: It was none, nobody knows what its end means, or it is to call a tool, and none is called.
         """
         if not self._begun:
             raise self._error(BadReply, "answered with no stream of events", may_be_charged=True)
@@ -116,7 +117,7 @@ class Reading:
             "finish",
             finish_reason=reason,
             usage=self._guess(ModelReply("".join(self._said))) if charged is None else charged,
-            carried=carried_of(self._blocks),
+            carried=self._carried("".join(self._text)),
             model=self._model,
             request_id=self.request_id,
             estimated=charged is None,
@@ -126,7 +127,7 @@ class Reading:
         """The reply of an answer that came in one piece.
 
         Raises:
-            BadReply: It is no message; the SDK does not look.
+            BadReply: It is no message, since the SDK does not look; or as of `finish`.
             RequestRefused: The model declined.
         """
         self.request_id = getattr(message, "_request_id", None) or ""
@@ -134,7 +135,7 @@ class Reading:
             self._begin(message)
             self._stop(message)
             chunks = [self._block(_plain(block), None) for block in message.content]
-            text = self._answer or "".join(block.text for block in message.content if block.type == "text")
+            text = self._answer or "".join(self._text)
             thinking = "".join(block.thinking for block in message.content if block.type == "thinking")
         except _MALFORMED as exc:
             raise self._bad(exc) from exc
@@ -147,11 +148,14 @@ class Reading:
             self._guess(ModelReply(text, calls, thinking=thinking)) if charged is None else charged,
             reason,
             thinking,
-            carried_of(self._blocks),
+            self._carried(text),
             self._model,
             self.request_id,
             estimated=charged is None,
         )
+
+    def _carried(self, text: str) -> dict[str, Any]:
+        return carried_of(self._blocks, self._answer or text, self._asked)
 
     def _bad(self, exc: Exception) -> BadReply:
         return self._error(BadReply, f"sent what is no answer of its protocol: {exc!r}", may_be_charged=True)
@@ -163,7 +167,7 @@ class Reading:
     def _use(self, usage: Any) -> None:
         """Later counts stand in the place of earlier ones."""
         if usage is not None:
-            self._used |= {name: count for name in _COUNTS if isinstance(count := getattr(usage, name, None), int)}
+            self._used |= {name: count for name in _COUNTS if (count := getattr(usage, name, None)) is not None}
 
     def _stop(self, told: Any) -> None:
         self._stop_reason = told.stop_reason
@@ -183,7 +187,7 @@ class Reading:
                 return ModelChunk("thinking", delta.thinking)
             case "input_json_delta":
                 pieces.append(delta.partial_json)
-                if block["name"] == OUTPUT_TOOL and not self._answer:
+                if self._is_answer(block) and not self._answer:
                     return ModelChunk("text", delta.partial_json)
             case "signature_delta":
                 block["signature"] = delta.signature
@@ -198,14 +202,16 @@ class Reading:
         match block["type"]:
             case "text":
                 if not self._answer:
-                    self._blocks.append(len(block["text"] if streamed is None else streamed))
+                    self._text.append(block["text"] if streamed is None else streamed)
+                    self._blocks.append(len(self._text[-1]))
             case "tool_use":
-                text = json.dumps(block["input"]) if streamed is None else streamed
-                if block["name"] == OUTPUT_TOOL:
-                    return self._output(text, streamed is not None)
+                text = streamed or json.dumps(block["input"])
+                if self._is_answer(block):
+                    return self._output(text, bool(streamed))
                 self._called = True
-                self._blocks.append(block["id"])
-                return ModelChunk("tool_call", tool_call=ToolCall(block["id"], block["name"], arguments(text)))
+                self._ids.add(id_ := own_id(block.get("id"), self._ids))
+                self._blocks.append(id_)
+                return ModelChunk("tool_call", tool_call=ToolCall(id_, block["name"], arguments(text)))
             case "thinking":
                 self._blocks.append(block if streamed is None else block | {"thinking": streamed})
             case "server_tool_use":
@@ -213,6 +219,10 @@ class Reading:
             case _:
                 self._blocks.append(block)
         return None
+
+    def _is_answer(self, call: Block) -> bool:
+        """Where none was asked for by a tool, that is one that the model made up, like any other."""
+        return self._by_tool and call["name"] == OUTPUT_TOOL
 
     def _output(self, text: str, told: bool) -> ModelChunk | None:
         if self._answer:
@@ -222,18 +232,11 @@ class Reading:
         return None if told else ModelChunk("text", text)
 
     def _finish_reason(self) -> str:
-        reason = self._stop_reason
-        if reason == "refusal":
-            why = f"declined to answer{': ' if self._why else ''}{self._why}"
-            raise self._error(RequestRefused, why, may_be_charged=self.charged is None)
-        if reason == "pause_turn":
-            # Only the provider's own tools lead here, and an answer that goes on in another call is not the run's.
-            why = "paused in the middle of a long turn (stop_reason 'pause_turn')"
-            raise self._error(TruncatedAnswer, why, may_be_charged=self.charged is None)
-        if reason is None:
-            raise self._error(TruncatedAnswer, "did not say why its answer ended", may_be_charged=True)
-        finish = _FINISHES.get(reason, "stop")
-        return "stop" if finish == "tool_calls" and not self._called else finish
+        end = end_of(self._stop_reason, self._why, called=self._called, answered=bool(self._answer))
+        if isinstance(end, NoAnswer):
+            unknown = self.charged is None or self._stop_reason is None
+            raise self._error(end.error, end.why, may_be_charged=unknown)
+        return end
 
     def _error(self, made: type[Failed], said: str, *, may_be_charged: bool = False) -> Failed:
         return made(

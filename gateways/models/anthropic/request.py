@@ -108,7 +108,7 @@ def head_of(model: str, tools: Sequence[ToolSpec], options: Mapping[str, Any], *
 
 def request_of(head: Head, messages: Sequence[Message]) -> Request:
     """The request for one call."""
-    system, turns = conversation(messages)
+    system, turns = conversation(messages, head.body["model"])
     body = {**head.body, "messages": turns}
     if system:
         body["system"] = system

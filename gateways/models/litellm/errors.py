@@ -5,7 +5,8 @@ Its classes derive from OpenAI's and say more or less, by provider: one's 403 is
 wire before the status that it makes up for that.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from ....actors.model_errors import (
 from ....events.message import Usage
 from ..openai.errors import CODES
 from ..retry_after import retry_after_s
-from ..transport_errors import TRANSPORT, UNKNOWN_END, transport_error
+from ..transport_errors import TRANSPORT, UNKNOWN_END, quotes_header, transport_error
 from .reading import Reading
 
 TABLE: Final[Mapping[str, type[ModelError]]] = {
@@ -91,6 +92,14 @@ STATUSES: Final[Mapping[int, type[ModelError]]] = {
 _UNREADABLE: Final = "Invalid response object"
 """What LiteLLM says, as of a lost connection, when it cannot read an answer."""
 
+_NO_KEY: Final = re.compile(
+    r"missing (credentials|[\w ]{0,20}(api|jwt) key)|unable to locate credentials|credentials were not found"
+    r"|api[_ ]key[^.]{0,40} (required|not set|not provided|not found)",
+    re.IGNORECASE,
+)
+"""What LiteLLM, and those by whom it asks, say of a key that they look for and do not find: as of a server that failed,
+for many a provider. Only where nobody has answered: a provider may quote whatever it was sent."""
+
 _NO_CREDIT: Final = tuple(code for code, made in CODES.items() if made is QuotaExceeded)
 
 
@@ -123,6 +132,8 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
         return None
     if wire is None and _UNREADABLE in str(exc):
         named = BadReply
+    elif wire is None and not answered and (unsent := _unsent(chain)) is not None:
+        named = unsent
     if status == 429 and any(map(_tells_of_no_credit, chain)):
         named = QuotaExceeded
     made = named or (wire[0] if wire is not None else None) or (_by(status) if status else None) or general
@@ -135,7 +146,7 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
             status in UNKNOWN_END if answered else issubclass(made, (ModelTimeout, ConnectionFailed, ServerError))
         )
     return made(
-        str(exc).partition("\n")[0],  # what follows is its traceback, and how to report it to LiteLLM
+        _said(chain),
         provider=getattr(exc, "llm_provider", None) or "litellm",
         status=status,
         request_id=_request_id(headers),
@@ -145,10 +156,23 @@ def error_of(exc: Exception, charged: Usage | None = None) -> ModelError | None:
     )
 
 
+def _said(chain: Sequence[BaseException]) -> str:
+    if any(map(quotes_header, chain)):
+        return f"{type(chain[0]).__name__}: {type(chain[-1]).__name__}"
+    return str(chain[0]).partition("\n")[0]  # what follows is its traceback, and how to report it to LiteLLM
+
+
 def _by(status: int) -> type[ModelError] | None:
     if status < 400:
         return None
     return STATUSES.get(status) or (ServerError if status >= 500 else InvalidRequestError)
+
+
+def _unsent(chain: Sequence[BaseException]) -> type[ModelError] | None:
+    """What was found out before there was a request: there is no key, or no package that the provider needs."""
+    if isinstance(chain[-1], ImportError):
+        return PermanentModelError
+    return AuthenticationError if any(_NO_KEY.search(str(each).partition("\n")[0]) for each in chain) else None
 
 
 def _tells_of_no_credit(exc: BaseException) -> bool:

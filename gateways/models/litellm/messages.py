@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from ....events.message import Image, Message, ToolSpec
+from ..seals import seal
 
 CARRIED = "litellm"
 """Where signed thinking is, in `ModelReply.carried`."""
@@ -18,7 +19,9 @@ def conversation(messages: Sequence[Message], provider: str) -> list[dict[str, A
 
 def carried_of(blocks: Sequence[Any], provider: str) -> dict[str, Any]:
     """Thinking that `provider` has signed, and wants back."""
-    return {CARRIED: {"provider": provider, "thinking_blocks": [*blocks]}} if blocks else {}
+    if not blocks:
+        return {}
+    return {CARRIED: {"provider": provider, "thinking_blocks": [*blocks], "fits": seal([*blocks])}}
 
 
 def tools_of(tools: Sequence[ToolSpec]) -> list[dict[str, Any]]:
@@ -53,8 +56,10 @@ def _message(message: Message, provider: str) -> dict[str, Any]:
             for call in message.tool_calls
         ]
     match message.carried.get(CARRIED):
-        case {"provider": by, "thinking_blocks": blocks} if by == provider:
-            made["thinking_blocks"] = blocks
+        # Not when a secret in it is masked; before there were seals, none was carried.
+        case {"provider": by, "thinking_blocks": blocks, **more} if by == provider:
+            if more.get("fits") in (None, seal(blocks)):
+                made["thinking_blocks"] = blocks
         case _:
             pass
     return made

@@ -11,11 +11,11 @@ from ....actors.model_errors import InvalidRequestError
 from ....events.message import Message, ModelReply, ToolSpec
 from ....events.model_step import attempt_id
 from ....events.redaction import learn_secret
-from ....events.secret_shapes import is_secret_member
+from ....events.secret_names import is_secret_member
 from ..extras import Package
 from ..hosted import HostedModel
 from ..prices import Price
-from ..secrets import EnvSecrets, Secrets
+from ..secrets import EnvSecrets, Secrets, sendable
 from .errors import translated
 from .keys import key_names, provider_of, secret_names
 from .library import PACKAGE, load
@@ -162,13 +162,17 @@ class LiteLLMModel(HostedModel[Any]):
         return "reasoning_effort" in (self.client.get_supported_openai_params(self._name) or ())
 
     def _found_key(self) -> str | None:
+        """The key to hand on; None where LiteLLM is to look into the environment, which is done here for its form."""
         self._learn()
-        if self._api_key is not None or self._secrets is None:
-            return self._api_key
-        found = next(filter(None, map(self._secrets.lookup_sync, key_names(self._name))), None)
-        if found is not None:
-            learn_secret(found)
-        return found
+        names, provider = key_names(self._name), provider_of(self._name)
+        if self._api_key is not None:
+            return sendable(provider, self._api_key)
+        if self._secrets is not None and (stored := next(filter(None, map(self._secrets.lookup_sync, names)), None)):
+            learn_secret(stored)
+            return sendable(provider, stored)
+        if found := next(filter(None, map(EnvSecrets().lookup_sync, names)), None):
+            sendable(provider, found)
+        return None
 
     def _learn(self) -> None:
         """Have masked what LiteLLM finds in the environment by itself."""

@@ -76,7 +76,9 @@ class NativeEnd:
         if said not in ("", "stop", "tool_calls"):
             return said  # LiteLLM knows more than the word does: filtered, cut off
         native = (self.word or kept or said).lower()
-        return _WORDS.get(native, native)
+        end = _WORDS.get(native, native)
+        # A call for which it says `stop` it has made the answer's text: where a provider has no other form for that.
+        return said if said == "stop" and end == "tool_calls" else end
 
     def _logged(self, details: Mapping[str, Any]) -> None:
         """The text of an answer that was not streamed is among what LiteLLM logs."""

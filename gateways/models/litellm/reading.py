@@ -8,6 +8,7 @@ from msgspec import structs
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, ModelError, TruncatedAnswer
 from ....events.message import ModelReply, Usage
+from ..counts import counted
 from ..openai.answer import whole
 from ..tool_calls import ToolCallPieces
 from .messages import carried_of
@@ -137,10 +138,13 @@ class Reading:
         if usage is None:
             return
         details = usage.prompt_tokens_details
-        cached = (getattr(details, "cached_tokens", None) or 0) if details is not None else 0
-        written = (getattr(details, "cache_creation_tokens", None) or 0) if details is not None else 0
-        fresh = max((usage.prompt_tokens or 0) - cached - written, 0)
-        used = Usage(fresh, usage.completion_tokens or 0, cached, written)
+        cached, written = getattr(details, "cached_tokens", None), getattr(details, "cache_creation_tokens", None)
+        counts = counted(usage.prompt_tokens, usage.completion_tokens, cached, written)
+        if counts is None:
+            self.charged = None
+            return
+        sent, given, from_cache, to_cache = counts
+        used = Usage(max(sent - from_cache - to_cache, 0), given, from_cache, to_cache)
         if used != Usage():  # no answer is for nothing: whoever counts none does not tell
             self.charged = self._priced(used)
 

@@ -12,6 +12,7 @@ from ....actors.model_errors import (
     TruncatedAnswer,
 )
 from ....events.message import ModelReply, ToolCall, Usage
+from ..counts import counted
 
 ENDS = {
     "stop": "stop",
@@ -56,7 +57,7 @@ def whole(
         RequestRefused, ContentFilterError: There is none; with what is charged all the same.
         TruncatedAnswer: It has no end.
         ServerError, OverloadedError: The provider gave up in its middle.
-        BadReply: Nobody knows what its end means.
+        BadReply: Nobody knows what its end means, or it is to call a tool, and none is called.
     """
     unknown = usage is None  # what is charged
     if not end:
@@ -71,18 +72,26 @@ def whole(
         raise BadReply(why, usage=usage, may_be_charged=unknown)
     reason = ENDS[end]
     asked = calls(reason == "length")
+    if reason == "tool_calls" and not asked:
+        why = f"{model!r} ended its answer to call a tool (finish_reason {end!r}), and called none"
+        raise BadReply(why, usage=usage, may_be_charged=unknown)
     if reason != "length":
         reason = "tool_calls" if asked else "stop"  # a call that was asked for by name ends with `stop`
     return ModelReply(text, asked, usage or Usage(), reason, thinking, carried or {}, model, estimated=unknown)
 
 
-def used(sent: int, given: int, total: int, details: Any, cached: int = 0) -> Usage:
+def used(sent: object, given: object, total: object, details: Any, cached: object = None) -> Usage | None:
     """Tokens as they are charged: fresh input, and apart from it what was read from and written to the cache.
 
     Args:
         details: Of the input, as far as the provider tells; `cached` where it tells that elsewhere.
         total: Of all. Some (xAI, Gemini) count thinking only here.
+    Returns:
+        None when it does not tell, or what is no count. Servers that do not count say 0: no answer is for nothing.
     """
-    read = int(getattr(details, "cached_tokens", 0) or cached or 0)
-    written = int(getattr(details, "cache_write_tokens", 0) or 0)
-    return Usage(max(sent - read - written, 0), max(given, total - sent), read, written)
+    read, written = getattr(details, "cached_tokens", None) or cached, getattr(details, "cache_write_tokens", None)
+    counts = counted(sent, given, total, read, written)
+    if counts is None or not (counts[0] or counts[1]):
+        return None
+    asked, answered, all_, from_cache, to_cache = counts
+    return Usage(max(asked - from_cache - to_cache, 0), max(answered, all_ - asked), from_cache, to_cache)

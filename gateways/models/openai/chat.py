@@ -161,11 +161,8 @@ def _extra(of: Any) -> Mapping[str, Any]:
 def _usage(usage: Any) -> Usage | None:
     if usage is None:
         return None
-    cached = _extra(usage).get("prompt_cache_hit_tokens") or 0  # DeepSeek
-    sent, given = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    if not (sent or given):
-        return None  # servers that do not count say so; no answer is for nothing
-    return used(sent, given, usage.total_tokens or 0, usage.prompt_tokens_details, cached)
+    cached = _extra(usage).get("prompt_cache_hit_tokens")  # DeepSeek
+    return used(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.prompt_tokens_details, cached)
 
 
 def _tool(tool: ToolSpec) -> dict[str, Any]:

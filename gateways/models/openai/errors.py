@@ -24,7 +24,7 @@ from ....actors.model_errors import (
     UnknownModel,
 )
 from ..retry_after import retry_after_s
-from ..transport_errors import UNKNOWN_END, transport_error
+from ..transport_errors import UNKNOWN_END, transport_error, words_of
 
 CODES: Mapping[str, type[ModelError]] = {
     "insufficient_quota": QuotaExceeded,
@@ -173,8 +173,7 @@ def _say(exc: Exception, provider: str, model: str) -> str:
     """Why there was no answer; the SDK's own words are of less use than what it wraps."""
     cause: BaseException = exc.__cause__ or exc
     why = type(cause).__name__
-    # What the HTTP library says of a header that it refuses has the header in it, and that may be the key.
-    if why != "LocalProtocolError" and (text := str(cause)):
+    if text := words_of(cause):
         why = f"{why}: {text}"
     return f"{model!r} of {provider} gave no answer: {why}"
 

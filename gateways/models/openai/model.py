@@ -12,7 +12,7 @@ from ....actors.model_errors import BadReply, ModelError
 from ....events.errors import ConfigError
 from ....events.message import Message, ModelReply, ToolSpec
 from ..extras import Package
-from ..hosted import HostedModel, call_headers
+from ..hosted import SdkModel, call_headers
 from ..prices import Price
 from ..secrets import Secrets
 from .chat import Chat
@@ -28,7 +28,7 @@ _SHAPES = (AttributeError, TypeError, LookupError, ValueError)
 """What reading an answer raises that has other shapes than the protocol's; the SDK lets them pass."""
 
 
-class OpenAIModel(HostedModel["AsyncOpenAI"]):
+class OpenAIModel(SdkModel["AsyncOpenAI"]):
     """A model of OpenAI, or of a server that speaks its protocols.
 
     Args:

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 
 from ....actors.model import ModelChunk
 from ....actors.model_errors import BadReply, InvalidRequestError
-from ....events.message import Image, Message, ModelReply, ToolSpec, Usage
+from ....events.message import Image, Message, ModelReply, ToolCall, ToolSpec, Usage
+from ..seals import seal
 from ..tool_calls import arguments, numbered, text_of
 from .answer import used, whole
 from .catalogue import Catalogue
@@ -104,8 +106,7 @@ class Responses:
         elif answer.status not in ("completed", None):
             raise BadReply(f"{model!r} answered with status {answer.status!r}", usage=usage, may_be_charged=True)
         text, refusal, thoughts, calls = _content(items)
-        carried = {"model": self._dialect.model, "output": [_dumped(item) for item in items]}
-        return whole(
+        reply = whole(
             model=model,
             end=end,
             calls=lambda cut_off: numbered([(id_, tool, arguments(args, cut_off)) for id_, tool, args in calls]),
@@ -113,8 +114,10 @@ class Responses:
             thinking="\n\n".join(thoughts),
             refusal="".join(refusal),
             usage=usage,
-            carried={CARRIED: carried},
         )
+        output = _output(items, reply.tool_calls)
+        carried = {"model": self._dialect.model, "output": output, "fits": seal(output)}
+        return structs.replace(reply, carried={CARRIED: carried})
 
     def reader(self) -> "ResponsesReader":
         return ResponsesReader(self, self._dialect.model, self._provider)
@@ -134,10 +137,11 @@ class Responses:
 
     def _assistant(self, message: Message) -> list[dict[str, Any]]:
         carried = message.carried.get(CARRIED, {})
-        if carried.get("output") and carried.get("model") == self._dialect.model:
-            output: list[dict[str, Any]] = carried["output"]
+        output: list[dict[str, Any]] = carried.get("output") or []
+        # Before there were seals, none was carried.
+        if output and carried.get("model") == self._dialect.model and carried.get("fits") in (None, seal(output)):
             return output
-        # Another model's: its encrypted reasoning cannot be read.
+        # Another model's, whose encrypted reasoning cannot be read; or one in which a secret is masked.
         said: list[dict[str, Any]] = [{"role": "assistant", "content": message.content}] if message.content else []
         return said + [
             {"type": "function_call", "call_id": call.id, "name": call.tool, "arguments": text_of(call.args)}
@@ -202,9 +206,18 @@ def _content(
 
 
 def _usage(usage: Any) -> Usage | None:
-    if usage is None or not (usage.input_tokens or usage.output_tokens):
+    if usage is None:
         return None
-    return used(usage.input_tokens or 0, usage.output_tokens or 0, usage.total_tokens or 0, usage.input_tokens_details)
+    return used(usage.input_tokens, usage.output_tokens, usage.total_tokens, usage.input_tokens_details)
+
+
+def _output(items: Sequence[Any], calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
+    """The items as they come back, their calls with the ids that their results will have."""
+    output, ids = [_dumped(item) for item in items], iter(calls)
+    for item in output:
+        if item.get("type") == "function_call":
+            item["call_id"] = next(ids).id
+    return output
 
 
 def _dumped(item: Any) -> dict[str, Any]:

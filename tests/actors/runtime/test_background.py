@@ -24,7 +24,7 @@ async def test_a_task_that_forgets_its_cancellation_is_cancelled_again(monkeypat
     tasks = Background(failures.append)
     task = tasks.spawn(asyncio.get_running_loop(), forgetful(), "forgetful", contextvars.copy_context())
     await waiting.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await tasks.cancel()
     assert task.cancelled()
     assert (len(tasks), failures) == (0, [])

@@ -1,6 +1,7 @@
 """The PostgreSQL journal keeps the contract, across connections, processes and a server that dies."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from contracts.journal import JournalContract, append, call_ids, calls
 from eventsourcing.persistence import StoredEvent
 from postgres import PostgresServer, damage_row
+from waiting import until
 
 from treadle.events.envelope import EMPTY, verify_chain
 from treadle.events.errors import (
@@ -21,10 +23,13 @@ from treadle.events.errors import (
     VersionConflict,
 )
 from treadle.events.journal import Journal
+from treadle.gateways import postgres_calls
+from treadle.gateways.journals import patience, postgres_store
 from treadle.gateways.journals.postgres import PostgresJournal
 from treadle.gateways.journals.postgres_schema import JournalRecorder, datastore
 from treadle.gateways.journals.postgres_store import PostgresStore
 from treadle.gateways.journals.postgres_tail import lock_key
+from treadle.gateways.postgres import connect
 
 
 @pytest.fixture
@@ -150,7 +155,7 @@ async def _sees(journal: PostgresJournal, owner: str) -> bool:
     return await journal._reader.is_locked(lock_key(owner))  # pyright: ignore[reportPrivateUsage]
 
 
-async def test_a_commit_that_was_cut_off_before_it_was_made_stored_nothing(
+async def test_a_commit_that_was_cut_off_before_it_was_made_is_made_anew(
     journal: PostgresJournal, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await journal.append(append("run-1", EMPTY, *calls("a")))
@@ -164,10 +169,8 @@ async def test_a_commit_that_was_cut_off_before_it_was_made_stored_nothing(
         return plan
 
     monkeypatch.setattr(PostgresStore, "_insert", cut_off)
-    with pytest.raises(Unavailable):
-        await journal.append(append("run-1", head, *calls("b")))
-    await journal.append(append("run-1", head, *calls("b again")))
-    assert await call_ids(journal, "run-1") == ["a", "b again"]
+    await journal.append(append("run-1", head, *calls("b")))
+    assert await call_ids(journal, "run-1") == ["a", "b"]
 
 
 async def test_a_commit_whose_answer_was_lost_is_found_to_be_made(
@@ -200,10 +203,11 @@ async def test_a_commit_whose_answer_was_lost_is_found_to_be_made(
 
 
 async def test_what_was_acknowledged_is_there_after_the_server_was_killed(
-    journal: PostgresJournal, postgres_server: PostgresServer
+    journal: PostgresJournal, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = journal.submit(append("run-1", EMPTY, *calls("a")))
     await stored
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
     postgres_server.kill()
     with pytest.raises((Unavailable, AppendUncertain)):
         await journal.append(append("run-1", stored.heads[0], *calls("b")))
@@ -238,6 +242,119 @@ async def test_a_server_that_was_started_anew_takes_the_next_append_at_once(
                 await asyncio.sleep(0.1)  # the readers' connections are of yesterday, too
             else:
                 break
+
+
+# --- a server that is away -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Callable[[], int]]:
+    """Let nobody in so many times, though the server is there; tells how often somebody has come."""
+
+    def stay_away(times: float) -> Callable[[], int]:
+        came = 0
+
+        def turn_away(url: str) -> Any:
+            nonlocal came
+            came += 1
+            if came <= times:
+                raise Unavailable("the database", "it is starting up")
+            return connect(url)
+
+        monkeypatch.setattr(postgres_store, "connect", turn_away)
+        return lambda: came
+
+    monkeypatch.setattr(patience, "_PAUSE_S", 0.01)
+    return stay_away
+
+
+def lose_commit(journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch, *, made: bool) -> None:
+    """End the connection with the next commit, after the server has made it or before."""
+    store = journal._store  # pyright: ignore[reportPrivateUsage]
+    execute: Callable[..., Any] = postgres_calls.Connection.execute
+
+    def lose(self: postgres_calls.Connection, query: bytes, *more: Any, **options: Any) -> Any:
+        if query != b"COMMIT" or self is not store._connection:  # pyright: ignore[reportPrivateUsage]
+            return execute(self, query, *more, **options)
+        monkeypatch.setattr(postgres_calls.Connection, "execute", execute)
+        if made:
+            execute(self, query)
+        self.close()
+        raise psycopg.OperationalError("the connection was lost")
+
+    monkeypatch.setattr(postgres_calls.Connection, "execute", lose)
+
+
+async def test_a_server_that_is_away_is_waited_for(
+    journal: PostgresJournal, away: Callable[[float], Callable[[], int]]
+) -> None:
+    came = away(4)
+    first = journal.submit(append("run-1", EMPTY, *calls("a")))
+    second = journal.submit(append("run-1", first.heads[0], *calls("b")))
+    await second
+    assert (came(), await call_ids(journal, "run-1")) == (5, ["a", "b"])
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_commit_of_unknown_fate_is_read_back_when_the_server_is_there_again_and_stored_once(
+    journal: PostgresJournal,
+    away: Callable[[float], Callable[[], int]],
+    monkeypatch: pytest.MonkeyPatch,
+    made: bool,
+) -> None:
+    stored = journal.submit(append("run-1", EMPTY, *calls("a")))
+    await stored
+    came = away(3)
+    lose_commit(journal, monkeypatch, made=made)
+    pending = journal.submit(append("run-1", stored.heads[0], *calls("b")))
+    position = await pending
+    assert (came(), await call_ids(journal, "run-1")) == (4, ["a", "b"])
+    assert [(each.id, each.position) for each in await journal.read("run-1", 1)] == [(pending.ids[0], position)]
+
+
+async def test_who_wrote_while_the_server_was_away_was_first(
+    journal: PostgresJournal,
+    other: PostgresJournal,
+    away: Callable[[float], Callable[[], int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = journal.submit(append("run-1", EMPTY, *calls("a")))
+    await stored
+    await other.append(append("run-2", EMPTY, *calls("connects")))
+    away(3)
+    lose_commit(journal, monkeypatch, made=False)
+    monkeypatch.setattr(patience, "_PAUSE_S", 0.2)
+    late = journal.submit(append("run-1", stored.heads[0], *calls("late")))
+    async with asyncio.timeout(10):
+        while journal._store._connection is not None:  # pyright: ignore[reportPrivateUsage]  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await other.append(append("run-1", stored.heads[0], *calls("taken over")))
+        with pytest.raises(VersionConflict):
+            await late
+    assert await call_ids(journal, "run-1") == ["a", "taken over"]
+
+
+async def test_a_server_that_stays_away_is_waited_for_so_long_and_no_longer(
+    journal: PostgresJournal, away: Callable[[float], Callable[[], int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    came = away(math.inf)
+    with pytest.raises(Unavailable, match="starting up"):
+        await journal.append(append("run-1", EMPTY, *calls("a")))
+    assert came() > 1
+
+
+async def test_closing_does_not_wait_for_a_server_that_is_away(
+    postgres_url: str, away: Callable[[float], Callable[[], int]]
+) -> None:
+    journal = await PostgresJournal.open(postgres_url)
+    came = away(math.inf)
+    pending = journal.submit(append("run-1", EMPTY, *calls("a")))
+    async with asyncio.timeout(10):
+        await until(lambda: came() > 1)
+        await journal.close()
+        with pytest.raises(Unavailable):
+            await pending
 
 
 async def test_no_password_is_told(postgres_url: str) -> None:

@@ -90,7 +90,7 @@ async def test_an_event_of_another_process_ends_the_wait(journal: SqliteJournal,
     waiter = asyncio.ensure_future(journal.wait(0))
     await asyncio.sleep(0)
     await other.append(append("run-1", EMPTY, *calls("a")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await waiter == 1
 
 

@@ -174,11 +174,23 @@ class TestAnswers:
 
     @pytest.mark.parametrize(
         ("reason", "finish"),
-        [("stop_sequence", "stop"), ("model_context_window_exceeded", "length"), ("something_new", "stop")],
+        [("stop_sequence", "stop"), ("model_context_window_exceeded", "length"), ("stop", "stop")],
     )
     async def test_stop_reasons_have_our_words(self, reason: str, finish: str) -> None:
         async with CannedServer(json_answer(answer(stop_reason=reason))) as server:
             assert (await ask_canned(server)).finish_reason == finish
+
+    @pytest.mark.parametrize("reason", ["a_word_of_tomorrow", "tool_use"])
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_an_end_that_nobody_knows_or_that_is_for_a_call_without_one_is_no_answer(
+        self, reason: str, streamed: bool
+    ) -> None:
+        text = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Let me look."})
+        stream = events(started(), *text, *stopped(reason))
+        async with CannedServer(stream if streamed else json_answer(answer(stop_reason=reason))) as server:
+            with pytest.raises(BadReply, match="ended its answer") as bad:
+                await ask_canned(server, streamed=streamed)
+        assert bad.value.usage is not None and not bad.value.may_be_charged
 
     async def test_a_turn_that_the_provider_paused_is_no_answer(self) -> None:
         async with CannedServer(json_answer(answer(stop_reason="pause_turn"))) as server:
@@ -520,6 +532,24 @@ class TestAnswersInAForm:
             chunks = [chunk async for chunk in model.stream(user("x"), output_schema=Form("Report", REPORT))]
             await model.aclose()
         assert [chunk.text for chunk in chunks if chunk.kind == "text"] == ['{"city":', '"Oslo"}']
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_a_tool_of_that_name_that_nobody_offered_is_a_call_like_any_other(self, streamed: bool) -> None:
+        call = {"type": "tool_use", "id": "t", "name": "__output__", "input": {"x": 1}}
+        pieces = block(0, {**call, "input": {}}, {"type": "input_json_delta", "partial_json": '{"x":1}'})
+        stream, whole = events(started(), *pieces, *stopped("tool_use")), answer(content=[call], stop_reason="tool_use")
+        async with CannedServer(stream if streamed else json_answer(whole)) as server:
+            reply = await ask_canned(server, streamed=streamed)
+        assert (reply.text, reply.tool_calls) == ("", (ToolCall("t", "__output__", {"x": 1}),))
+        assert reply.finish_reason == "tool_calls"
+
+    async def test_an_answer_without_members_is_one(self) -> None:
+        call: dict[str, Any] = {"type": "tool_use", "id": "t", "name": "__output__", "input": {}}
+        pieces = block(0, call, {"type": "input_json_delta", "partial_json": ""})
+        async with CannedServer(events(started(), *pieces, *stopped("tool_use"))) as server:
+            form = Form("Map", {"type": "object", "additionalProperties": True})
+            reply = await ask_canned(server, streamed=True, output_schema=form)
+        assert (reply.text, reply.finish_reason) == ("{}", "stop")
 
     async def test_a_model_that_answers_in_words_is_heard_all_the_same(self) -> None:
         text = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": '{"city": "Oslo"}'})

@@ -142,12 +142,21 @@ async def test_a_limit_of_spending_is_no_limit_of_the_rate() -> None:
         ({"retry_after": "-1"}, None),
         ({"retry_after": "nan"}, None),
         ({"retry_after": "soon"}, None),
+        ({"retry_after": "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"}, None),
+        ({"retry_after": "99999999999999999999 Jan 2026 00:00:00 GMT"}, None),
+        ({"retry_after": "Mon, 01 Jan 0001 00:00:00 +1200"}, 0.0),
         ({"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )
 async def test_the_time_to_wait_is_what_the_provider_says(headers: dict[str, str], wait_s: float | None) -> None:
     async with CannedServer(json_answer(told("rate_limit_error"), 429, **headers)) as server:
         assert (await failure(server.url)).retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("words", [{"a": 1}, ["a"], 5, None])
+async def test_an_error_whose_words_are_no_text_is_known_by_its_status(words: object) -> None:
+    async with CannedServer(json_answer({"type": "error", "error": {"type": words, "message": words}}, 529)) as server:
+        assert type(await failure(server.url)) is OverloadedError
 
 
 async def test_the_time_to_wait_may_be_a_date() -> None:
@@ -289,6 +298,16 @@ class TestTable:
 
     def test_what_is_not_the_sdks_stays_what_it_is(self) -> None:
         assert error_of(RuntimeError("mine")) is None
+
+
+async def test_a_header_that_is_refused_is_not_said() -> None:
+    """It may be the key of a client that somebody has made."""
+    async with CannedServer() as server:
+        client = anthropic.AsyncAnthropic(api_key="sk-secret\nZzYy9876", base_url=server.url, max_retries=0)
+        with pytest.raises(InvalidRequestError) as error:
+            await AnthropicModel("claude-haiku-4-5", client=client).complete(QUESTION)
+        await client.close()
+    assert "secret" not in str(error.value) and "ZzYy" not in str(error.value)
 
 
 async def test_a_missing_key_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -173,6 +173,27 @@ async def test_on_what_the_next_one_is_asked_can_be_said(fall_on: Any) -> None:
         await Agent(model=row(ServerError), retry_policy=AT_ONCE).run("Hello?")
 
 
+@pytest.mark.parametrize(
+    "fall_on", ["x", ValueError, int, [ServerError], (ServerError, OSError), (ServerError(""),), 5]
+)
+def test_what_names_no_error_of_a_model_is_refused_as_fall_on(fall_on: Any) -> None:
+    with pytest.raises(ConfigError, match=r"FallbackModel\(fall_on=.*; it is a class of ModelError"):
+        FallbackModel(["echo"], fall_on=fall_on)
+
+
+async def test_a_fall_on_that_raises_hides_no_error_of_the_model(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(error: ModelError) -> bool:
+        raise KeyError("a bug")
+
+    model = FallbackModel([failing(ServerError), "echo"], fall_on=broken)
+    with pytest.raises(ServerError) as found:
+        await Agent(model=model, retry_policy=AT_ONCE).run("Hello?")
+    assert found.value.result.tokens_in == 0  # type: ignore[attr-defined]
+    with pytest.raises(ServerError):
+        await model.complete(QUESTION)
+    assert "fall_on raised" in caplog.text
+
+
 async def test_a_row_is_known_by_its_first_and_is_what_all_of_them_are() -> None:
     native, plain = Billed("acme-1"), FunctionModel(lambda messages, tools: "by rule", name="rules")
     row = FallbackModel([native, FallbackModel([plain, "echo"])])

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -11,7 +12,7 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from sse_server import SseServer, answers
 
-from treadle import Agent, EchoModel, Message
+from treadle import Agent, ConfigError, EchoModel, Message, Model, Price, Usage
 from treadle.actors.context import ModelCallContext, enter_model_call
 from treadle.gateways.models.anthropic import AnthropicModel
 from treadle.gateways.models.compatible import OllamaModel
@@ -125,3 +126,35 @@ async def test_what_a_model_has_to_prepare_takes_none_of_its_time() -> None:
 
     result = await Agent("You help.", model=Slow(), model_timeout_s=0.2).run("Hello.")
     assert result.output == "Echo: Hello."
+
+
+MAKERS = [OpenAIModel, AnthropicModel, Model.openai, Model.anthropic, Model.litellm]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_price_may_be_a_mapping(make: Callable[..., Any]) -> None:
+    model = make("openai/some-model", price={"input": 2, "output": 8.5})
+    assert model.price == Price(input=2, output=8.5)
+    assert model.cost_usd(Usage(1_000_000, 2_000_000)) == 19.0
+
+
+@pytest.mark.parametrize(
+    "price", [{"input": 1}, {"input": "x", "output": 1}, {"input": -1, "output": 2}, (1, 2), 5, True]
+)
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_is_no_price_is_refused_where_the_model_is_made(make: Callable[..., Any], price: object) -> None:
+    with pytest.raises(ConfigError, match="prices: of openai/some-model: "):
+        make("openai/some-model", price=price)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "30", True, float("nan"), float("inf")])
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_time_out_that_is_none_is_refused_where_the_model_is_made(make: Callable[..., Any], seconds: object) -> None:
+    with pytest.raises(ConfigError, match=r"request_timeout_s.* is no number of seconds above 0"):
+        make("openai/some-model", request_timeout_s=seconds)
+
+
+@pytest.mark.parametrize("retries", [-1, 2.5, "3", True])
+def test_retries_that_cannot_be_counted_are_refused_where_the_model_is_made(retries: Any) -> None:
+    with pytest.raises(ConfigError, match=r"max_retries=.* is no number from 0 on"):
+        Model.openai("some-model", max_retries=retries)

@@ -27,6 +27,7 @@ from treadle.actors.model_errors import (
     ModelError,
     ModelTimeout,
     OverloadedError,
+    PermanentModelError,
     QuotaExceeded,
     RateLimitError,
     RequestRefused,
@@ -37,10 +38,11 @@ from treadle.actors.model_errors import (
 from treadle.events.message import Message, ModelReply, ToolCall, ToolSpec, Usage
 from treadle.events.redaction import redact, redaction
 from treadle.gateways.models.litellm import GENERAL, TABLE, LiteLLMModel
-from treadle.gateways.models.litellm.errors import error_of
+from treadle.gateways.models.litellm.errors import error_of, translated
 from treadle.gateways.models.litellm.keys import key_names
 from treadle.gateways.models.litellm.library import load
 from treadle.gateways.models.litellm.messages import carried_of
+from treadle.gateways.models.litellm.reading import Reading
 from treadle.gateways.models.prices import Price
 from treadle.gateways.models.secrets import DictSecrets
 
@@ -89,6 +91,10 @@ async def model(aimock: AiMock, request: pytest.FixtureRequest) -> AsyncIterator
 def model_at(name: str, server: AiMock, **given: Any) -> LiteLLMModel:
     url = server.openai_url if name.startswith("openai") else server.url
     return LiteLLMModel(name, api_key="k", base_url=url, price=Price(input=1, output=2), **given)
+
+
+def reading() -> Reading:
+    return Reading("gemini-2.5-pro", "vertex_ai", lambda usage: usage, lambda _: Usage())
 
 
 def user(text: str) -> list[Message]:
@@ -247,6 +253,7 @@ class TestEnds:
             ("insufficient_system_resource", OverloadedError),
             ("content_filter", ContentFilterError),
             ("a_word_of_tomorrow", BadReply),
+            ("tool_calls", BadReply),
         ],
     )
     async def test_half_an_answer_is_an_error(
@@ -507,12 +514,53 @@ class TestErrors:
         async with CannedServer(Canned(body, 200, {"content-type": "application/json"})) as server:
             await failure(PROVIDERS[0], server.url)
 
-    async def test_a_missing_key_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-        model = LiteLLMModel(PROVIDERS[1], base_url="http://127.0.0.1:9")
-        with pytest.raises(AuthenticationError):
-            await model.complete(user("Hello"))
+    @pytest.mark.parametrize("name", [*PROVIDERS, "azure/gpt-4o", "gemini/gemini-2.5-pro", "snowflake/claude-4"])
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_a_missing_key_is_no_fault_of_the_server(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, streamed: bool
+    ) -> None:
+        for key in (*key_names(name), "OPENAI_ADMIN_KEY", "AZURE_AD_TOKEN", "SNOWFLAKE_JWT"):
+            monkeypatch.delenv(key, raising=False)
+        model = LiteLLMModel(name, base_url="http://127.0.0.1:9")
+        with pytest.raises(AuthenticationError) as failed:
+            if streamed:
+                await collect(model.stream(user("Hello")), name)
+            else:
+                await model.complete(user("Hello"))
+        assert not failed.value.may_be_charged
         await model.aclose()
+
+    @pytest.mark.parametrize("place", ["given", "stored", "environment"])
+    async def test_a_key_that_no_header_takes_is_refused_and_not_said(
+        self, monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        key = "sk-secret-12345\nZzYy9876"
+        places: dict[str, dict[str, Any]] = {
+            "given": {"api_key": key},
+            "stored": {"secrets": DictSecrets({"OPENAI_API_KEY": key})},
+            "environment": {},
+        }
+        given = places[place]
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        model = LiteLLMModel("openai/gpt-4o", base_url="http://127.0.0.1:9", **given)
+        with pytest.raises(AuthenticationError, match="a line break") as failed:
+            await model.complete(user("Hello"))
+        assert "secret" not in str(failed.value) and "ZzYy" not in str(failed.value)
+        await model.aclose()
+
+    def test_a_missing_package_is_no_lost_connection(self) -> None:
+        with pytest.raises(PermanentModelError, match="No module named 'google'") as failed, translated(reading()):
+            try:
+                raise ModuleNotFoundError("No module named 'google'")
+            except ModuleNotFoundError as exc:
+                raise load().APIConnectionError(str(exc), llm_provider="vertex_ai", model="gemini-2.5-pro") from exc
+        assert not failed.value.may_be_charged
+
+    def test_what_a_provider_answers_of_keys_is_its_answer(self) -> None:
+        """A text that it was sent, say."""
+        wrong = load().InternalServerError("Missing credentials", llm_provider="openai", model="gpt-4o")
+        wrong.litellm_response_headers = {"x-request-id": "req-1"}
+        assert type(error_of(wrong)) is ServerError
 
     async def test_a_provider_that_litellm_does_not_know_is_refused(self) -> None:
         model = LiteLLMModel("nobody-has-this")

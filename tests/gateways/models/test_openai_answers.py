@@ -9,6 +9,7 @@ from sse_server import SseServer, answers, events, sends, stream_head, streams
 
 from treadle import Agent, Limits, Message, System
 from treadle.actors.model import collect
+from treadle.actors.model_errors import BadReply
 from treadle.events.message import ModelReply, ToolCall, ToolSpec, Usage
 from treadle.gateways.models.openai import OpenAIModel
 from treadle.gateways.models.prices import Price
@@ -110,6 +111,12 @@ async def test_a_stream_without_an_index_is_one_answer() -> None:
 async def test_a_stop_with_calls_is_an_end_by_calls() -> None:
     reply = await read(piece(tool_calls=[call(0, "a", "stock", '{"sku": "A1"}')]), piece("stop"))
     assert (reply.finish_reason, reply.tool_calls) == ("tool_calls", (A,))
+
+
+@pytest.mark.parametrize("end", ["tool_calls", "function_call"])
+async def test_an_end_that_is_for_a_call_without_one_is_no_answer(end: str) -> None:
+    with pytest.raises(BadReply, match="called none"):
+        await read(piece(content="Let me look."), piece(end))
 
 
 async def test_a_call_that_was_cut_off_before_its_arguments_has_none_that_count() -> None:

@@ -256,14 +256,26 @@ async def test_an_address_that_is_none_is_not_tried_again(url: str) -> None:
     assert not error.value.may_be_charged
 
 
-async def test_a_key_that_no_header_takes_is_not_said() -> None:
+async def test_a_header_that_is_refused_is_not_said() -> None:
+    """It may be the key of a client that somebody has made."""
     async with (
         SseServer(answers({})) as server,
-        aclosing(OpenAIModel("gpt-4o", base_url=server.url, api_key="sk-secret\n")) as model,
+        openai.AsyncOpenAI(base_url=server.url, api_key="sk-secret\nZzYy9876") as client,
     ):
         with pytest.raises(InvalidRequestError) as error:
-            await model.complete(HELLO)
-    assert "sk-secret" not in str(error.value)
+            await OpenAIModel("gpt-4o", client=client).complete(HELLO)
+    assert "secret" not in str(error.value) and "ZzYy" not in str(error.value)
+    assert not error.value.may_be_charged
+
+
+async def test_what_cannot_be_encoded_was_not_sent() -> None:
+    async with (
+        SseServer(answers({})) as server,
+        openai.AsyncOpenAI(base_url=server.url, api_key="sk-é") as client,
+    ):
+        with pytest.raises(InvalidRequestError) as error:
+            await OpenAIModel("gpt-4o", client=client).complete(HELLO)
+    assert not error.value.may_be_charged
 
 
 WHOLE: dict[str, tuple[Answer, type[ModelError]]] = {
@@ -395,7 +407,7 @@ async def test_who_cancels_a_call_closes_its_connection(streamed: bool) -> None:
     pieces = [HEAD, *events(piece("Hel"), done=False)] if streamed else []
     async with asked(sends_and_hangs(*pieces)) as (server, model):
         call = asyncio.create_task(ask(model, streamed))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not server.asked:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
         assert not server.left.is_set()

@@ -126,8 +126,8 @@ def test_a_mapping_names_a_model_and_says_more_of_it() -> None:
         ({"provider": "acme", "name": "x"}, "there is no provider 'acme'; there are: anthropic"),
         ({"provider": "openai", "name": "x", "organisation": "y"}, "unexpected keyword argument 'organisation'"),
         ({"name": "gpt-4o", "api_base": "http://a", "base_url": "http://b"}, "two words for one thing"),
-        ({"name": "gpt-4o", "max_retries": -1}, "max_retries=-1 is less than 0"),
-        ({"name": "gpt-4o", "effort": "heavy"}, r"effort='heavy'\); there are: minimal"),
+        ({"name": "gpt-4o", "max_retries": -1}, "max_retries=-1 is no number from 0 on"),
+        ({"name": "gpt-4o", "effort": "heavy"}, r"effort='heavy'\); it must be one of minimal"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused(given: dict[str, Any], why: str) -> None:

@@ -85,6 +85,20 @@ def test_without_a_key_the_error_says_where_it_was_looked_for() -> None:
         assert AcmeModel("m", secrets=DictSecrets({"ACME_API_KEY": ""})).key
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"), [("\nZz", "a line break"), ("\r", "a line break"), ("é", "not ASCII"), (" ", "a space")]
+)
+def test_a_key_that_no_header_takes_is_refused_where_it_is_found_and_not_said(
+    monkeypatch: pytest.MonkeyPatch, wrong: str, why: str
+) -> None:
+    key = GIVEN + wrong
+    monkeypatch.setenv("ACME_API_KEY", key)
+    for model in (AcmeModel("m", api_key=key), AcmeModel("m", secrets=Vault(ACME_API_KEY=key)), AcmeModel("m")):
+        with pytest.raises(AuthenticationError, match=f"the key for acme has .*{why}") as error:
+            assert model.key
+        assert GIVEN not in str(error.value)
+
+
 def test_a_key_that_is_changed_in_its_store_is_the_new_one_when_it_is_asked_for() -> None:
     store = Vault(ACME_API_KEY="first-key-4444")
     model = AcmeModel("m", secrets=store)

@@ -41,7 +41,7 @@ async def connect(server: HealthServer) -> tuple[asyncio.StreamReader, asyncio.S
 async def sent(server: HealthServer, request: bytes) -> bytes:
     reader, writer = await connect(server)
     writer.write(request)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answer = await reader.read()
     writer.close()
     return answer
@@ -87,7 +87,7 @@ async def test_clients_that_say_nothing_are_left_and_do_not_keep_others_out(
 ) -> None:
     monkeypatch.setattr(health_http, "PATIENCE_S", 0.2)
     silent = [await connect(server) for _ in range(CONNECTIONS)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         for reader, writer in silent:
             assert await reader.read() == b""
             writer.close()
@@ -95,7 +95,7 @@ async def test_clients_that_say_nothing_are_left_and_do_not_keep_others_out(
 
 
 async def test_closing_does_not_wait_for_a_client_that_says_nothing(patient: Patient) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(4):
         async with HealthServer("127.0.0.1:0", patient.look) as server:
             reader, writer = await connect(server)
             assert (await get(server, "/readyz"))[0] == 200

@@ -5,7 +5,7 @@ import datetime
 import enum
 import importlib
 import typing
-from typing import Annotated, Any, Literal, NewType, TypedDict
+from typing import Annotated, Any, Generic, Literal, NewType, TypedDict, TypeVar
 
 import msgspec
 import pytest
@@ -61,6 +61,23 @@ class Colour(enum.Enum):
 
 
 Amount = NewType("Amount", int)
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T]):
+    item: T
+
+
+class Score(BaseModel):
+    value: int
+
+
+class Points(msgspec.Struct):
+    value: int
+
+
+Twin = msgspec.defstruct("Found", [("letter", str)], module="elsewhere")
+Double = msgspec.defstruct("Found", [("letter", str)], module=__name__)
 
 
 FITTING: list[tuple[Any, str, Any]] = [
@@ -73,6 +90,11 @@ FITTING: list[tuple[Any, str, Any]] = [
     (Options, '{"verbose": true}', {"verbose": True}),
     (Found, '{"number": 7}', Found(7)),
     (Found | Lost, '{"value": {"why": "rain"}}', Lost("rain")),
+    (Found | Twin, '{"value": {"number": 7}}', Found(7)),
+    (Found | Twin, '{"value": {"letter": "a"}}', Twin(letter="a")),
+    (Page[int], '{"item": 7}', Page(7)),
+    (list[Page[Found]], '{"value": [{"item": {"number": 7}}]}', [Page(Found(7))]),
+    (Score | None, '{"value": {"value": 7}}', Score(value=7)),
     (list[Found], '{"value": [{"number": 7}]}', [Found(7)]),
     (dict[str, Found], '{"a": {"number": 7}}', {"a": Found(7)}),
     (dict[str, int], '{"a": 1}', {"a": 1}),
@@ -137,6 +159,20 @@ def test_a_fence_and_a_missing_wrapper_are_seen_through(text: str) -> None:
     assert resolve_output(list[int]).parse(text) == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "value"),
+    [(Score | None, Score(value=7)), (Score | Report, Score(value=7)), (Points | None, Points(7))],
+)
+def test_an_answer_with_the_one_field_value_is_seen_without_its_wrapper(wanted: Any, value: Any) -> None:
+    output = resolve_output(wanted)
+    assert output.wrapped
+    assert output.parse('{"value": 7}') == output.parse('{"value": {"value": 7}}') == value
+    recorded = JsonSchemaOutput.recorded(OutputFormat(output.name, output.schema, output.wrapped))
+    assert recorded.parse('{"value": 7}') == {"value": 7}
+    with pytest.raises(DoesNotFit, match=r"(?i)expected|should be"):
+        output.parse('{"value": "seven"}')
+
+
 def test_fences_inside_of_an_answer_are_a_part_of_it() -> None:
     assert resolve_output(list[str]).parse('["```\\n1\\n```"]') == ["```\n1\n```"]
 
@@ -198,6 +234,11 @@ def test_a_thousand_faults_are_told_in_a_few_lines() -> None:
 def test_what_no_model_can_be_told_is_refused_when_it_is_given(wanted: Any) -> None:
     with pytest.raises(ConfigError, match="output_schema"):
         resolve_output(wanted)
+
+
+def test_two_structs_that_cannot_be_told_apart_by_their_names_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two structs of one name"):
+        resolve_output(Found | Double)
 
 
 def test_a_type_that_refers_to_itself_is_told_with_its_definition() -> None:

@@ -78,7 +78,7 @@ class Bench:
 
     async def end(self, worker: str, order: Order) -> Standing:
         """Say it until the call has ended."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while (standing := await self.say(worker, order)).state == "running":
                 pass
         return standing
