@@ -8,7 +8,7 @@ ends takes along the children that are still going on, and one that is left leav
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -16,9 +16,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..events.budget import Scope
-from ..events.child_step import ChildEnded, ChildRequested, end_child, request_child
-from ..events.errors import ConfigError
+from ..events.child_step import ChildEnded, ChildRequested, WorkerSpawned, end_child, request_child, spawn_worker
+from ..events.errors import ConfigError, TreadleError
 from ..events.message import Image, Message
+from ..events.run import Run
 from ..events.worker import TaskAccepted, TaskEnded
 from .context import RunContext, current_call, in_call
 from .manner import PLAIN, Manner
@@ -35,6 +36,10 @@ MAX_DEPTH = 8
 _encode = msgspec.json.Encoder().encode
 
 
+class DelegationFailed(TreadleError):
+    """The child's run ended without an answer; the model is told why."""
+
+
 class HasSpec(Protocol):
     """An agent as users make it (`gateways/agent.py`)."""
 
@@ -44,7 +49,7 @@ class HasSpec(Protocol):
     def has_name(self) -> bool: ...
 
 
-Asked: TypeAlias = "str | HasSpec | AgentSpec"
+Asked: TypeAlias = str | HasSpec | AgentSpec
 """Whom a run asks: an agent, or the name of one that is hosted, on this node or another."""
 
 
@@ -90,6 +95,20 @@ class Children:
         self._loop = asyncio.get_running_loop()
         self._nested: Counter[tuple[str, int, str]] = Counter()
 
+    @property
+    def spec(self) -> AgentSpec:
+        """The agent that asks."""
+        return self._run.spec
+
+    @property
+    def state(self) -> Run:
+        """What the run has done so far, to be read only."""
+        return self._run.state
+
+    def spawn(self, spawned: WorkerSpawned, taken: Collection[str], most: int) -> None:
+        """Record a worker of the run's own. Raises `CannotSpawn`."""
+        self._run.record(spawn_worker(spawned, taken, most, self._run.state))
+
     async def ask(self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "") -> ChildEnded:
         """What came of a child: recorded, or asked for now.
 
@@ -102,15 +121,16 @@ class Children:
         """
         name = agent if isinstance(agent, str) else spec_of(agent, role).name
         run, state = self._run, self._run.state
-        child_id = f"{call_id}_{role or name}"
-        asked = ChildRequested(step=step, call_id=call_id, run_id=child_id, agent=name, digest=_digest(question))
+        role = role or name
+        child_id, digest = f"{call_id}_{role}", _digest(question)
+        asked = ChildRequested(step=step, call_id=call_id, run_id=child_id, agent=name, digest=digest, role=role)
         begun = request_child(run.run_id, asked, state)
         ended = state.children[call_id].ended if not begun else None
         if ended is not None:
             return ended
         depth = run.started.depth + 1
         if depth > MAX_DEPTH:
-            raise ConfigError(f"a run {depth - 1} delegations deep may not ask further agents; is this a circle?")
+            raise ConfigError(f"a run {depth - 1} delegations deep may not delegate further; is this a circle?")
         run.record(begun)
         # A child whose parent was never stored would be nobody's.
         await run.until_stored()
@@ -179,6 +199,10 @@ class Children:
             parent_run_id=run.run_id,
             depth=depth,
             budgets=self._budgets,
+            session_id=question.session_id,
+            conversation=() if question.session_id else tuple(question.history),
+            metadata={**run.started.metadata, **question.context.metadata},
+            images=question.images,
         )
         ended: TaskEnded = await run.services.work.delegate(worker, task, run.cause(asked.call_id))
         return ChildEnded(
@@ -261,6 +285,7 @@ def _ended(call_id: str, result: RunResult) -> ChildEnded:
         error=result.error or (result.interruption_reason if result.interrupted else ""),
         turns=result.turns,
         usage=result.usage,
+        ended_by=result.ended_by,
     )
 
 

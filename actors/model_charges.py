@@ -23,11 +23,16 @@ GUESSED_OUTPUT_TOKENS = 1024
 
 
 class Interrupted(TreadleError):
-    """A limit ends the run; it is no failure. `reason` is what callers see: `max_turns`, `budget:max_tokens` …"""
+    """A limit ends the run; it is no failure. `reason` is what callers see: `max_turns`, `budget:max_tokens` …
 
-    def __init__(self, reason: str, message: str) -> None:
+    Attributes:
+        output: What there is of an answer; None: the last words of the run's own model.
+    """
+
+    def __init__(self, reason: str, message: str, output: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.output = output
 
 
 class ModelCharges:

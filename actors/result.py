@@ -5,10 +5,11 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from ..events.message import OutputFormat, Usage
+from ..events.message import OutputFormat, ToolCall, Usage
 from ..events.run import Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
-from ..events.tool_step import ApprovalRequested
+from ..events.tool_step import ApprovalRequested, ToolCompleted
 from .output import given_in
+from .tool import as_text
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 
@@ -29,6 +30,7 @@ class RunResult(Struct, kw_only=True):
         estimated: The part of tokens and cost that nobody has confirmed: model calls whose answer was lost are charged
             at the most that they may have used, and answers whose usage the provider did not tell at a guess.
         waiting_for: The approvals that the run waits for.
+        ended_by: The tool call whose result the answer is, if one ended the turn: `forward_message`, `handoff` …
     """
 
     run_id: str
@@ -54,6 +56,7 @@ class RunResult(Struct, kw_only=True):
     finished_at: datetime = _NEVER
     waiting_for: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested])
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    ended_by: ToolCall | None = None
 
     @property
     def value(self) -> Any:
@@ -101,6 +104,7 @@ def result_of(
     match state.closed:
         case RunCompleted(output, degraded=degraded):
             result.output, result.error = output, degraded
+            result.ended_by = _ended_by(state, output)
             if result.output_format is not None:
                 result.parsed = given_in(output, result.output_format.wrapped).value
         case RunFailed(error, kind, details=details):
@@ -117,3 +121,17 @@ def result_of(
             else:
                 result.interruption_reason = state.suspended or "running"
     return result
+
+
+def _ended_by(state: Run, output: str) -> ToolCall | None:
+    """The last call of a tool that ends turns, if it said what is the answer now."""
+    ending = {tool.name for tool in state.started.tools if tool.ends_turn} if state.started is not None else set[str]()
+    if not ending:
+        return None
+    for step in reversed(state.tools.values()):
+        asked, outcome = step.requested, step.outcome
+        if asked is None or asked.tool not in ending or not isinstance(outcome, ToolCompleted):
+            continue
+        if as_text(outcome.output) == output:
+            return ToolCall(asked.model_call_id, asked.tool, asked.args)
+    return None

@@ -64,6 +64,7 @@ from .services import Services, enter_services
 from .spec import AgentSpec
 from .steps import Steps
 from .stored_run import SessionSide, StoredRun
+from .strategies.architecture import equipped
 from .tool import say
 from .tool_calls import ToolCalls
 
@@ -80,7 +81,7 @@ class RunActivation(StoredRun):
 
     def __init__(self, spec: AgentSpec, services: Services, request: RunRequest) -> None:
         super().__init__(services, request)
-        self.spec = spec
+        self.spec = equipped(spec)
         self._session: SessionSide | None = None
         self.parking = Parking()
         self._ending: RunCancelled | RunInterrupted | None = None
@@ -124,6 +125,7 @@ class RunActivation(StoredRun):
             depth=request.depth,
             budgets=request.budgets,
             conversation=tuple(request.history) if request.parent_run_id and not request.session_id else (),
+            previous_run_id=request.previous_run_id,
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},
@@ -206,7 +208,8 @@ class RunActivation(StoredRun):
                 output = await self._answer()
                 await remember(self, output)
         except Interrupted as exc:
-            return RunInterrupted(reason=exc.reason, output=_last_text(state), turns=state.turns, usage=state.usage)
+            output = _last_text(state) if exc.output is None else exc.output
+            return RunInterrupted(reason=exc.reason, output=output, turns=state.turns, usage=state.usage)
         except (Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly, VersionConflict):
             raise
         except TimeoutError as exc:
@@ -342,8 +345,10 @@ class RunActivation(StoredRun):
             raise ConfigError(f"this system knows no models by their names, and a strategy asks for {name!r}")
         return self.services.model_of(name)
 
-    def opening_messages(self) -> list[Message]:
+    def opening_messages(self, *, answer: bool = True) -> list[Message]:
         started = self.started
+        if not answer:
+            started = structs.replace(started, output=None, tone="")
         return opening_messages(started, started.conversation or self.request.history, self.state)
 
     # --- approvals ---

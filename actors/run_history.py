@@ -35,6 +35,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     context: RunContext | None = None
     manner: Manner = PLAIN
     signal_id: str = ""
+    previous_run_id: str = ""
     parent_run_id: str = ""
     parent_call_id: str = ""
     depth: int = 0

@@ -407,6 +407,7 @@ class SessionActor(CoroutineActor):
             context=prompt.context,
             manner=prompt.manner,
             signal_id=signal_id,
+            previous_run_id=self._state.last_run_id,
             parent_run_id=prompt.parent_run_id,
             parent_call_id=prompt.parent_call_id,
             depth=prompt.depth,

@@ -7,6 +7,7 @@ ask in the same order given the same answers; if it does not, `ReplayDivergence`
 
 import asyncio
 import hashlib
+import inspect
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,19 +16,21 @@ import msgspec
 from msgspec import structs
 
 from ..events.child_step import ChildEnded
-from ..events.errors import ReplayDivergence
-from ..events.message import Message, ModelReply, ToolCall, ToolSpec
-from ..events.run import ValueRecorded
+from ..events.errors import NotFound, ReplayDivergence
+from ..events.message import Image, Message, ModelReply, ToolCall, ToolSpec
+from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .children import Question
 from .json_form import recordable
 from .model_charges import Interrupted
+from .run_history import history_of
 from .tool import as_text
 
 if TYPE_CHECKING:
     from .children import Asked
     from .model import Model
     from .run import RunActivation
+    from .services import MemoryPort
 
 T = TypeVar("T")
 
@@ -115,6 +118,21 @@ class Steps:
         return self._run.started.prompt if self._opening.prompt is None else self._opening.prompt
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What the model of this part is told beside the instructions; `messages` holds it."""
+        return self._opening.notes
+
+    @property
+    def user_id(self) -> str:
+        """Whose run it is."""
+        return self._run.user_id
+
+    @property
+    def memory(self) -> "MemoryPort | None":
+        """The user's memory, for an agent that has one. What is read there is to be recorded, by `value`."""
+        return self._run.services.memory if self._run.spec.memory else None
+
+    @property
     def tool_names(self) -> list[str]:
         """The tools that the model may be shown."""
         return [tool.name for tool in self._run.started.tools]
@@ -124,19 +142,32 @@ class Steps:
         """What the model may be shown of the tools."""
         return self._run.started.tools
 
-    def messages(self) -> list[Message]:
-        """What every strategy begins with: instructions and memory, the conversation so far, the prompt."""
-        messages = self._run.opening_messages()
+    def messages(self, *, note: str = "", answer: bool = True) -> list[Message]:
+        """What every strategy begins with: instructions and memory, the conversation so far, the prompt.
+
+        Args:
+            note: What the model is told beside the instructions, this time.
+            answer: Whether it is told the form and the tone of answers. A critic or a planner answers otherwise.
+        """
+        messages = self._run.opening_messages(answer=answer)
         *before, question = messages
         if self._opening.prompt is not None:
             question = structs.replace(question, content=self._opening.prompt)
-        if self._opening.notes:
-            notes = "\n\n".join(self._opening.notes)
+        if self._opening.notes or note:
+            notes = "\n\n".join((*self._opening.notes, *([note] if note else ())))
             if before and before[0].role == "system":
                 before[0] = structs.replace(before[0], content=f"{before[0].content}\n\n{notes}")
             else:
                 before.insert(0, Message("system", notes))
         return [*before, question]
+
+    async def previous_run(self) -> Run | None:
+        """The run before this one in its session, or None. Record what you read of it: it may be forgotten later."""
+        run_id = self._run.started.previous_run_id
+        try:
+            return (await history_of(self._run.services.journal, run_id)).state if run_id else None
+        except NotFound:
+            return None
 
     # --- parts ---
 
@@ -222,6 +253,7 @@ class Steps:
         *,
         role: str = "",
         history: Sequence[Message] = (),
+        images: Sequence[Image] = (),
         session_id: str = "",
     ) -> ChildEnded:
         """Ask another agent, in a run of its own, under the same user and budgets; what came of it.
@@ -232,12 +264,13 @@ class Steps:
             agent: An agent, or the name of one that is hosted: here, or on another node.
             role: What the strategy calls it.
             history: The conversation before the prompt.
+            images: The pictures of the prompt.
             session_id: The conversation of that agent which this goes on with.
         """
         step = self._step()
         if self._run.moving:
             await self._run.leave()
-        question = Question(prompt=prompt, history=history, session_id=session_id)
+        question = Question(prompt=prompt, history=history, images=tuple(images), session_id=session_id)
         with self._run.step:
             return await self._run.children.ask(step, f"{self._run.run_id}_{step}_0", agent, question, role=role)
 
@@ -259,13 +292,21 @@ class Steps:
         ]
 
     async def value(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` returned the first time: for times, ids and choices that a replay could not make again."""
+        """What `make` returned the first time: for times, ids and choices that a replay could not make again.
+
+        It may be async. Then it is made again when the process dies before its value is stored, so it should have no
+        effect that must not happen twice.
+        """
         step = self._step()
         known = self._run.state.values.get(step)
         if known is None:
             if step in self._run.state.models:
                 raise ReplayDivergence(self._run.run_id, step, "a model call", f"the value {name!r}")
-            self._run.record([ValueRecorded(step=step, name=name, value=recordable(make()))])
+            made = make()
+            if inspect.isawaitable(made):
+                with self._run.step:
+                    made = await made
+            self._run.record([ValueRecorded(step=step, name=name, value=recordable(made))])
             known = self._run.state.values[step]
         if not isinstance(known, ValueRecorded) or known.name != name:
             raise ReplayDivergence(self._run.run_id, step, repr(known), f"the value {name!r}")

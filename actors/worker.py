@@ -10,6 +10,7 @@ from ..events.errors import Fenced, NotFound
 from ..events.logs import get_logger
 from ..events.run import RunState
 from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, end, evolve
+from .context import RunContext
 from .entity import Fold
 from .host import Host
 from .partition import PartitionActor
@@ -100,21 +101,27 @@ class WorkerActor(PartitionActor[Worker]):
     async def _run(self, task: TaskAccepted, cause: Meta, spec: AgentSpec) -> RunResult:
         """The task's run: continued if an earlier attempt left it open, read if it has ended."""
         run = self._host.run(task.run_id)
+        request = RunRequest(
+            run_id=task.run_id,
+            prompt=task.prompt,
+            images=task.images,
+            history=task.conversation,
+            user_id=task.user_id,
+            session_id=task.session_id,
+            context=RunContext(metadata=task.metadata) if task.metadata else None,
+            parent_run_id=task.parent_run_id,
+            parent_call_id=task.task_id,
+            depth=task.depth,
+            budgets=task.budgets,
+            causation_id=task.task_id,
+            correlation_id=cause.correlation_id,
+            traceparent=cause.traceparent,
+        )
+        if task.session_id and self._services.children is not None:
+            return await self._services.children.run(spec, request)
         try:
             result = (await history_of(self._services.journal, task.run_id)).result
         except NotFound:
-            request = RunRequest(
-                run_id=task.run_id,
-                prompt=task.prompt,
-                user_id=task.user_id,
-                parent_run_id=task.parent_run_id,
-                parent_call_id=task.task_id,
-                depth=task.depth,
-                budgets=task.budgets,
-                causation_id=task.task_id,
-                correlation_id=cause.correlation_id,
-                traceparent=cause.traceparent,
-            )
             result = await run.ask(StartRun(spec, request))
         else:
             if result.state not in _ENDED:

@@ -4,13 +4,14 @@ The child's id is made of the call's, which is made of its place in the strategy
 that it had asked, running or ended, and nothing is done twice.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from .errors import ReplayDivergence
+from .errors import Refused, ReplayDivergence
 from .event import Event
-from .message import Usage
+from .message import ToolCall, Usage
 
 if TYPE_CHECKING:
     from .run import Run
@@ -26,6 +27,7 @@ class ChildRequested(Event, tag="run.child_requested"):
         call_id: Unique for this call in all runs for ever.
         run_id: The child's.
         digest: SHA-256 (16 hex digits) of what it is asked: a replay that would ask something else diverges.
+        role: What the strategy calls the agent.
     """
 
     step: str
@@ -33,6 +35,7 @@ class ChildRequested(Event, tag="run.child_requested"):
     run_id: str
     agent: str
     digest: str
+    role: str = ""
 
 
 class ChildEnded(Event, tag="run.child_ended"):
@@ -43,6 +46,7 @@ class ChildEnded(Event, tag="run.child_ended"):
         output: Its answer, or what there is of it.
         error: Why there is none, or why it is not what was asked for.
         usage: What it used, with its own children.
+        ended_by: The tool call whose result its answer is, if one ended its turn.
     """
 
     call_id: str
@@ -51,11 +55,24 @@ class ChildEnded(Event, tag="run.child_ended"):
     error: str = ""
     turns: int = 0
     usage: Usage = Usage()
+    ended_by: ToolCall | None = None
 
     @property
     def answered(self) -> bool:
         """Whether there is a final answer."""
         return self.state in ("completed", "degraded")
+
+
+class WorkerSpawned(Event, tag="run.worker_spawned"):
+    """The model has made up a worker, whom this run may ask from now on.
+
+    Attributes:
+        call_id: The tool call that did it.
+    """
+
+    call_id: str
+    role: str
+    instructions: str
 
 
 # --- state -----------------------------------------------------------------------------------------------------------
@@ -93,3 +110,27 @@ def end_child(ended: ChildEnded, state: "Run") -> list[ChildEnded]:
     """What came of a child, once."""
     known = state.children.get(ended.call_id)
     return [ended] if known is not None and known.ended is None else []
+
+
+class CannotSpawn(Refused):
+    """The run may have no such worker beside those it has."""
+
+
+def spawn_worker(spawned: WorkerSpawned, taken: Collection[str], most: int, state: "Run") -> list[WorkerSpawned]:
+    """A worker of the run's own, once.
+
+    Args:
+        taken: The roles that there are anyway.
+        most: How many a run may have of its own.
+    Raises:
+        CannotSpawn: The role is taken, or there are as many as there may be.
+    """
+    role = spawned.role
+    known = state.spawned.get(role)
+    if known is not None and known.call_id == spawned.call_id:
+        return []
+    if known is not None or role in taken:
+        raise CannotSpawn(f"there is a worker {role!r} already; delegate to it, or choose another role")
+    if len(state.spawned) >= most:
+        raise CannotSpawn(f"this run has spawned {most} workers, and may not spawn more; delegate to one of them")
+    return [spawned]

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Raw, Struct, field
 
 from .budget import Scope
-from .child_step import ChildEnded, ChildRequested, ChildStep
+from .child_step import ChildEnded, ChildRequested, ChildStep, WorkerSpawned
 from .envelope import StreamName, decode_event
 from .errors import Refused
 from .event import Event
@@ -71,6 +71,7 @@ class RunStarted(Event, tag="run.started"):
             follow as `run.copied`.
         forked_to: The other model that goes on, by the name that `model=` takes; empty for the agent's own.
         conversation: What came before the prompt of a fork; other runs have it from their session.
+        previous_run_id: The run before this one in its session.
     """
 
     agent: str
@@ -96,6 +97,7 @@ class RunStarted(Event, tag="run.started"):
     forked_to: str = ""
     conversation: tuple[Message, ...] = ()
     budgets: tuple[Scope, ...] = ()
+    previous_run_id: str = ""
 
 
 class RecordCopied(Event, tag="run.copied"):
@@ -228,6 +230,7 @@ class Run(Struct):
     Attributes:
         estimated: The part of `usage` that nobody has confirmed.
         turns: Model calls of its story, those included that it shares with the run that it was forked from.
+        spawned: The workers that it made up, by their roles.
         usage: What it used itself; `usage_of_children` what they did, with theirs.
         degraded: Why its answers are not those of the model that it was to ask.
     """
@@ -239,6 +242,7 @@ class Run(Struct):
     tools: dict[str, ToolStep] = field(default_factory=dict[str, ToolStep])
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     children: dict[str, ChildStep] = field(default_factory=dict[str, ChildStep])
+    spawned: dict[str, WorkerSpawned] = field(default_factory=dict[str, WorkerSpawned])
     turns: int = 0
     usage: Usage = Usage()
     usage_of_children: Usage = Usage()
@@ -318,6 +322,8 @@ def evolve(state: Run, event: Event) -> Run:
         case ChildEnded():
             state.children[event.call_id].ended = event
             state.usage_of_children += event.usage
+        case WorkerSpawned():
+            state.spawned[event.role] = event
         case RunCompleted() | RunFailed() | RunCancelled() | RunInterrupted():
             state.closed = event
         case _:

@@ -4,14 +4,14 @@ A task's id is the delegating call's id, and its run id is derived from it: a ta
 that was resumed or a network that repeats itself, is done once and answered twice.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
 from .budget import Scope
 from .envelope import StreamName
 from .event import Event
-from .message import Usage
+from .message import Image, Message, Usage
 from .run import RunState
 
 CATEGORY = "worker"
@@ -26,7 +26,14 @@ def worker_stream(name: str) -> StreamName:
 
 
 class TaskAccepted(Event, tag="worker.task_accepted"):
-    """The worker will do this. `user_id` is the delegating run's, and the child run's; `budgets` are its as well."""
+    """The worker will do this. `user_id` is the delegating run's, and the child run's; `budgets` are its as well.
+
+    Attributes:
+        session_id: The worker's conversation that this goes on with; empty for none.
+        conversation: What came before the prompt, without a session.
+        images: The pictures of the prompt.
+        metadata: The delegating run's.
+    """
 
     task_id: str
     run_id: str
@@ -35,6 +42,10 @@ class TaskAccepted(Event, tag="worker.task_accepted"):
     parent_run_id: str = ""
     depth: int = 1
     budgets: tuple[Scope, ...] = ()
+    session_id: str = ""
+    conversation: tuple[Message, ...] = ()
+    metadata: dict[str, Any] = {}
+    images: tuple[Image, ...] = ()
 
 
 class TaskEnded(Event, tag="worker.task_ended"):

@@ -8,23 +8,19 @@ import asyncio
 
 import msgspec
 
-from ..actors.context import current_call, current_cause
+from ..actors.children import DelegationFailed, Question, current_children
+from ..actors.context import current_call
 from ..actors.host import Host
-from ..actors.services import current_services
 from ..actors.tool import Tool
 from ..actors.worker import Delegate
 from ..events.bus import Bus, answer
 from ..events.envelope import Meta
-from ..events.errors import ConfigError, TreadleError, Unavailable
+from ..events.errors import Unavailable
 from ..events.logs import get_logger
-from ..events.run import RunState
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted, TaskEnded
 from .arguments import check_prompt
 from .tools.function import tool
-
-MAX_DEPTH = 8
-"""How many delegations deep a run may be: more is a circle."""
 
 REQUEST_TIMEOUT_S = 30.0
 PATIENCE_S = 60.0
@@ -33,10 +29,6 @@ PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.5
 
 _log = get_logger("treadle.delegation")
-
-
-class DelegationFailed(TreadleError):
-    """The worker's run ended without an answer; the model is told why."""
 
 
 def delegate(
@@ -51,22 +43,9 @@ def delegate(
 
     async def run(prompt: str) -> str:
         check_prompt(prompt)
-        call = current_call()
-        services = current_services()
-        if services.work is None:
-            raise ConfigError("this system has no workers")
-        if call.depth >= MAX_DEPTH:
-            raise ConfigError(f"a run {call.depth} delegations deep may not delegate further; is this a circle?")
-        task = TaskAccepted(
-            task_id=call.call_id,
-            run_id=f"{call.call_id}_{worker}",
-            prompt=prompt,
-            user_id=call.user_id,
-            parent_run_id=call.run_id,
-            depth=call.depth + 1,
-        )
-        ended = await services.work.delegate(worker, task, current_cause())
-        if ended.state not in (RunState.COMPLETED, RunState.DEGRADED):
+        call_id = current_call().call_id
+        ended = await current_children().ask(call_id, call_id, worker, Question(prompt=prompt))
+        if not ended.answered:
             raise DelegationFailed(f"worker {worker!r} ended {ended.state}: {ended.error or ended.output}")
         return ended.output
 

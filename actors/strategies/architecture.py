@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
+from msgspec import structs
+
 from ...events.errors import ConfigError
 from ..children import Asked
+from ..spec import AgentSpec
 from ..steps import Steps
 from ..tool import Tool
 
@@ -54,6 +57,14 @@ def tools_of(architecture: Architecture) -> Sequence[Tool]:
     return found
 
 
+def equipped(spec: AgentSpec) -> AgentSpec:
+    """`spec`, with the tools that its architecture brings now: those of a team are made of the workers it has."""
+    brought = {tool.name: tool for tool in tools_of(spec.architecture)}
+    if not brought:
+        return spec
+    return structs.replace(spec, tools={name: brought.get(name, tool) for name, tool in spec.tools.items()})
+
+
 def architecture_of(given: Any, named: Mapping[str, Callable[[], Architecture]]) -> Architecture:
     """What `given` means.
 
@@ -73,3 +84,14 @@ def architecture_of(given: Any, named: Mapping[str, Callable[[], Architecture]])
     if callable(given):
         return Function(cast("Callable[[Steps], Awaitable[str]]", given))
     raise ConfigError(f"an architecture is a name, an object with run(steps), or async code over steps, not {given!r}")
+
+
+def base_of(given: GivenArchitecture) -> Architecture:
+    """What `base=` means: the architecture that another one is made of.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    from . import ARCHITECTURES  # late: those that can be named are made of this module
+
+    return architecture_of(given, ARCHITECTURES)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 _FENCED = re.compile(r"```(?:\w+)?\s*\n(.*?)```", re.DOTALL)
@@ -12,7 +13,7 @@ _STARTS = 64
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
 _OF = r"(?P<of>\d+(?:\.\d+)?)"
 _SCORES = (
-    re.compile(rf"\bscore\b\W{{0,4}}{_NUMBER}\s*(?:/\s*{_OF}|(?P<percent>%))?", re.IGNORECASE),
+    re.compile(rf"\bscore\b\W{{0,4}}(?<!-){_NUMBER}\s*(?:/\s*{_OF}|(?P<percent>%))?", re.IGNORECASE),
     re.compile(rf"(?<![\w.]){_NUMBER}\s*/\s*{_OF}(?![\w/])"),
     re.compile(rf"(?<![\w.]){_NUMBER}\s*(?P<percent>%)"),
     re.compile(rf"^\s*{_NUMBER}\s*$", re.MULTILINE),
@@ -42,6 +43,13 @@ def object_in(text: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
+def array_in(text: str) -> Sequence[Any] | None:
+    """The first JSON array in a reply, be it in an object: `{"steps": […]}`."""
+    found = json_in(text)
+    values = cast("dict[str, Any]", found).values() if isinstance(found, dict) else (found,)
+    return next((cast("Sequence[Any]", value) for value in values if isinstance(value, list)), None)
+
+
 def score_in(text: str) -> float | None:
     """The score that a reply gives, from 0 to 1: `{"score": 0.7}`, `score: 0.7`, `7/10`, `70%`, or a bare number.
 
@@ -61,10 +69,14 @@ def score_in(text: str) -> float | None:
     return None
 
 
+def list_in(text: str) -> list[str]:
+    """The items of a numbered or dotted list; none when there is no list."""
+    return [match[1] for match in _ITEM.finditer(text)]
+
+
 def items_in(text: str) -> list[str]:
     """The items of a numbered or dotted list; the lines of a reply that has none."""
-    found = [match[1] for match in _ITEM.finditer(text)]
-    return found or [line.strip() for line in text.splitlines() if line.strip()]
+    return list_in(text) or [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _decoded(text: str) -> Any:

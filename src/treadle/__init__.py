@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .actors.session import NothingToResume
     from .actors.spec import ApprovalQuestion
     from .actors.steps import Steps, ToolResult
-    from .actors.strategies import ARCHITECTURES, Architecture
+    from .actors.strategies import ARCHITECTURES, Architecture, ReAct
     from .actors.tool import Tool
     from .events.budget import Limits
     from .events.errors import (
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .gateways.blackboard import Blackboard
     from .gateways.cassettes import Cassette, NotOnCassette
     from .gateways.delegation import delegate
+    from .gateways.handoff import Handoff
     from .gateways.memory import Memory
     from .gateways.models.classify import classify_model_error
     from .gateways.models.echo import EchoModel
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from .gateways.run_event import Event
     from .gateways.run_handle import Run, Session
     from .gateways.system import System
+    from .gateways.team import Team
     from .gateways.timers import Timer
     from .gateways.tools.function import tool
     from .gateways.tuning import Tuning
@@ -116,7 +118,7 @@ _NAMES = {
     "actors.session": ("NothingToResume",),
     "actors.spec": ("ApprovalQuestion",),
     "actors.steps": ("Steps", "ToolResult"),
-    "actors.strategies": ("ARCHITECTURES", "Architecture"),
+    "actors.strategies": ("ARCHITECTURES", "Architecture", "ReAct"),
     "actors.tool": ("Tool",),
     "events.budget": ("Limits",),
     "events.errors": (
@@ -145,6 +147,7 @@ _NAMES = {
     "gateways.blackboard": ("Blackboard",),
     "gateways.cassettes": ("Cassette", "NotOnCassette"),
     "gateways.delegation": ("delegate",),
+    "gateways.handoff": ("Handoff",),
     "gateways.memory": ("Memory",),
     "gateways.models.classify": ("classify_model_error",),
     "gateways.models.echo": ("EchoModel",),
@@ -157,6 +160,7 @@ _NAMES = {
     "gateways.run_event": ("Event",),
     "gateways.run_handle": ("Run", "Session"),
     "gateways.system": ("System",),
+    "gateways.team": ("Team",),
     "gateways.timers": ("Timer",),
     "gateways.tools.function": ("tool",),
     "gateways.tuning": ("Tuning",),
@@ -192,6 +196,7 @@ __all__ = [
     "Fenced",
     "FunctionModel",
     "Generation",
+    "Handoff",
     "Image",
     "InvalidRequestError",
     "JournalTooNew",
@@ -214,6 +219,7 @@ __all__ = [
     "Price",
     "QuotaExceeded",
     "RateLimitError",
+    "ReAct",
     "ReadOnly",
     "ReplayDivergence",
     "RequestRefused",
@@ -232,6 +238,7 @@ __all__ = [
     "Session",
     "Steps",
     "System",
+    "Team",
     "Timer",
     "Tool",
     "ToolCall",

@@ -128,7 +128,7 @@ async def test_a_circle_of_agents_ends_at_the_deepest_run_that_may_be(system: Sy
         return ended.output or ended.error
 
     desk = system.host(Agent(model="echo", architecture=think), name="desk")
-    assert f"a run {MAX_DEPTH} delegations deep may not ask further agents" in (await desk.run("Go.")).output
+    assert f"a run {MAX_DEPTH} delegations deep may not delegate further" in (await desk.run("Go.")).output
 
 
 async def test_cancelling_a_run_cancels_all_that_it_asked(system: System) -> None:

@@ -36,9 +36,10 @@ async def test_a_run_whose_caller_left_is_resumed_by_its_id() -> None:
         return "done"
 
     agent = Agent("You think.", model=FunctionModel(slow), name="leaving")
+    before = await (await agent.node()).journal.last_position()  # agents of one process share a journal in memory
     running = asyncio.create_task(agent.run("Take your time."))
     await asked.wait()
-    [run_id] = [address.removeprefix("run-") for address in await addresses(agent)]
+    [run_id] = [address.removeprefix("run-") for address in await addresses(agent, before)]
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -48,8 +49,8 @@ async def test_a_run_whose_caller_left_is_resumed_by_its_id() -> None:
     await agent.aclose()
 
 
-async def addresses(agent: Agent) -> list[str]:
-    """Where runs of this agent's system live now."""
+async def addresses(agent: Agent, after: int) -> list[str]:
+    """Where runs of this agent's system live now that began after this position."""
     node = await agent.node()
-    found = [recorded.stream for recorded in await node.journal.read_all() if recorded.type == "run.started"]
+    found = [recorded.stream for recorded in await node.journal.read_all(after) if recorded.type == "run.started"]
     return [stream for stream in found if node.system.ref(stream).is_live]

@@ -9,6 +9,7 @@ from hosting import WITHIN_S, Gate, calling, namespace
 from waiting import until
 
 from treadle import Agent, FunctionModel, Limits, Message, ModelReply, Run, System, ToolCall, ToolSpec, delegate, tool
+from treadle.actors.children import MAX_DEPTH
 from treadle.events.envelope import Meta
 from treadle.events.journal import Journal
 from treadle.events.tool_step import ApprovalRequested
@@ -210,7 +211,7 @@ async def test_agents_that_hand_a_task_around_in_a_circle_end_with_a_recorded_fa
             result = await system.host(desk("a")).run("Go")
         assert "may not delegate further; is this a circle?" in result.output
         recorded = await types(system.journal)
-        assert recorded.count("run.started") == recorded.count("run.completed") == delegation.MAX_DEPTH + 1
+        assert recorded.count("run.started") == recorded.count("run.completed") == MAX_DEPTH + 1
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -1,0 +1,120 @@
+"""The agents of an architecture: who may be one, what it is asked, and what becomes of one that fails.
+
+A member is asked in a run of its own (`Steps.agent`), under the same user, metadata and budgets, and knows the
+conversation before the prompt. When it fails, that is a result: an architecture goes on without it where it can, and
+where it cannot the run ends with the member's error in its reason.
+"""
+
+from collections.abc import Sequence
+
+from ...events.child_step import ChildEnded
+from ...events.errors import ConfigError, TreadleError
+from ...events.message import Message
+from ..children import Asked
+from ..model_charges import Interrupted
+from ..spec import AgentSpec
+from ..steps import Steps
+
+
+class GaveUp(Interrupted):
+    """An architecture comes to no end of its own, and nothing failed. The run's reason is `word: why`.
+
+    Args:
+        word: `router:no_route`.
+        output: What there is of an answer.
+    """
+
+    def __init__(self, word: str, why: str, output: str = "") -> None:
+        super().__init__(f"{word}: {why}", why, output)
+
+
+class MemberFailed(TreadleError):
+    """There is no answer without a member that failed. The message begins with a word: `debate:all_failed`."""
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def question_of(steps: Steps) -> str:
+    """What the run was asked, with what it was given beside the prompt and what an outer architecture adds."""
+    return "\n\n".join([steps.messages()[-1].content, *steps.notes])
+
+
+def conversation_of(steps: Steps) -> Sequence[Message]:
+    """What was said before the prompt."""
+    return [message for message in steps.messages()[:-1] if message.role != "system"]
+
+
+async def ask(steps: Steps, agent: Asked, prompt: str, role: str) -> ChildEnded:
+    """Ask a member, who knows the conversation before the run's prompt."""
+    return await steps.agent(agent, prompt, role=role, history=conversation_of(steps))
+
+
+# --- what comes back -------------------------------------------------------------------------------------------------
+
+
+def answer_of(ended: ChildEnded, architecture: str, role: str, name: str = "", instead: str = "") -> str:
+    """The answer of a member that the run cannot do without.
+
+    Args:
+        instead: What there is of an answer without it.
+    Raises:
+        Interrupted: It was stopped by a limit, or there is something without it; that is the run's output then.
+        MemberFailed: There is nothing.
+    """
+    if ended.answered:
+        return ended.output
+    word = f"{architecture}:{role}_{ended.state}"
+    why = said_of(ended, f"the {role} {name!r}" if name else f"the {role}")
+    if instead or ended.state == "interrupted":
+        raise GaveUp(word, why, instead or ended.output)
+    raise MemberFailed(f"{word}: {why}")
+
+
+def said_of(ended: ChildEnded, who: str) -> str:
+    """What came of a member that gave no answer, as a reason."""
+    return f"{who} gave no answer, its run is {ended.state}: {ended.error}"
+
+
+# --- what is given ---------------------------------------------------------------------------------------------------
+
+
+def check_agent(name: str, agent: object) -> None:
+    """Refuse what cannot be asked.
+
+    Raises:
+        ConfigError: It is no agent.
+    """
+    spec = getattr(agent, "spec", agent)
+    if not isinstance(spec, AgentSpec) and not (isinstance(agent, str) and agent):
+        raise ConfigError(f"{name} must be an Agent, or the name of one that is hosted, not {agent!r}")
+
+
+def check_name(name: str, given: object) -> None:
+    """Refuse what cannot name a member.
+
+    Raises:
+        ConfigError: It is no text, or empty.
+    """
+    if not isinstance(given, str) or not given.strip():
+        raise ConfigError(f"{name} must be a text that names it, not {given!r}")
+
+
+def check_count(name: str, given: object, *, least: int = 1) -> None:
+    """Refuse what is no number of rounds.
+
+    Raises:
+        ConfigError: It is less than `least`, or no whole number.
+    """
+    if not isinstance(given, int) or isinstance(given, bool) or given < least:
+        raise ConfigError(f"{name}={given!r} must be a whole number from {least} on")
+
+
+def check_share(name: str, given: object) -> None:
+    """Refuse what is no number from 0 to 1.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given <= 1:  # NaN is not either
+        raise ConfigError(f"{name}={given!r} must be a number from 0 to 1")

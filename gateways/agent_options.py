@@ -1,0 +1,36 @@
+"""What `Agent` takes, in one piece: for functions that make agents and hand on what they are given."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from ..actors.generation import Generation
+from ..actors.retry import RetryPolicy
+from ..actors.spec import ApprovalHandler
+from ..events.budget import Limits
+from .models.secrets import Secrets
+from .tuning import Tuning
+
+
+class AgentOptions(TypedDict, total=False):
+    """As the arguments of `Agent` of the same names, without `architecture`."""
+
+    instructions: str
+    model: Any
+    name: str | None
+    tools: Sequence[Any]
+    runtime: str | None
+    approval_handler: Literal["allow", "deny", "wait"] | ApprovalHandler | None
+    budget: Limits | None
+    budget_per_user: Limits | None
+    memory: bool
+    max_turns: int
+    timeout_s: float | None
+    model_timeout_s: float | None
+    generation: Generation | None
+    options: Mapping[str, Any] | None
+    retry_policy: RetryPolicy | None
+    output_schema: Any
+    output_validation_retries: int | None
+    response_tone: str | None
+    tuning: Tuning | None
+    secrets: Secrets | None
