@@ -300,8 +300,7 @@ class Steps:
 
     def note(self, type: str, payload: dict[str, Any]) -> None:
         """Tell those who listen to the run where it is: live, and not recorded."""
-        for feed in self._run.feeds:
-            feed.note(Note(type, payload))
+        self._run.note(Note(type, payload))
 
     async def value(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` returned the first time: for times, ids and choices that a replay could not make again."""

@@ -47,7 +47,7 @@ def step(function: F | None = None, /, **flags: Any) -> F | Callable[[F], F]:
         requires_permission: Asks for approval.
         timeout_s: Seconds until its outcome is given up as unknown; None, the default, waits for ever.
     Raises:
-        ConfigError: It is destructive and read_only, or takes no such notes.
+        ConfigError: It is destructive and read_only.
     """
     if flags.get("destructive") and flags.get("read_only"):
         raise ConfigError("a step is said to be destructive and read_only; it can be one of them")
@@ -55,8 +55,9 @@ def step(function: F | None = None, /, **flags: Any) -> F | Callable[[F], F]:
     def make(function: F) -> F:
         try:
             setattr(function, _FLAGS, flags)
-        except AttributeError as exc:
-            raise ConfigError(f"@step cannot mark {function!r}; mark the function that it is made of") from exc
+        except AttributeError:  # a method of an object takes no notes, and neither do those of Python itself
+            function = cast(F, functools.partial(function))
+            setattr(function, _FLAGS, flags)
         return function
 
     return make if function is None else make(function)

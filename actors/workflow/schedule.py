@@ -48,6 +48,7 @@ class Schedule:
         self._visits: dict[str, int] = {}
         self._made: list[Visit] = []
         self._ended: list[tuple[Visit, Any]] = []
+        self._given: Any = None
 
     @property
     def visited(self) -> list[Visit]:
@@ -56,12 +57,18 @@ class Schedule:
 
     @property
     def output(self) -> Any:
-        """What the deepest branch ended with; the first that was drawn, among equals."""
+        """What the deepest branch ended with; the first that was drawn, among equals.
+
+        When the way from `START` led to `END` at once, what came in goes out.
+        """
+        if not self._ended:
+            return self._given
         place = self._order.place
         return min(self._ended, key=lambda each: (-each[0].depth, place[each[0].node], each[0].number))[1]
 
     def begin(self, value: Any, targets: Iterable[int]) -> None:
         """The edges from `START` that are taken."""
+        self._given = value
         self._arrive(START, 0, value, targets)
 
     def end(self, visit: Visit, value: Any, targets: Sequence[int]) -> None:
