@@ -139,7 +139,7 @@ class Steps:
     @property
     def conversation_id(self) -> str:
         """The session that the run belongs to; empty when it is by itself."""
-        return self._run.request.session_id
+        return "" if self._run.session_id == self._run.run_id else self._run.session_id
 
     def messages(self) -> list[Message]:
         """What every strategy begins with: instructions and memory, the conversation so far, the prompt."""
