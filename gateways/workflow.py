@@ -33,7 +33,7 @@ from .prompting import beside, context_of, run_prompt, unless_cancelled
 from .run_event import Event
 from .run_handle import Run
 from .workflow_drawing import Drawing
-from .workflow_nodes import call_of, names_of, node_of
+from .workflow_nodes import GivenNode, call_of, names_of, node_of
 from .workflow_result import WorkflowResult, checked_workflow, result_in
 from .workflow_tool import tool_of
 
@@ -100,7 +100,7 @@ class Workflow(Drawing):
     # --- shapes ---
 
     @classmethod
-    def chain(cls, steps: Sequence[Any], *, name: str = "chain", **settings: Any) -> Self:
+    def chain(cls, steps: Sequence[GivenNode], *, name: str = "chain", **settings: Any) -> Self:
         """One after the other, each with what the one before came to."""
         made, before = cls(name, **settings), START
         for each, given in zip(names_of(steps), steps, strict=True):
@@ -110,7 +110,13 @@ class Workflow(Drawing):
 
     @classmethod
     def route(
-        cls, classifier: Any, routes: Mapping[str, Any], *, default: Any = None, name: str = "route", **settings: Any
+        cls,
+        classifier: GivenNode,
+        routes: Mapping[str, GivenNode],
+        *,
+        default: GivenNode | None = None,
+        name: str = "route",
+        **settings: Any,
     ) -> Self:
         """What `classifier` comes to picks one of `routes`, which is given what the workflow was given.
 
@@ -129,7 +135,7 @@ class Workflow(Drawing):
     @classmethod
     def parallel(
         cls,
-        steps: Sequence[Any],
+        steps: Sequence[GivenNode],
         *,
         merge: Callable[[list[Any]], Any] | None = None,
         return_exceptions: bool = False,
@@ -144,7 +150,7 @@ class Workflow(Drawing):
 
     @staticmethod
     def fan_out(
-        steps: Sequence[Any],
+        steps: Sequence[GivenNode],
         *,
         merge: Callable[[list[Any]], Any] | None = None,
         return_exceptions: bool = False,
@@ -160,7 +166,7 @@ class Workflow(Drawing):
         return ParallelNode(branches, call_of(merge) if merge is not None else None, return_exceptions, _checked(limit))
 
     @staticmethod
-    def map(given: Any, *, limit: int | None = None, return_exceptions: bool = False) -> Node:
+    def map(given: GivenNode, *, limit: int | None = None, return_exceptions: bool = False) -> Node:
         """A node over a list: `given` for each item, and the results as a list in the order of the items.
 
         Args:

@@ -12,7 +12,7 @@ from ..actors.workflow.schedule import Limits
 from ..actors.workflow.walk import Plan, Router, Stop
 from ..events.errors import ConfigError
 from .arguments import check_id
-from .workflow_nodes import call_of, node_of
+from .workflow_nodes import GivenNode, call_of, node_of
 
 
 class _Drawn(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Drawing:
     def _changed(self) -> None:
         """What was made of the drawing is out of date."""
 
-    def add_node(self, name: str, node: Any) -> Self:
+    def add_node(self, name: str, node: GivenNode) -> Self:
         """A node: a function of one value (a sync one runs in a thread), an agent, a workflow, a tool, a shape."""
         self._add(name, node_of(node))
         return self

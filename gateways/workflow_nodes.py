@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 from ..actors.spec import AgentSpec
 from ..actors.tool import Tool
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ..actors.children import HasSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+GivenNode: TypeAlias = "Callable[[Any], Any] | Callable[[], Any] | HasSpec | Tool | Node"
+"""What may be a node: a function of one value or of none, an agent, a workflow, a tool, or a shape."""
 
 _FLAGS = "__treadle_step__"
 _NODES = (AgentNode, FunctionNode, HumanNode, MapNode, ParallelNode, WorkflowNode)
@@ -63,7 +66,7 @@ def step(function: F | None = None, /, **flags: Any) -> F | Callable[[F], F]:
     return make if function is None else make(function)
 
 
-def node_of(given: Any) -> Node:
+def node_of(given: GivenNode) -> Node:
     """What a node is made of.
 
     Raises:
