@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-GivenNode: TypeAlias = "Callable[[Any], Any] | Callable[[], Any] | HasSpec | Tool | Node"
-"""What may be a node: a function of one value or of none, an agent, a workflow, a tool, or a shape."""
+GivenNode: TypeAlias = "Callable[[Any], Any] | HasSpec | Node"
+"""What may be a node: a function of one value or a tool, an agent, a workflow, or a shape."""
 
 _FLAGS = "__treadle_step__"
 _NODES = (AgentNode, FunctionNode, HumanNode, MapNode, ParallelNode, WorkflowNode)

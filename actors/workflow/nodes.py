@@ -6,7 +6,7 @@ one that was. What cannot be done is a `NodeFailed` that names the node.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from msgspec import Struct, structs
 
@@ -213,7 +213,7 @@ class MapNode(Struct, frozen=True):
     async def run(self, value: Any, place: Place) -> Any:
         if not isinstance(value, list):
             raise NodeFailed(place.path, f"it maps over a list, and was given {type(value).__name__}")
-        items: list[Any] = value
+        items: list[Any] = list(cast("Sequence[Any]", value))
         return await _beside(
             [("", self.node, item) for item in items],
             place, self.limit or place.limit, return_exceptions=self.return_exceptions,

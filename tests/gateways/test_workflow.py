@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec import Struct
@@ -27,15 +27,16 @@ from treadle import (
     step,
     tool,
 )
+from treadle.events.run import RunStarted
 
 
 def agent(prefix: str, **more: Any) -> Agent:
     return Agent(model=FunctionModel(lambda messages, _: f"{prefix} {messages[-1].content}"), **more)
 
 
-def looping(rounds: int, **caps: int) -> Workflow:
+def looping(rounds: int, max_steps: int = 100) -> Workflow:
     """Adds one until it is `rounds`."""
-    flow = Workflow("loop", **caps).add_node("add", lambda number: number + 1).set_start("add")
+    flow = Workflow("loop", max_steps=max_steps).add_node("add", lambda number: number + 1).set_start("add")
     return flow.add_router("add", lambda number: "again" if number < rounds else "done", {"again": "add", "done": END})
 
 
@@ -79,9 +80,12 @@ async def test_parallel_steps_go_on_beside_one_another_and_are_merged_in_their_o
 
 
 async def test_a_graph_branches_joins_and_ends() -> None:
+    def named(name: str) -> Callable[[Any], Any]:
+        return lambda value: [name, value]
+
     flow = Workflow("graph")
     for name in ("a", "b", "c", "d"):
-        flow.add_node(name, lambda value, name=name: [name, value])
+        flow.add_node(name, named(name))
     flow.set_start("a").add_edge("a", "c").add_edge("a", "b").add_edge("b", "d").add_edge("c", "d").add_edge("d", END)
     result = await flow.run("x")
     assert result.output == ["d", [["b", ["a", "x"]], ["c", ["a", "x"]]]]
@@ -177,18 +181,20 @@ async def test_an_answer_in_a_form_is_handed_on_as_its_value() -> None:
     class Verdict(Struct):
         fits: bool
 
-    judge = Agent(model=FunctionModel(lambda *_: '{"fits": true}'), name="judge", output_schema=Verdict)
+    judge = Agent(model=FunctionModel(lambda _, __: '{"fits": true}'), name="judge", output_schema=Verdict)
     result = await Workflow.chain([judge, lambda verdict: verdict["fits"]]).run("x")
     assert (result.output, result.per_step["judge"]) == (True, {"fits": True})
 
 
 async def test_a_function_of_nothing_and_a_tool_may_be_nodes() -> None:
+    hello: Any = lambda: "hello"  # noqa: E731
+
     @tool
     def shout(text: str) -> str:
         """Say it louder."""
         return text.upper()
 
-    assert (await Workflow.chain([lambda: "hello", shout]).run()).output == "HELLO"
+    assert (await Workflow.chain([hello, shout]).run()).output == "HELLO"
 
 
 async def test_a_step_is_called_as_its_flags_say() -> None:
@@ -295,7 +301,7 @@ FAILURES: list[tuple[Workflow, Any, str]] = [
     (Workflow.chain([lambda _: object()]), "x", r"node 'step' failed: .*of type object has no JSON form"),
     (Workflow.chain([Workflow.map(str)]), "x", r"node 'map' failed: it maps over a list, and was given str"),
     (
-        Workflow.chain([Agent(model=FunctionModel(lambda *_: ModelReply("x" if 1 / 0 else "")))]),
+        Workflow.chain([Agent(model=FunctionModel(lambda _, __: ModelReply("x" if 1 / 0 else "")))]),
         "x",
         r"node 'agent' failed: its run ended failed",
     ),
@@ -322,7 +328,7 @@ async def test_an_interrupted_agent_stops_the_workflow_and_is_no_failure() -> No
         return "nothing"
 
     endless = Agent(
-        model=FunctionModel(lambda *_: ModelReply(tool_calls=(ToolCall("1", "look", {}),))), tools=[look], max_turns=2
+        model=FunctionModel(lambda _, __: ModelReply(tool_calls=(ToolCall("1", "look", {}),))), tools=[look], max_turns=2
     )
     result = await Workflow.chain([str, endless, str]).run("x")
     assert (result.interrupted, result.interruption_reason) == (True, "max_turns")
@@ -335,7 +341,7 @@ async def test_an_interrupted_agent_stops_the_workflow_and_is_no_failure() -> No
         (lambda: Workflow("w").add_node("a", str), "has no start"),
         (lambda: Workflow("w").add_node("a", str).set_start("b"), "there is no node 'b'"),
         (lambda: Workflow("w").add_node("a", str).add_node("a", str), "a node 'a' already"),
-        (lambda: Workflow("w").add_node("a", 7), "7 is no node"),
+        (lambda: Workflow("w").add_node("a", cast(Any, 7)), "7 is no node"),
         (lambda: Workflow("w").add_edge(END, "a"), "an edge cannot have '__end__' at this end"),
         (lambda: Workflow("w", max_steps=0), "max_steps=0 lets nothing happen"),
         (lambda: Workflow.map(str, limit=0), "limit=0"),
@@ -376,7 +382,7 @@ async def test_a_destructive_node_is_parked_until_somebody_allows_it() -> None:
     await flow.approve(result.run_id, result.waiting_for[0].call_id)
     assert (await flow.resume(result.run_id)).state == RunState.COMPLETED
     assert wiped == ["disk"]
-    denied = Workflow.chain([step(destructive=True)(lambda _: None)], approval_handler=lambda _: False)
+    denied = Workflow.chain([step(destructive=True)(str)], approval_handler=lambda _: False)
     with pytest.raises(RuntimeError, match="it was not allowed"):
         await denied.run("disk")
 
@@ -416,15 +422,9 @@ async def test_as_a_tool_it_is_a_child_of_the_agents_run() -> None:
         events = [event async for event in desk.stream("go")]
         (result,) = [event.payload["result"] for event in events if event.type == "tool.completed"]
         assert result["output"] == "said HI"
-        runs = [event async for event in _started(system)]
-    assert [run.event.agent for run in runs] == ["desk", "shout", "agent"]
-    assert [run.event.depth for run in runs] == [0, 1, 2]
-
-
-async def _started(system: System) -> Any:
-    for recorded in await system.journal.read_all():
-        if recorded.type == "run.started":
-            yield recorded
+        events_of_all = [recorded.event for recorded in await system.journal.read_all()]
+    runs = [(event.agent, event.depth) for event in events_of_all if isinstance(event, RunStarted)]
+    assert runs == [("desk", 0), ("shout", 1), ("agent", 2)]
 
 
 async def test_hosted_it_is_started_by_a_signal_and_watched() -> None:

@@ -69,8 +69,8 @@ async def test_every_prefix_of_a_history_comes_to_the_same_and_repeats_nothing_t
     for cut in range(1, len(events)):
         journal = await open_journal("memory")
         for recorded in events[:cut]:
-            owned = {"session_id": recorded.session_id, "run_id": recorded.run_id}
-            await write(journal, recorded.stream, recorded.event, at=recorded.at, **owned)
+            await write(journal, recorded.stream, recorded.event, session_id=recorded.session_id,
+                        run_id=recorded.run_id, at=recorded.at)  # fmt: skip
         async with System(journal=journal, projections=False) as system:
             site = Site()
             again = await system.host(site.flow).resume(whole.run_id)
@@ -90,9 +90,15 @@ async def test_a_person_answers_after_the_death_of_the_process_that_asked(tmp_pa
     runtime = f"sqlite:{tmp_path}/runs.db"
 
     def letter() -> Workflow:
-        draft = step(read_only=True)(lambda text: f"Dear {text}")
-        sent = step(name="sent")(lambda answer: f"{answer['input']}: {answer['note']}")
-        return Workflow.chain([draft, Workflow.human("Send it?"), sent], name="letter", runtime=runtime)
+        @step(read_only=True)
+        def draft(name: str) -> str:
+            return f"Dear {name}"
+
+        @step(name="sent")
+        def send(answer: dict[str, Any]) -> str:
+            return f"{answer['input']}: {answer['note']}"
+
+        return Workflow.chain([draft, Workflow.human("Send it?"), send], name="letter", runtime=runtime)
 
     async with letter() as first:
         waiting = await first.run("Bob")
@@ -103,7 +109,7 @@ async def test_a_person_answers_after_the_death_of_the_process_that_asked(tmp_pa
         (question,) = waiting.waiting_for
         await flow.approve(waiting.run_id, question.call_id, by="alice", note="go")
         result = await flow.resume(waiting.run_id)
-    assert (result.output, result.visited) == ("Dear Bob: go", ["step", "human", "sent"])
+    assert (result.output, result.visited) == ("Dear Bob: go", ["draft", "human", "sent"])
 
 
 async def test_a_hosted_run_that_a_dead_process_left_goes_on_by_itself(tmp_path: Path) -> None:
