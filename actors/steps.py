@@ -24,6 +24,7 @@ from .feed import Note
 from .json_form import recordable
 from .manner import PLAIN, Manner
 from .model_charges import Interrupted
+from .parking import Crew
 from .tool import as_text
 
 if TYPE_CHECKING:
@@ -181,6 +182,10 @@ class Steps:
         )
         return Steps(self._run, f"{step}-", opening)
 
+    def crew(self) -> Crew:
+        """For branches beside one another: says when the run can do nothing but wait."""
+        return Crew(self._run.parking)
+
     async def together(
         self, branches: Sequence[Callable[["Steps"], Awaitable[T]]], *, limit: int | None = None
     ) -> list[T]:
@@ -196,11 +201,14 @@ class Steps:
         async def work() -> None:
             for number, branch in waiting:
                 results[number] = await branch(self._part(f"{step}-{number}"))
+            crew.leave()
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(branches), limit or len(branches))):
-                    group.create_task(work())
+            with self.crew() as crew:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(len(branches), limit or len(branches))):
+                        crew.join()
+                        group.create_task(work())
         except BaseExceptionGroup as exc:
             # One cause is enough; what comes of the others is in the journal.
             raise exc.exceptions[0] from exc

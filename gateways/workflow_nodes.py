@@ -3,8 +3,9 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+from typing import Any, TypeAlias, TypeVar, cast, overload
 
+from ..actors.children import HasSpec
 from ..actors.spec import AgentSpec
 from ..actors.tool import Tool
 from ..actors.workflow.nodes import AgentNode, FunctionNode, HumanNode, MapNode, Node, ParallelNode, function_tool
@@ -13,12 +14,9 @@ from ..events.errors import ConfigError
 from ..events.message import ToolSpec
 from .tools.function import summary
 
-if TYPE_CHECKING:
-    from ..actors.children import HasSpec
-
 F = TypeVar("F", bound=Callable[..., Any])
 
-GivenNode: TypeAlias = "Callable[[Any], Any] | HasSpec | Node"
+GivenNode: TypeAlias = Callable[[Any], Any] | HasSpec | Node
 """What may be a node: a function of one value or a tool, an agent, a workflow, or a shape."""
 
 _FLAGS = "__treadle_step__"
@@ -58,7 +56,10 @@ def step(function: F | None = None, /, **flags: Any) -> F | Callable[[F], F]:
     def make(function: F) -> F:
         try:
             setattr(function, _FLAGS, flags)
-        except AttributeError:  # a method of an object takes no notes, and neither do those of Python itself
+        except (
+            AttributeError,
+            TypeError,
+        ):  # a method of an object takes no notes, and neither do those of Python itself
             function = cast(F, functools.partial(function))
             setattr(function, _FLAGS, flags)
         return function
@@ -79,7 +80,7 @@ def node_of(given: GivenNode) -> Node:
     if isinstance(given, Workflow):
         return WorkflowNode(given.plan)
     if isinstance(getattr(given, "spec", None), AgentSpec):
-        return AgentNode(cast("HasSpec", given))
+        return AgentNode(cast(HasSpec, given))
     if callable(given):
         return FunctionNode(call_of(given))
     raise ConfigError(

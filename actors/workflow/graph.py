@@ -50,7 +50,7 @@ class Order:
             self.after[edge.source].append(number)
         self.back, finished = self._look()
         self.cyclic = bool(self.back)
-        self.reached = frozenset(finished) - {START}
+        self.reached = sorted(set(finished) - {START}, key=self.place.__getitem__)
         self._before: dict[str, frozenset[str]] = {name: frozenset() for name in self.after}
         for name in reversed(finished):  # a node comes after all that lead to it
             with_it = self._before[name] | {name}
@@ -132,7 +132,7 @@ def _check_ways_out(workflow: str, order: Order) -> None:
         for source in leading.get(waiting.pop(), set()) - leaving:
             leaving.add(source)
             waiting.append(source)
-    stuck = sorted(order.reached - leaving, key=order.place.__getitem__)
+    stuck = [name for name in order.reached if name not in leaving]
     if stuck:
         raise ConfigError(
             f"workflow {workflow!r} has no way out of: {', '.join(map(repr, stuck))}; "

@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 from ...events.errors import ConfigError
 from ..children import MAX_DEPTH, Asked
 from ..model_charges import Interrupted
+from ..parking import Crew
 from ..steps import Steps
 from ..tone import ambient
 from ..tool import Tool, as_text
@@ -158,19 +159,37 @@ class _Walk:
         return Walked(self._schedule.output, self.visited, self.composed)
 
     async def _walk(self, at_work: "dict[asyncio.Task[tuple[Any, Sequence[int]]], Visit]") -> None:
-        schedule, most = self._schedule, self._plan.limits.max_concurrency
+        schedule = self._schedule
         waiting = schedule.due()
-        while waiting or at_work:
-            if len(waiting) == 1 and not at_work:
-                (visit, value), waiting = waiting[0], []
+        while waiting:
+            if len(waiting) > 1:
+                with self._steps.crew() as crew:
+                    await self._branches(waiting, at_work, crew)
+            else:  # alone, which is what most are: without a task
+                visit, value = waiting.pop()
                 schedule.end(visit, *await self._visit(visit, value))
-            else:
-                begun, waiting = waiting[: most - len(at_work)], waiting[most - len(at_work) :]
-                for visit, value in begun:
-                    at_work[asyncio.create_task(self._visit(visit, value), name=visit.node)] = visit
-                task = await self._ended(at_work)
-                schedule.end(at_work.pop(task), *task.result())
             waiting += schedule.due()
+
+    async def _branches(
+        self,
+        waiting: list[tuple[Visit, Any]],
+        at_work: "dict[asyncio.Task[tuple[Any, Sequence[int]]], Visit]",
+        crew: Crew,
+    ) -> None:
+        """Go on with several at once, until none is left, or the last one goes on alone."""
+        schedule, most = self._schedule, self._plan.limits.max_concurrency
+        left = 0
+        while at_work or len(waiting) > 1:
+            while waiting and len(at_work) < most:
+                visit, value = waiting.pop(0)
+                crew.join()
+                at_work[asyncio.create_task(self._visit(visit, value), name=visit.node)] = visit
+            for _ in range(left):
+                crew.leave()
+            task = await self._ended(at_work)
+            schedule.end(at_work.pop(task), *task.result())
+            waiting += schedule.due()
+            left = 1
 
     async def _ended(
         self, at_work: "dict[asyncio.Task[tuple[Any, Sequence[int]]], Visit]"

@@ -328,7 +328,9 @@ async def test_an_interrupted_agent_stops_the_workflow_and_is_no_failure() -> No
         return "nothing"
 
     endless = Agent(
-        model=FunctionModel(lambda _, __: ModelReply(tool_calls=(ToolCall("1", "look", {}),))), tools=[look], max_turns=2
+        model=FunctionModel(lambda _, __: ModelReply(tool_calls=(ToolCall("1", "look", {}),))),
+        tools=[look],
+        max_turns=2,
     )
     result = await Workflow.chain([str, endless, str]).run("x")
     assert (result.interrupted, result.interruption_reason) == (True, "max_turns")
@@ -372,6 +374,34 @@ async def test_a_human_node_says_who_allowed_what_and_a_no_is_an_output_too() ->
         await flow.approve(result.run_id, question.call_id, allowed, by="bob", note="as agreed")
         answered = {"allowed": allowed, "by": "bob", "note": "as agreed", "input": {"draft": "Dear all"}}
         assert (await flow.resume(result.run_id)).output == answered
+
+
+@pytest.mark.parametrize("shape", ["edges", "fan_out", "workflows"])
+async def test_it_waits_for_a_person_only_when_nothing_else_can_be_done(shape: str) -> None:
+    done: list[str] = []
+
+    async def work(text: str) -> str:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        done.append(text)
+        return text
+
+    def ask() -> Any:
+        return Workflow.human("Shall it be?")
+
+    flow = Workflow("flow")
+    if shape == "edges":
+        flow.add_node("ask", ask()).add_edge(START, "ask").add_edge(START, "a")
+        flow.add_node("a", work).add_node("b", work).add_node("c", work).add_edge("a", "b").add_edge("b", "c")
+    elif shape == "fan_out":
+        flow.add_node("all", Workflow.fan_out([ask(), Workflow.chain([work, work, work])])).set_start("all")
+    else:
+        flow.add_node("ask", Workflow.chain([str, ask()])).add_edge(START, "ask")
+        flow.add_node("rest", Workflow.chain([work, Workflow.fan_out([work, work])])).add_edge(START, "rest")
+    result = await flow.run("x")
+    assert (result.state, len(done), len(result.waiting_for)) == (RunState.WAITING, 3, 1)
+    await flow.approve(result.run_id, result.waiting_for[0].call_id)
+    assert (await flow.resume(result.run_id)).state == RunState.COMPLETED
 
 
 async def test_a_destructive_node_is_parked_until_somebody_allows_it() -> None:
