@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msgspec import structs
 
+from ..actors.children import children_of_call
 from ..actors.context import RunContext
 from ..actors.feed import Feed
 from ..actors.manner import Manner
 from ..actors.result import RunResult
 from ..actors.run_actor import Abandon, ContinueRun
 from ..actors.run_history import history_of
+from ..actors.services import current_services
 from ..actors.spec import AgentSpec, ApprovalHandler
 from ..actors.tone import ambient_tone
 from ..actors.tool import Tool, as_text
@@ -29,7 +31,7 @@ from .agent_home import Home
 from .arguments import check_context, check_id, check_text, json_form, manner_of
 from .live_events import LiveEvents
 from .models.secrets import Secrets
-from .prompting import beside, context_of, run_prompt, unless_cancelled
+from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_event import Event
 from .run_handle import Run
 from .workflow_drawing import Drawing
@@ -90,7 +92,7 @@ class Workflow(Drawing):
         self._approvals: Literal["deny", "wait"] | ApprovalHandler = approval_handler
         self._timeout_s = timeout_s
         self._budgets = budget, budget_per_user
-        self._home = Home(runtime or "memory")
+        self._home = Home(runtime)
         self._plan: Plan | None = None
         self._spec: AgentSpec | None = None
 
@@ -284,6 +286,10 @@ class Workflow(Drawing):
             RunError: The run was cancelled, or took too long.
         """
         request, manner = self._request(input, user_id, session_id, metadata), self._how(response_tone)
+        asking = children_of_call() if self._home.is_anywhere else None
+        if asking is not None and request.user_id in ("", asking.user_id):  # a tool, or a node, of a run runs it
+            run = await run_nested(asking, self, _prompt(input), request, manner, ())
+            return checked_workflow(await result_in(current_services().journal, run))
         node = await self.node()
         return await self._result(node, await run_prompt(node, self.spec, _prompt(input), request, manner))
 
@@ -364,7 +370,7 @@ class Workflow(Drawing):
         return structs.replace(given, tone=around)
 
     async def _result(self, node: "System", run: RunResult) -> WorkflowResult:
-        return checked_workflow(await result_in(node, run))
+        return checked_workflow(await result_in(node.journal, run))
 
 
 def _prompt(input: Any) -> str:

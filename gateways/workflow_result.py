@@ -1,20 +1,18 @@
 """What a workflow came to, as callers see it, and the error of one that failed."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
 from ..actors.result import RunResult
 from ..actors.workflow.told import told_by
 from ..events.errors import RunError
+from ..events.journal import Journal
 from ..events.message import Usage
 from ..events.run import RunState, run_stream
 from ..events.tool_step import ApprovalRequested
 from .run_error import run_error
-
-if TYPE_CHECKING:
-    from .node import Node
 
 _KINDS = ("NodeFailed", "NoRoute", "LimitReached")
 
@@ -102,9 +100,9 @@ class WorkflowResult(Struct, kw_only=True):
         return self.run.duration_ms
 
 
-async def result_in(node: "Node", run: RunResult) -> WorkflowResult:
+async def result_in(journal: Journal, run: RunResult) -> WorkflowResult:
     """The result of a run of a workflow."""
-    told = told_by([recorded.event for recorded in await node.journal.read(run_stream(run.run_id))])
+    told = told_by([recorded.event for recorded in await journal.read(run_stream(run.run_id))])
     return WorkflowResult(
         output=told.output,
         visited=told.visited,

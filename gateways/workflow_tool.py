@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..actors.children import Question, current_children
-from ..actors.context import current_call
+from ..actors.children import Question, children_of_call
 from ..actors.tool import BadArguments, Tool
 from ..events.errors import ConfigError
 from ..events.message import ToolSpec
@@ -30,15 +29,14 @@ def tool_of(workflow: "Workflow", name: str, description: str, input_arg: str) -
         return {"input": args[input_arg]}
 
     async def run(input: str) -> Any:
-        try:
-            children, call = current_children(), current_call()
-        except LookupError:  # called by a program, not by a run
+        asking = children_of_call()
+        if asking is None:  # called by a program, not by a run
             return (await workflow.run(input)).output
-        step = call.call_id.removeprefix(f"{call.run_id}_").rpartition("_")[0]
-        ended = await children.ask(step, call.call_id, workflow.spec, Question(prompt=input))
-        if not ended.answered:
-            raise DelegationFailed(f"workflow {workflow.name!r} ended {ended.state}: {ended.error or ended.output}")
-        return ended.output
+        result = await asking.nested(workflow.spec, Question(prompt=input))
+        if not result.answered:
+            why = result.error or result.interruption_reason
+            raise DelegationFailed(f"workflow {workflow.name!r} ended {result.state}: {why}")
+        return result.output
 
     schema = {"type": "object", "properties": {input_arg: {"type": "string"}}, "required": [input_arg]}
     spec = ToolSpec(name, description, msgspec.Raw(msgspec.json.encode(schema)), idempotent=True, timeout_s=None)

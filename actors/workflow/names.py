@@ -9,7 +9,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 _OTHERWISE = str.maketrans({"-": "%2D", "~": "%7E", "_": "~"})
-_VISIT = re.compile(r"(?P<node>[^-:]+):(?P<number>\d+)(?=-)")
+_VISIT = re.compile(r"(?P<node>[^-:_]+):(?P<number>\d+)(?=-)")
 
 
 @lru_cache(maxsize=4096)

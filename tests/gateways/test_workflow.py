@@ -457,6 +457,21 @@ async def test_as_a_tool_it_is_a_child_of_the_agents_run() -> None:
     assert runs == [("desk", 0), ("shout", 1), ("agent", 2)]
 
 
+async def test_a_workflow_that_the_function_of_a_node_runs_is_a_child_of_its_call() -> None:
+    inner = Workflow.chain([lambda given: {**given, "seen": True}], name="inner")
+
+    async def ask(number: int) -> Any:
+        result = await inner.run({"number": number})
+        return [result.output, result.visited]
+
+    async with System() as system:
+        result = await system.host(Workflow.chain([ask], name="outer")).run(7)
+        events = [recorded.event for recorded in await system.journal.read_all()]
+    assert result.output == [{"number": 7, "seen": True}, ["step"]]
+    assert result.visited == ["ask"]
+    assert [(each.agent, each.depth) for each in events if isinstance(each, RunStarted)] == [("outer", 0), ("inner", 1)]
+
+
 async def test_hosted_it_is_started_by_a_signal_and_watched() -> None:
     flow = Workflow.chain([str.upper], name="shout")
     async with System() as system:
