@@ -27,6 +27,7 @@ from ..actors.workflow.silent import Silent
 from ..actors.workflow.walk import INPUT, Plan, WorkflowRun
 from ..events.budget import Limits
 from ..events.errors import ConfigError
+from .agent import Agent
 from .agent_home import Home
 from .arguments import check_context, check_id, check_text, json_form, manner_of
 from .live_events import LiveEvents
@@ -226,7 +227,13 @@ class Workflow(Drawing):
         return self._spec
 
     def take_secrets(self, secrets: Secrets) -> None:
-        """Nothing of its own needs keys: its agents have theirs."""
+        """Have the models of its agents look for their keys there, unless they have secrets of their own."""
+        list(
+            self.plan().tools()
+        )  # a workflow that is within itself is refused here, and would be looked through for ever
+        for agent in self.plan().agents():
+            if isinstance(agent, Agent):
+                agent.take_secrets(secrets)
 
     async def find_tools(self) -> None:
         """Nothing to find: what a node calls is here."""

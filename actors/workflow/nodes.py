@@ -62,6 +62,10 @@ class Node(Protocol):
         """What it calls, under the names that the calls are recorded with."""
         ...
 
+    def agents(self) -> Iterator[HasSpec]:
+        """The agents that it asks."""
+        ...
+
     async def run(self, value: Any, place: Place) -> Any:
         """Do it.
 
@@ -119,6 +123,9 @@ class FunctionNode(Struct, frozen=True):
     def tools(self, path: str) -> Iterator[Tool]:
         yield renamed(self.tool, path)
 
+    def agents(self) -> Iterator[HasSpec]:
+        return iter(())
+
     async def run(self, value: Any, place: Place) -> Any:
         return await call(place.path, value, place)
 
@@ -135,6 +142,9 @@ class AgentNode(Struct, frozen=True):
 
     def tools(self, path: str) -> Iterator[Tool]:
         return iter(())
+
+    def agents(self) -> Iterator[HasSpec]:
+        yield self.agent
 
     async def run(self, value: Any, place: Place) -> Any:
         spec = spec_of(self.agent, place.path)
@@ -185,6 +195,10 @@ class ParallelNode(Struct, frozen=True):
         if self.merge is not None:
             yield renamed(self.merge, f"{path}:merge")
 
+    def agents(self) -> Iterator[HasSpec]:
+        for node in self.branches.values():
+            yield from node.agents()
+
     async def run(self, value: Any, place: Place) -> Any:
         results = await _beside(
             [(f".{name}", node, value) for name, node in self.branches.items()],
@@ -209,6 +223,9 @@ class MapNode(Struct, frozen=True):
 
     def tools(self, path: str) -> Iterator[Tool]:
         return self.node.tools(path)
+
+    def agents(self) -> Iterator[HasSpec]:
+        return self.node.agents()
 
     async def run(self, value: Any, place: Place) -> Any:
         if not isinstance(value, list):
@@ -250,6 +267,9 @@ class HumanNode(Struct, frozen=True):
         # The approval is all of it: what runs when it is given does nothing.
         spec = ToolSpec(path, self.question, requires_permission=True, read_only=True, timeout_s=None)
         yield Tool(spec, _nothing, True)
+
+    def agents(self) -> Iterator[HasSpec]:
+        return iter(())
 
     async def run(self, value: Any, place: Place) -> Any:
         step = await place.steps.call(place.path, {"question": self.question, "input": value})

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from ...events.errors import ConfigError
-from ..children import MAX_DEPTH, Asked
+from ..children import MAX_DEPTH, Asked, HasSpec
 from ..model_charges import Interrupted
 from ..parking import Crew
 from ..steps import Steps
@@ -59,6 +59,11 @@ class Plan(Struct, frozen=True):
     tone: str = ""
     memory: bool = False
 
+    def agents(self) -> Iterator[HasSpec]:
+        """The agents of its nodes, in all depths."""
+        for stop in self.stops.values():
+            yield from stop.node.agents()
+
     def tools(self, path: str = "") -> Iterator[Tool]:
         """What its nodes and routers call, in all depths."""
         for name, stop in self.stops.items():
@@ -87,6 +92,9 @@ class WorkflowNode(Struct, frozen=True):
         if path.count("/") >= MAX_DEPTH:
             raise ConfigError(f"workflows are nested more than {MAX_DEPTH} deep at {path!r}; is one within itself?")
         return self.plan().tools(f"{path}/")
+
+    def agents(self) -> Iterator[HasSpec]:
+        return self.plan().agents()
 
     async def run(self, value: Any, place: Place) -> Any:
         plan = self.plan()

@@ -12,13 +12,16 @@ from treadle import (
     END,
     START,
     Agent,
+    ApprovalQuestion,
     ConfigError,
+    DictSecrets,
     FunctionModel,
     ModelReply,
     RunState,
     RuntimeSignal,
     ScriptedModel,
     ScriptedTurn,
+    Secrets,
     System,
     ToolCall,
     Workflow,
@@ -412,7 +415,11 @@ async def test_a_destructive_node_is_parked_until_somebody_allows_it() -> None:
     await flow.approve(result.run_id, result.waiting_for[0].call_id)
     assert (await flow.resume(result.run_id)).state == RunState.COMPLETED
     assert wiped == ["disk"]
-    denied = Workflow.chain([step(destructive=True)(str)], approval_handler=lambda _: False)
+
+    def refuse(_: ApprovalQuestion) -> bool:
+        return False
+
+    denied = Workflow.chain([step(destructive=True)(str)], approval_handler=refuse)
     with pytest.raises(RuntimeError, match="it was not allowed"):
         await denied.run("disk")
 
@@ -518,6 +525,20 @@ async def test_a_run_of_something_else_is_not_resumed() -> None:
         result = await system.host(Agent(model="echo"), name="echo").run("x")
         with pytest.raises(ConfigError, match="is of 'echo', and not of 'chain'"):
             await system.host(Workflow.chain([str])).resume(result.run_id)
+
+
+async def test_the_secrets_of_a_system_reach_the_agents_in_a_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Agent] = []
+
+    def take(agent: Agent, secrets: Secrets) -> None:
+        given.append(agent)
+
+    monkeypatch.setattr(Agent, "take_secrets", take)
+    a, b, c = (Agent(model="echo") for _ in range(3))
+    flow = Workflow.chain([a, Workflow.fan_out([b, str]), Workflow.chain([Workflow.map(c)])], name="deep")
+    async with System(secrets=DictSecrets({})) as system:
+        system.host(flow)
+    assert given == [a, b, c]
 
 
 def test_its_graph_can_be_drawn() -> None:
