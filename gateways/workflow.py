@@ -228,9 +228,7 @@ class Workflow(Drawing):
 
     def take_secrets(self, secrets: Secrets) -> None:
         """Have the models of its agents look for their keys there, unless they have secrets of their own."""
-        list(
-            self.plan().tools()
-        )  # a workflow that is within itself is refused here, and would be looked through for ever
+        list(self.plan().tools())  # refuses a workflow that is within itself, which has no end of agents
         for agent in self.plan().agents():
             if isinstance(agent, Agent):
                 agent.take_secrets(secrets)
