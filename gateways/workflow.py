@@ -4,7 +4,7 @@ A run of a workflow is a run as an agent's is: it has a stream of its own, it is
 after a crash in the same way. What its nodes came to is read from the journal, and not done twice.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msgspec import structs
@@ -20,8 +20,6 @@ from ..actors.services import current_services
 from ..actors.spec import AgentSpec, ApprovalHandler
 from ..actors.tone import ambient_tone
 from ..actors.tool import Tool, as_text
-from ..actors.workflow.graph import START
-from ..actors.workflow.nodes import HumanNode, MapNode, Node, ParallelNode
 from ..actors.workflow.schedule import Limits as Caps
 from ..actors.workflow.silent import Silent
 from ..actors.workflow.walk import INPUT, Plan, WorkflowRun
@@ -35,16 +33,15 @@ from .models.secrets import Secrets
 from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_event import Event
 from .run_handle import Run
-from .workflow_drawing import Drawing
-from .workflow_nodes import GivenNode, call_of, names_of, node_of
 from .workflow_result import WorkflowResult, checked_workflow, result_in
+from .workflow_shapes import Shapes
 from .workflow_tool import tool_of
 
 if TYPE_CHECKING:
     from .node import Node as System
 
 
-class Workflow(Drawing):
+class Workflow(Shapes):
     """A graph of nodes; drawn by `chain`, `route` and `parallel`, or by hand (`add_node`, `add_edge`, `add_router`).
 
     A node takes one value and returns one. Several edges into a node are a join: it waits for all that may still come,
@@ -99,92 +96,6 @@ class Workflow(Drawing):
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name} nodes={len(self._stops)}>"
-
-    # --- shapes ---
-
-    @classmethod
-    def chain(cls, steps: Sequence[GivenNode], *, name: str = "chain", **settings: Any) -> Self:
-        """One after the other, each with what the one before came to."""
-        made, before = cls(name, **settings), START
-        for each, given in zip(names_of(steps), steps, strict=True):
-            made.add_node(each, given).add_edge(before, each)
-            before = each
-        return made
-
-    @classmethod
-    def route(
-        cls,
-        classifier: GivenNode,
-        routes: Mapping[str, GivenNode],
-        *,
-        default: GivenNode | None = None,
-        name: str = "route",
-        **settings: Any,
-    ) -> Self:
-        """What `classifier` comes to picks one of `routes`, which is given what the workflow was given.
-
-        Its nodes are `classify`, `route_<key>` and `route_default`.
-        """
-        made = cls(name, **settings)
-        made.add_node("classify", classifier).add_edge(START, "classify")
-        targets = {key: f"route_{key}" for key in routes}
-        for key, given in routes.items():
-            made._add(targets[key], node_of(given), original=True)
-        if default is not None:
-            made._add("route_default", node_of(default), original=True)
-        made._route("classify", None, targets, "route_default" if default is not None else None)
-        return made
-
-    @classmethod
-    def parallel(
-        cls,
-        steps: Sequence[GivenNode],
-        *,
-        merge: Callable[[list[Any]], Any] | None = None,
-        return_exceptions: bool = False,
-        name: str = "parallel",
-        **settings: Any,
-    ) -> Self:
-        """All beside one another with the same input, in one node: `fan_out`, which see."""
-        made = cls(name, **settings)
-        made.add_node("fan_out", cls.fan_out(steps, merge=merge, return_exceptions=return_exceptions))
-        made.add_edge(START, "fan_out")
-        return made
-
-    @staticmethod
-    def fan_out(
-        steps: Sequence[GivenNode],
-        *,
-        merge: Callable[[list[Any]], Any] | None = None,
-        return_exceptions: bool = False,
-        limit: int | None = None,
-    ) -> Node:
-        """A node of several beside one another; its output is the list of theirs, or what `merge` makes of it.
-
-        Args:
-            return_exceptions: One that fails has `{"error": …, "node": …}` in its place, and ends no other.
-            limit: How many at once; default the workflow's `max_concurrency`.
-        """
-        branches = {name: node_of(given) for name, given in zip(names_of(steps), steps, strict=True)}
-        return ParallelNode(branches, call_of(merge) if merge is not None else None, return_exceptions, _checked(limit))
-
-    @staticmethod
-    def map(given: GivenNode, *, limit: int | None = None, return_exceptions: bool = False) -> Node:
-        """A node over a list: `given` for each item, and the results as a list in the order of the items.
-
-        Args:
-            limit, return_exceptions: As for `fan_out`.
-        """
-        return MapNode(node_of(given), _checked(limit), return_exceptions)
-
-    @staticmethod
-    def human(question: str) -> Node:
-        """A node that waits until somebody says yes or no, for days if need be: `approve`, or `treadle approve`.
-
-        Its output is `{"allowed": …, "by": …, "note": …, "input": …}`.
-        """
-        check_text("question", question)
-        return HumanNode(question)
 
     # --- what runs ---
 
@@ -380,9 +291,3 @@ class Workflow(Drawing):
 
 def _prompt(input: Any) -> str:
     return as_text(json_form("input", input))
-
-
-def _checked(limit: int | None) -> int | None:
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise ConfigError(f"limit={limit!r}; it must be 1 or more")
-    return limit
