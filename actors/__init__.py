@@ -2,6 +2,7 @@
 
 runtime/          the actor model on an event loop: refs, mailboxes, supervision, passivation
 strategies/       how agents think, as code over recorded steps
+workflow/         graphs that a developer draws, as such code too
 
 entity.py         one stream in one activation: fold, record, flush, decide again
 run.py            a run: begins, is taken over, driven, closed     (run_actor.py, run_history.py, result.py)

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -25,11 +26,18 @@ class Batch(Struct, frozen=True):
     at: datetime
 
 
+class Note(Struct, frozen=True):
+    """Where a run is, as its strategy says: live, and not kept."""
+
+    type: str
+    payload: dict[str, Any]
+
+
 class Feed:
-    """A reader's view of one run: yields recorded events once they are on disk, and chunks, in order."""
+    """A reader's view of one run: yields recorded events once they are on disk, chunks and notes, in order."""
 
     def __init__(self) -> None:
-        self._items: deque[Batch | ModelChunk] = deque()
+        self._items: deque[Batch | ModelChunk | Note] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -41,6 +49,11 @@ class Feed:
             return
         self._items.append(batch)
         self._changed.set()
+
+    def note(self, note: Note) -> None:
+        if not self._abandoned:
+            self._items.append(note)
+            self._changed.set()
 
     async def chunk(self, chunk: ModelChunk) -> None:
         """Hand a chunk over, and wait while the reader is too far behind."""
@@ -65,7 +78,7 @@ class Feed:
         self._changed.set()
         self._room.set()
 
-    async def __aiter__(self) -> AsyncIterator[Batch | ModelChunk]:
+    async def __aiter__(self) -> AsyncIterator[Batch | ModelChunk | Note]:
         while True:
             while self._items:
                 item = self._items.popleft()

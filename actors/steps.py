@@ -8,7 +8,7 @@ ask in the same order given the same answers; if it does not, `ReplayDivergence`
 import asyncio
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -19,10 +19,13 @@ from ..events.child_step import ChildEnded
 from ..events.errors import NotFound, ReplayDivergence
 from ..events.message import Image, Message, ModelReply, ToolCall, ToolSpec
 from ..events.run import Run, ValueRecorded
-from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
+from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolStep
 from .children import Question
+from .feed import Note
 from .json_form import recordable
+from .manner import PLAIN, Manner
 from .model_charges import Interrupted
+from .parking import Crew
 from .run_history import history_of
 from .tool import as_text
 
@@ -142,6 +145,21 @@ class Steps:
         """What the model may be shown of the tools."""
         return self._run.started.tools
 
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """What the run was given beside its prompt: inputs, knowledge, extensions."""
+        return self._run.started.shown
+
+    @property
+    def tone(self) -> str:
+        """How the run's answers are to be phrased, in words; empty for none."""
+        return self._run.started.tone
+
+    @property
+    def conversation_id(self) -> str:
+        """The session that the run belongs to; empty when it is by itself."""
+        return "" if self._run.session_id == self._run.run_id else self._run.session_id
+
     def messages(self, *, note: str = "", answer: bool = True) -> list[Message]:
         """What every strategy begins with: instructions and memory, the conversation so far, the prompt.
 
@@ -180,12 +198,24 @@ class Steps:
         """
         return self._part(self._step(), prompt, note)
 
+    def named(self, name: str) -> "Steps":
+        """A part whose steps are called by `name`, for parts that begin in no fixed order.
+
+        Args:
+            name: Unique in this part, other than a number, and without `-` and `_`, which part the names of steps.
+        """
+        return self._part(f"{self._place}{name}")
+
     def _part(self, step: str, prompt: str | None = None, note: str = "") -> "Steps":
         opening = Opening(
             self._opening.prompt if prompt is None else prompt,
             (*self._opening.notes, note) if note else self._opening.notes,
         )
         return Steps(self._run, f"{step}-", opening)
+
+    def crew(self) -> Crew:
+        """For branches beside one another: says when the run can do nothing but wait."""
+        return Crew(self._run.parking)
 
     async def together(
         self, branches: Sequence[Callable[["Steps"], Awaitable[T]]], *, limit: int | None = None
@@ -202,11 +232,14 @@ class Steps:
         async def work() -> None:
             for number, branch in waiting:
                 results[number] = await branch(self._part(f"{step}-{number}"))
+            crew.leave()
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(len(branches), limit or len(branches))):
-                    group.create_task(work())
+            with self.crew() as crew:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(len(branches), limit or len(branches))):
+                        crew.join()
+                        group.create_task(work())
         except BaseExceptionGroup as exc:
             # One cause is enough; what comes of the others is in the journal.
             raise exc.exceptions[0] from exc
@@ -255,6 +288,7 @@ class Steps:
         history: Sequence[Message] = (),
         images: Sequence[Image] = (),
         session_id: str = "",
+        manner: Manner = PLAIN,
     ) -> ChildEnded:
         """Ask another agent, in a run of its own, under the same user and budgets; what came of it.
 
@@ -266,11 +300,12 @@ class Steps:
             history: The conversation before the prompt.
             images: The pictures of the prompt.
             session_id: The conversation of that agent which this goes on with.
+            manner: How it is to answer, where it does not say otherwise itself.
         """
         step = self._step()
         if self._run.moving:
             await self._run.leave()
-        question = Question(prompt=prompt, history=history, images=tuple(images), session_id=session_id)
+        question = Question(prompt=prompt, history=history, images=tuple(images), session_id=session_id, manner=manner)
         with self._run.step:
             return await self._run.children.ask(step, f"{self._run.run_id}_{step}_0", agent, question, role=role)
 
@@ -290,6 +325,23 @@ class Steps:
             result_of_call(call, outcome, ends_turn=call.tool in ending)
             for call, outcome in zip(calls, outcomes, strict=True)
         ]
+
+    async def call(self, tool: str, args: dict[str, Any]) -> ToolStep:
+        """A call that the strategy makes by itself, of a tool of the run; all that is recorded of it, its outcome too.
+
+        A tool that fails has an outcome that says so; it is not an error.
+        """
+        step = self._step()
+        call = self._run.tools.masked(step, 0, ToolCall("", tool, args))
+        if self._run.moving:
+            await self._run.leave()
+        with self._run.step:
+            await self._run.tools.call(step, [call])
+        return self._run.state.tools[self._run.tools.call_id(step, 0)]
+
+    def note(self, type: str, payload: dict[str, Any]) -> None:
+        """Tell those who listen to the run where it is: live, and not recorded."""
+        self._run.note(Note(type, payload))
 
     async def value(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` returned the first time: for times, ids and choices that a replay could not make again.

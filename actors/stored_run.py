@@ -17,7 +17,7 @@ from ..events.event import Event
 from ..events.journal import Append, Pending
 from ..events.run import Closing, Run, RunStarted, evolve, run_stream
 from .entity import Entity, Fold
-from .feed import Batch, Feed
+from .feed import Batch, Feed, Note
 from .result import RunResult, result_of
 from .run_history import RunRequest
 from .services import Services
@@ -129,6 +129,13 @@ class StoredRun:
             batch = Batch(self.stream, pending, events, self._entity.head.version - len(events) + 1, at)
             for feed in self.feeds:
                 feed.recorded(batch)
+
+    def note(self, note: Note) -> None:
+        """Tell those who listen, after all that was recorded until now."""
+        if self.feeds:
+            self._entity.hand_over()
+            for feed in self.feeds:
+                feed.note(note)
 
     async def barrier(self) -> None:
         """Wait until everything recorded is on disk.

@@ -74,15 +74,16 @@ class ToolCalls:
 
         One that was recorded before a secret in it was known stays as it was: it is that call.
         """
-        known = self._run.state.tools.get(self._call_id(step, slot))
+        known = self._run.state.tools.get(self.call_id(step, slot))
         asked = None if known is None else known.requested or known.approval
         return call if asked is not None and (asked.tool, asked.args) == (call.tool, call.args) else redacted(call)
 
-    def _call_id(self, step: str, slot: int) -> str:
+    def call_id(self, step: str, slot: int) -> str:
+        """Names a call: the `slot`th of a step."""
         return f"{self._run.run_id}_{step}_{slot}"
 
     def _plan(self, step: str, slot: int, call: ToolCall) -> "_Plan":
-        call_id = self._call_id(step, slot)
+        call_id = self.call_id(step, slot)
         known = check_tool(self._run.run_id, step, call_id, call.tool, call.args, self._run.state)
         tool = self._run.spec.tools.get(call.tool)
         plan = _Plan(step, call_id, call, tool)

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import structs
 
-from ..actors.feed import Batch
+from ..actors.feed import Batch, Note
 from ..actors.model import ModelChunk
 from ..actors.output import Output
 from ..events.model_step import ModelCompleted, ModelFailed, ModelRequested
@@ -28,10 +28,13 @@ class LiveEvents:
         self._output = output
         self._partial = PartialOutput(output.wrapped) if output is not None else None
 
-    def of(self, item: Batch | ModelChunk) -> Iterator[Event]:
+    def of(self, item: Batch | ModelChunk | Note) -> Iterator[Event]:
         """The events of one item, in order."""
         if isinstance(item, Batch):
             yield from self._of_batch(item)
+            return
+        if isinstance(item, Note):
+            yield Event(type=item.type, run_id=self._run_id, session_id=self._session_id, payload=item.payload)
             return
         yield of_chunk(item, self._run_id, self._session_id)
         if self._partial is not None and self._partial.add(item):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -50,6 +50,11 @@ from .timers import Timer, Timers
 from .tools.function import as_tool
 from .workers.calls import RemoteTools
 from .workers.offers import Offers
+
+if TYPE_CHECKING:
+    from .workflow import Workflow
+
+Hosted = TypeVar("Hosted", bound="Agent | Workflow")
 
 _log = get_logger("treadle")
 
@@ -156,7 +161,7 @@ class System:
         self.firings: Firings | None = None
         self._membership: Membership | None = None
         self.offers: Offers | None = None
-        self._agents: list[Agent] = []
+        self._agents: list[Agent | Workflow] = []
 
     def __repr__(self) -> str:
         if self._node is None:
@@ -312,8 +317,8 @@ class System:
 
     # --- hosting ---
 
-    def host(self, agent: Agent, name: str | None = None) -> Agent:
-        """Run this agent here: reachable as `<ns>.signal.*.<name>.*`, and as a worker that others delegate to."""
+    def host(self, agent: Hosted, name: str | None = None) -> Hosted:
+        """Run this agent or workflow here: reachable as `<ns>.signal.*.<name>.*`, and as a worker to delegate to."""
         if self._secrets is not None:
             agent.take_secrets(self._secrets)
         agent.bind(self.node, name)

@@ -83,7 +83,7 @@ def _make(function: Callable[..., Any], namespace: Mapping[str, Any], flags: dic
     schema.pop("title", None)
     spec = ToolSpec(
         name=name,
-        description=flags.pop("description", None) or _summary(named),
+        description=flags.pop("description", None) or summary(named),
         parameters=msgspec.Raw(msgspec.json.encode({"properties": {}} | schema)),
         **flags,
     )
@@ -163,7 +163,8 @@ def _arguments(function: Callable[..., Any], name: str, namespace: Mapping[str, 
         raise ConfigError(f"tool {name!r}: a parameter cannot be described to a model: {exc.message}") from exc
 
 
-def _summary(function: Callable[..., Any]) -> str:
+def summary(function: Callable[..., Any]) -> str:
+    """The first paragraph of a docstring."""
     text = inspect.getdoc(function) or ""
     return " ".join(text.split("\n\n")[0].split())
 

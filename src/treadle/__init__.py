@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .actors.steps import Steps, ToolResult
     from .actors.strategies import ARCHITECTURES, Architecture, ReAct
     from .actors.tool import Tool
+    from .actors.workflow.graph import END, START
     from .events.budget import Limits
     from .events.errors import (
         AppendUncertain,
@@ -88,6 +89,9 @@ if TYPE_CHECKING:
     from .gateways.tuning import Tuning
     from .gateways.workers.remote_tool import remote
     from .gateways.workers.worker import Worker
+    from .gateways.workflow import Workflow
+    from .gateways.workflow_nodes import step
+    from .gateways.workflow_result import WorkflowFailed, WorkflowResult
 
 _NAMES = {
     "actors.context": ("CallContext", "RunContext", "current_call", "get_run_context", "set_run_context"),
@@ -120,6 +124,7 @@ _NAMES = {
     "actors.steps": ("Steps", "ToolResult"),
     "actors.strategies": ("ARCHITECTURES", "Architecture", "ReAct"),
     "actors.tool": ("Tool",),
+    "actors.workflow.graph": ("END", "START"),
     "events.budget": ("Limits",),
     "events.errors": (
         "AppendUncertain",
@@ -166,6 +171,9 @@ _NAMES = {
     "gateways.tuning": ("Tuning",),
     "gateways.workers.remote_tool": ("remote",),
     "gateways.workers.worker": ("Worker",),
+    "gateways.workflow": ("Workflow",),
+    "gateways.workflow_nodes": ("step",),
+    "gateways.workflow_result": ("WorkflowFailed", "WorkflowResult"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -173,6 +181,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ARCHITECTURES",
+    "END",
+    "START",
     "Agent",
     "AppendUncertain",
     "ApprovalQuestion",
@@ -253,6 +263,9 @@ __all__ = [
     "Usage",
     "VersionConflict",
     "Worker",
+    "Workflow",
+    "WorkflowFailed",
+    "WorkflowResult",
     "classify_model_error",
     "current_call",
     "delegate",
@@ -263,6 +276,7 @@ __all__ = [
     "register_provider",
     "remote",
     "set_run_context",
+    "step",
     "tool",
     "use_prices",
 ]

@@ -188,6 +188,8 @@ class Settled(Struct):
 
 
 def _args(name: str, slot: int) -> dict[str, Any]:
+    if name == "settling":
+        return {"amount": "the account"}
     return {"prompt": f"Settle part {slot}."} if name.startswith("delegate") else {"amount": slot}
 
 
@@ -254,12 +256,14 @@ def clerk(world: World) -> Callable[[ApprovalQuestion], bool]:
 def programs() -> Mapping[str, Program]:
     """All of them, by name."""
     from .systems import taking_signals, with_helper
+    from .workflows import with_workflow
 
     made = [
         Program("plain", lambda world: desk(world, calls(["post"], ["post"]))),
         Program("at once", lambda world: desk(world, calls(["post"], ["charge"], at_once=True))),
         Program("idempotent", lambda world: desk(world, calls(["charge"], ["charge"]))),
         Program("read-only", lambda world: desk(world, calls(["look"], ["look"]))),
+        Program("workflow", with_workflow),
         Program("destructive", lambda world: desk(world, calls(["wipe"], ["wipe"]))),
         Program(
             "destructive, asked",
