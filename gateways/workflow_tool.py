@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..actors.children import Question, children_of_call
+from ..actors.children import DelegationFailed, Question, children_of_call
 from ..actors.tool import BadArguments, Tool
 from ..events.errors import ConfigError
 from ..events.message import ToolSpec
 from .arguments import check_text
-from .delegation import DelegationFailed
 
 if TYPE_CHECKING:
     from .workflow import Workflow
