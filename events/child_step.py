@@ -7,7 +7,7 @@ that it had asked, running or ended, and nothing is done twice.
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .errors import Refused, ReplayDivergence
 from .event import Event
@@ -100,7 +100,8 @@ def request_child(parent_id: str, asked: ChildRequested, state: "Run") -> list[C
         if asked.step in state.models or asked.step in state.values:
             raise ReplayDivergence(parent_id, asked.step, "another kind of step", f"a question to {asked.agent!r}")
         return [asked]
-    if known.requested != asked:
+    # A child that the run shares with the one it was forked from is that one's, and has its own id.
+    if structs.replace(known.requested, run_id=asked.run_id if known.copied else known.requested.run_id) != asked:
         recorded = f"{known.requested.agent} asked {known.requested.digest}"
         raise ReplayDivergence(parent_id, asked.step, recorded, f"{asked.agent} asked {asked.digest}")
     return []

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw, Struct, structs
 
+from .child_step import ChildEnded, ChildRequested
 from .envelope import Recorded, encode_event
 from .errors import NotFound, Refused
 from .event import Event, UnknownEvent
@@ -58,6 +59,7 @@ def steps_of(history: Sequence[Recorded]) -> list[Step]:
     """The steps of a run, in the order in which they were begun."""
     steps: dict[str, Step] = {}
     step_of: dict[str, str] = {}
+    child_step: dict[str, str] = {}
     wanted = 0
     for recorded in history:
         event = recorded.event
@@ -79,6 +81,11 @@ def steps_of(history: Sequence[Recorded]) -> list[Step]:
                 name, what, opens, closes = step_of[record.call_id], "", "", record.call_id
             case ApprovalDecided():
                 name, what, opens, closes = step_of[record.call_id], "", "", ""
+            case ChildRequested():
+                child_step[record.call_id] = record.step
+                name, what, opens, closes = record.step, f"a question to {record.agent}", record.call_id, ""
+            case ChildEnded():
+                name, what, opens, closes = child_step[record.call_id], "", "", record.call_id
             case _:
                 continue
         step = steps.setdefault(name, Step(name, what, recorded.version, 0, set()))
@@ -148,9 +155,10 @@ def copied(run_id: str, fork_id: str, model: str, history: Sequence[Recorded]) -
 def _renamed(event: Event, run_id: str, fork_id: str, model: str) -> Event:
     """The event with the fork's id in its call ids, and the name of the model that it leaves out."""
     changes: dict[str, str] = {}
-    call_id: str = getattr(event, "call_id", "")
-    if call_id.startswith(f"{run_id}_"):
-        changes["call_id"] = fork_id + call_id.removeprefix(run_id)
+    for name in ("call_id", "step"):  # what a tool asks has the tool's call for its step
+        made: str = getattr(event, name, "")
+        if made.startswith(f"{run_id}_"):
+            changes[name] = fork_id + made.removeprefix(run_id)
     if isinstance(event, ModelRequested | ModelAttemptFailed | ModelCompleted | ModelFailed) and not event.model:
         changes["model"] = model
     return structs.replace(event, **changes) if changes else event

@@ -26,6 +26,7 @@ from treadle import (
 )
 from treadle.actors.children import MAX_DEPTH
 from treadle.events.child_step import ChildEnded, ChildRequested
+from treadle.events.fork import NotAForkPoint
 from treadle.events.run import RunStarted, run_stream
 
 WITHIN_S = 20
@@ -259,3 +260,34 @@ async def test_branches_beside_one_another_cannot_pass_the_limit_of_turns_togeth
     desk = system.host(Agent(model=says("Yes."), architecture=think, max_turns=3), name="desk")
     result = await desk.run("Go.")
     assert (result.interruption_reason, result.turns) == ("max_turns", 3)
+
+
+async def test_a_fork_shares_the_children_that_have_ended_by_then(system: System) -> None:
+    asked: list[str] = []
+
+    def helps(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        asked.append(messages[-1].content)
+        return ModelReply(f"Helped with {messages[-1].content}", usage=LITTLE)
+
+    helper = Agent(model=FunctionModel(helps))
+
+    @tool
+    async def consult(question: str) -> str:
+        """Ask somebody."""
+        return (await Agent(model=FunctionModel(helps)).run(question)).output
+
+    async def think(steps: Steps) -> str:
+        first = await steps.agent(helper, "one")
+        (second,) = await steps.tools([ToolCall("1", "consult", {"question": "two"})])
+        reply = await steps.model([Message("user", f"{first.output}, {second.text}")], tools=False)
+        return reply.text
+
+    desk = system.host(Agent(model=says(""), tools=[consult], architecture=think), name="desk")
+    run = await desk.session("conv-1").start("Go.")
+    assert (await run.wait()).output == "Helped with one, Helped with two"
+    forked = await (await run.fork("2", model=says("Otherwise."))).wait()
+    assert (forked.output, asked) == ("Otherwise.", ["one", "two"])
+    assert forked.total_tokens == LITTLE.total_tokens  # what the children used is the first run's
+    (begun, *_) = [event.version async for event in run.events() if event.type == "child.requested"]
+    with pytest.raises(NotAForkPoint, match="a question to agent"):
+        await run.fork(begun)
