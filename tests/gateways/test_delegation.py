@@ -187,10 +187,11 @@ async def test_a_worker_that_waits_for_an_approval_goes_on_when_it_is_given() ->
         async with asyncio.timeout(WITHIN_S):
             question = None
             while question is None:
+                position = await system.journal.last_position()
                 events = await system.journal.read_all(0, 1000)
                 question = next((event for event in events if event.type == "run.approval_requested"), None)
                 if question is None:
-                    await system.journal.wait(await system.journal.last_position())
+                    await system.journal.wait(position)
         assert done == []
         assert isinstance(question.event, ApprovalRequested)
         await operator.session("any").approve(question.event.call_id, by="bob")

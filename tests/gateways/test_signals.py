@@ -274,8 +274,10 @@ async def test_a_server_that_dies_during_a_run_and_comes_back_loses_nothing(tmp_
         gate.open()
         await until(lambda: gate.waiting == 0)
         async with asyncio.timeout(WITHIN_S):
+            position = await desk.system.journal.last_position()
             while not await desk.events("run.completed"):
-                await desk.system.journal.wait(await desk.system.journal.last_position())
+                await desk.system.journal.wait(position)
+                position = await desk.system.journal.last_position()
         await server.start()
         await until(lambda: desk.nats.client.is_connected and desk.system.bus.connected, WITHIN_S)
         await desk.nats.signal("alice.desk.s", {"summary": "two", "id": "2"})
