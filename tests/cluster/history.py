@@ -169,26 +169,28 @@ class Charges:
                         pass
             if any(isinstance(recorded.event, RunTakenOver) for recorded in events):
                 taken_over.add(events[0].run_id)
-        charged, held = Counter[str](), set[str]()
+        # By call and budget: what a child spends is charged to its own and to those of all that led to it.
+        charged, held = Counter[tuple[str, str]](), set[tuple[str, str]]()
         for recorded in history.events:
             match recorded.event:
                 case Reserved(call_id):
-                    held.add(call_id)
+                    held.add((call_id, recorded.stream))
                 case Released(call_id):
-                    held.discard(call_id)
+                    held.discard((call_id, recorded.stream))
                 case Settled(call_id, usage):
-                    held.discard(call_id)
-                    charged[call_id] += 1
+                    held.discard((call_id, recorded.stream))
+                    charged[call_id, recorded.stream] += 1
                     if usage != answered.get(call_id):
                         self.wrong.append(f"call {call_id} was charged {usage} and used {answered.get(call_id)}")
                 case _:
                     pass
-        found = dict.fromkeys(held, "still holds a reservation") | {
-            call_id: f"was charged {charged[call_id]} times"
-            for call_id in answered.keys() | charged.keys()
-            if charged[call_id] != 1
-        }
-        for call_id, complaint in found.items():
+        uncharged = answered.keys() - {call_id for call_id, _ in charged}
+        found = [
+            *((call_id, "still holds a reservation") for call_id, _ in held),
+            *((call_id, "was charged 0 times") for call_id in uncharged),
+            *((call_id, f"was charged {times} times") for (call_id, _), times in charged.items() if times != 1),
+        ]
+        for call_id, complaint in found:
             if call_id.rpartition("_")[0] in taken_over:
                 self.after_take_over += 1
             else:

@@ -194,7 +194,7 @@ def test_budget_sums_usage_and_shows_the_caps(look: Look) -> None:
     [usage] = found["usage"]
     assert (usage["user_id"], usage["calls"], usage["input_tokens"], usage["cost_usd"]) == ("alice", 2, 109, 0.5)
     [scope] = found["scopes"]
-    assert (scope["used_tokens"], scope["limits"]["max_tokens"]) == (120, 100_000)
+    assert (scope["used_tokens"], scope["limits"]["max_tokens"]) == (123, 100_000)  # with what it had delegated
 
 
 def test_events_are_exported_as_they_are_stored(look: Look, tmp_path: Path, invoke: Invoke) -> None:
