@@ -1,7 +1,7 @@
 """Supervisor: one agent leads others. It delegates, in parallel where it can, and puts together what comes back.
 
 Source: the orchestrator and its workers in Anthropic, "Building effective agents", 2024; passing an answer on word for
-word: Fulford et al., "Benchmarking multi-agent architectures", LangChain, 2025.
+word: W. Fu-Hinthorn, "Benchmarking Multi-Agent Architectures", LangChain, 2025.
 
 What its workers have said in a run is in the run's events, and nowhere else: two runs that share one `Supervisor` share
 nothing, and a run that is resumed knows it all. The tools are in `delegating.py`.
