@@ -39,6 +39,7 @@ from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .models.secrets import Secrets, give_secrets
 from .outputs.typed import typed
+from .pictures.drawable import Drawable
 from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_error import checked
 from .run_event import Event
@@ -48,12 +49,13 @@ from .workers.remote_tool import Wanted, found
 
 if TYPE_CHECKING:
     from .node import Node
+    from .pictures.picture import Picture as Graph
     from .run_handle import Run, Session
 
 _unnamed = itertools.count(1)
 
 
-class Agent(AgentTimers):
+class Agent(AgentTimers, Drawable):
     """An agent: instructions, a model, tools.
 
     Args:
@@ -186,6 +188,11 @@ class Agent(AgentTimers):
         """The tools' names."""
         return list(self.spec.tools)
 
+    @property
+    def awaited_tools(self) -> list[str]:
+        """Those that `remote` knows by name only, until `find_tools` has asked the workers."""
+        return [each.name for each in self._wanted]
+
     def add_tool(self, tool: Any) -> None:
         """One more tool, for runs that begin from now on."""
         if isinstance(tool, Wanted):
@@ -227,6 +234,12 @@ class Agent(AgentTimers):
     def _replace(self, **changes: Any) -> None:
         self.spec = msgspec.structs.replace(self.spec, **changes)
         self._home.renew(self.spec)
+
+    def picture(self) -> "Graph":
+        """Its tools, how it thinks, and the agents that it asks, with theirs. See `generate_graph`."""
+        from .pictures.agents import picture_of_agent
+
+        return picture_of_agent(self)
 
     # --- where it runs ---
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..actors.context import RunContext
@@ -69,6 +70,20 @@ class Run:
         from .run_event import of_recorded
 
         return [of_recorded(recorded) for recorded in await self._node.journal.read(run_stream(self.id))]
+
+    async def generate_graph(self, path: str | Path | None = None, *, most: int = 200) -> str:
+        """What it did so far, with times and costs, and what its children did: as `Agent.generate_graph`.
+
+        Args:
+            most: Nodes that are drawn; one more says how many are left out.
+        Raises:
+            NotFound: The journal does not have it.
+        """
+        from .pictures.files import written
+        from .pictures.runs import picture_of_run
+
+        picture = await picture_of_run(self._node.journal, self.id, most)
+        return await asyncio.to_thread(written, picture, path)
 
     async def cancel(self, reason: str = "cancelled by the caller", by: str = "") -> RunResult:
         """Stop it; its result when it is closed."""

@@ -30,6 +30,7 @@ from .agent_home import Home
 from .arguments import check_context, check_id, check_text, json_form, manner_of
 from .live_events import LiveEvents
 from .models.secrets import Secrets
+from .pictures.drawable import Drawable
 from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_event import Event
 from .run_handle import Run
@@ -39,9 +40,10 @@ from .workflow_tool import tool_of
 
 if TYPE_CHECKING:
     from .node import Node as System
+    from .pictures.picture import Picture
 
 
-class Workflow(Shapes):
+class Workflow(Shapes, Drawable):
     """A graph of nodes; drawn by `chain`, `route` and `parallel`, or by hand (`add_node`, `add_edge`, `add_router`).
 
     A node takes one value and returns one. Several edges into a node are a join: it waits for all that may still come,
@@ -96,6 +98,18 @@ class Workflow(Shapes):
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name} nodes={len(self._stops)}>"
+
+    # --- what it looks like ---
+
+    def picture(self) -> "Picture":
+        """Its nodes and edges. See `generate_graph`."""
+        from .pictures.workflows import picture_of_workflow
+
+        return picture_of_workflow(self.graph)
+
+    def to_mermaid(self) -> str:
+        """What it looks like, as Mermaid text."""
+        return self.generate_graph()
 
     # --- what runs ---
 

@@ -16,7 +16,8 @@ from ..tool import Tool
 class Architecture(Protocol):
     """How an agent thinks.
 
-    It may also have `tools`: a sequence of `Tool` that its model is shown beside the agent's own.
+    It may also have `tools`: a sequence of `Tool` that its model is shown beside the agent's own; and `base`: the
+    architecture that it is made of, for its picture.
     """
 
     @property

@@ -12,7 +12,7 @@ from ..children import Asked
 from ..model_charges import Interrupted
 from ..steps import Steps
 from ..tool import Tool
-from .architecture import GivenArchitecture, base_of, tools_of
+from .architecture import Architecture, GivenArchitecture, base_of, tools_of
 from .aside import AskedModel, aside, check_count, check_model, check_score
 from .lessons import LessonStore, add_to_block
 from .replies import score_in
@@ -96,6 +96,10 @@ class Reflexion:
     @property
     def tools(self) -> Sequence[Tool]:
         return tools_of(self._base)
+
+    @property
+    def base(self) -> Architecture:
+        return self._base
 
     def declared_workers(self) -> Mapping[str, Asked]:
         return self._base.declared_workers()

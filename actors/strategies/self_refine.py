@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
-from .architecture import GivenArchitecture, base_of, tools_of
+from .architecture import Architecture, GivenArchitecture, base_of, tools_of
 from .aside import AskedModel, answer_to, aside, check_count, check_model
 
 CRITIC = """\
@@ -61,6 +61,10 @@ class SelfRefine:
     @property
     def tools(self) -> Sequence[Tool]:
         return tools_of(self._base)
+
+    @property
+    def base(self) -> Architecture:
+        return self._base
 
     def declared_workers(self) -> Mapping[str, Asked]:
         return self._base.declared_workers()

@@ -16,7 +16,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
-from .architecture import GivenArchitecture, base_of, tools_of
+from .architecture import Architecture, GivenArchitecture, base_of, tools_of
 from .delegating import Desk, ToolNames
 from .members import check_agent, check_count, check_name
 from .templates import check_template, filled
@@ -81,6 +81,10 @@ class Supervisor:
 
     def __repr__(self) -> str:
         return f"Supervisor({', '.join(self._workers)})"
+
+    @property
+    def base(self) -> Architecture:
+        return self._base
 
     def declared_workers(self) -> Mapping[str, Asked]:
         return dict(self._workers)

@@ -1,13 +1,17 @@
 """`treadle show`: a run at a glance."""
 
+import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from typer import Argument
+from typer import Argument, Option
 
 from ...events.run import run_stream
 from ...projections import OpenCall, RunRow, Runs
+from ..pictures.files import written
+from ..pictures.runs import picture_of_run
 from .command import Call, command
 from .narration import called, cut, short
 from .output import Columns
@@ -20,7 +24,11 @@ app = typer.Typer()
 
 
 @command(app)
-async def show(call: Call, run: Annotated[str, Argument(help="The run.")]) -> None:
+async def show(
+    call: Call,
+    run: Annotated[str, Argument(help="The run.")],
+    graph: Annotated[Path | None, Option(help="Draw it into this file: .mmd, .md, .svg or .png.")] = None,
+) -> None:
     """Show a run: its steps, tool calls, open approvals and children."""
     kept = Runs()
     async with read_projections(call.place, kept):
@@ -29,6 +37,9 @@ async def show(call: Call, run: Annotated[str, Argument(help="The run.")]) -> No
         children = await kept.list(parent_run_id=run, limit=1000)
     async with read_journal(call.place) as journal:
         steps = steps_of(await journal.read(run_stream(run)))
+        if graph is not None:
+            picture = await picture_of_run(journal, run)
+            await asyncio.to_thread(written, picture, graph)
     if call.out.json:
         call.out.object(
             {

@@ -135,6 +135,12 @@ def test_show_has_every_call_with_its_outcome_and_the_children(look: Look, invok
     assert "/ is 91 % full" in text
 
 
+def test_show_draws_a_run_with_its_children_into_a_file(look: Look, tmp_path: Path) -> None:
+    look("show", run_of(look, "desk"), "--graph", str(tmp_path / "run.svg"))
+    drawn = (tmp_path / "run.svg").read_text()
+    assert all(name in drawn for name in ("desk", "disk_usage", "prober", "echo", "$0.5000"))
+
+
 def test_replay_prints_what_is_stored_and_folds_up_to_a_version(look: Look) -> None:
     run = run_of(look, "desk")
     events = look("replay", run)
