@@ -188,11 +188,10 @@ async def test_a_commit_that_a_paused_server_does_not_answer_is_uncertain_until_
     finally:
         postgres_server.resume()
     assert lost.value.event_ids == tuple(pending.ids)
-    # The commit was on its way: the server makes it, and whoever reads back finds the ids.
-    async with asyncio.timeout(30):
-        while len(events := await eventually(lambda: journal.read("run-1"))) < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    assert events[1].id == lost.value.event_ids[0]
+    # The commit was on its way. The server makes it, or its time is over first: whoever reads back finds these ids or
+    # nothing.
+    events = await eventually(lambda: journal.read("run-1"))
+    assert [event.id for event in events] in ([events[0].id], [events[0].id, *lost.value.event_ids])
 
 
 async def test_who_reads_from_a_paused_server_is_let_go(
