@@ -7,6 +7,7 @@ from .host import Host
 from .result import RunResult
 from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, StartRun
 from .run_history import RunRequest, history_of
+from .runtime import Ref
 from .session_messages import Prompt, ResumeSession
 from .spec import AgentSpec
 
@@ -19,32 +20,30 @@ class ChildRuns:
 
     async def run(self, spec: AgentSpec, request: RunRequest) -> RunResult:
         self._host.meet(spec)
+        try:
+            history = await history_of(self._host.services.journal, request.run_id)
+        except NotFound:
+            result = await self._begun(spec, request)
+        else:
+            if history.state.closed is not None:
+                return history.result
+            result = await self._continued(spec, request)
+        while result.state == RunState.WAITING:  # for somebody's approval, however long that takes
+            result = await self._host.result(self._host.run(result.run_id), AwaitEnd(spec))
+        return result
+
+    async def _continued(self, spec: AgentSpec, request: RunRequest) -> RunResult:
         if request.session_id:
-            return await self._in_session(spec, request)
+            return await self._host.result(self._session_of(spec, request), ResumeSession(spec))
         run = self._host.run(request.run_id)
         try:
-            history = await history_of(self._host.services.journal, request.run_id)
-        except NotFound:
-            result = await self._host.result(run, StartRun(spec, request))
-        else:
-            if history.state.closed is not None:
-                return history.result
-            try:
-                result = await self._host.result(run, ContinueRun(spec, request))
-            except Owned:
-                result = await self._host.result(run, AwaitEnd(spec))
-        return await self._ended(result, spec)
+            return await self._host.result(run, ContinueRun(spec, request))
+        except Owned:
+            return await self._host.result(run, AwaitEnd(spec))
 
-    async def _in_session(self, spec: AgentSpec, request: RunRequest) -> RunResult:
-        session = self._host.session(request.user_id, spec.name, request.session_id)
-        try:
-            history = await history_of(self._host.services.journal, request.run_id)
-        except NotFound:
-            pass
-        else:
-            if history.state.closed is not None:
-                return history.result
-            return await self._ended(await self._host.result(session, ResumeSession(spec)), spec)
+    async def _begun(self, spec: AgentSpec, request: RunRequest) -> RunResult:
+        if not request.session_id:
+            return await self._host.result(self._host.run(request.run_id), StartRun(spec, request))
         prompt = Prompt(
             spec=spec,
             prompt=request.prompt,
@@ -59,13 +58,10 @@ class ChildRuns:
             causation_id=request.causation_id,
             traceparent=request.traceparent,
         )
-        return await self._ended(await self._host.result(session, prompt), spec)
+        return await self._host.result(self._session_of(spec, request), prompt)
 
-    async def _ended(self, result: RunResult, spec: AgentSpec) -> RunResult:
-        """One that waits for an approval is waited for, however long that takes."""
-        while result.state == RunState.WAITING:
-            result = await self._host.result(self._host.run(result.run_id), AwaitEnd(spec))
-        return result
+    def _session_of(self, spec: AgentSpec, request: RunRequest) -> Ref:
+        return self._host.session(request.user_id, spec.name, request.session_id)
 
     async def cancel(self, run_id: str, reason: str) -> RunResult:
         closing = RunCancelled(reason=reason)

@@ -282,7 +282,7 @@ def _ended(call_id: str, result: RunResult) -> ChildEnded:
         call_id=call_id,
         state=str(result.state),
         output=result.output,
-        error=result.error or (result.interruption_reason if result.interrupted else ""),
+        error=result.why,
         turns=result.turns,
         usage=result.usage,
         ended_by=result.ended_by,

@@ -65,6 +65,11 @@ class RunResult(Struct, kw_only=True):
         return self.parsed if typed else self.output
 
     @property
+    def why(self) -> str:
+        """What failed, or why there is no final answer; empty when neither is so."""
+        return self.error or (self.interruption_reason if self.interrupted else "")
+
+    @property
     def answered(self) -> bool:
         """Whether there is a final answer."""
         return self.state in (RunState.COMPLETED, RunState.DEGRADED)

@@ -136,11 +136,6 @@ class Steps:
         return self._run.services.memory if self._run.spec.memory else None
 
     @property
-    def tool_names(self) -> list[str]:
-        """The tools that the model may be shown."""
-        return [tool.name for tool in self._run.started.tools]
-
-    @property
     def toolbox(self) -> Sequence[ToolSpec]:
         """What the model may be shown of the tools."""
         return self._run.started.tools

@@ -79,7 +79,7 @@ class WorkerActor(PartitionActor[Worker]):
                 task_id=task.task_id,
                 state=result.state,
                 output=result.output,
-                error=result.error or (result.interruption_reason if result.interrupted else ""),
+                error=result.why,
                 turns=result.turns,
                 usage=result.usage,
             )
