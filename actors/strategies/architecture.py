@@ -96,3 +96,21 @@ def base_of(given: GivenArchitecture) -> Architecture:
     from . import ARCHITECTURES  # late: those that can be named are made of this module
 
     return architecture_of(given, ARCHITECTURES)
+
+
+class Around:
+    """An architecture around another one: it brings the tools of that, and asks whom that asks."""
+
+    def __init__(self, base: GivenArchitecture) -> None:
+        self._base = base_of(base)
+
+    @property
+    def base(self) -> Architecture:
+        return self._base
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        return tools_of(self._base)
+
+    def declared_workers(self) -> Mapping[str, Asked]:
+        return self._base.declared_workers()

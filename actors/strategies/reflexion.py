@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from ...events.errors import CorruptEvent
-from ..children import Asked
 from ..model_charges import Interrupted
 from ..steps import Steps
-from ..tool import Tool
-from .architecture import Architecture, GivenArchitecture, base_of, tools_of
+from .architecture import Around, GivenArchitecture
 from .aside import AskedModel, aside, check_count, check_model, check_score
 from .lessons import LessonStore, add_to_block
 from .replies import score_in
@@ -46,7 +44,7 @@ class Attempt(Struct, frozen=True):
     reason: str = ""
 
 
-class Reflexion:
+class Reflexion(Around):
     """Attempts of any architecture, each wiser than the one before.
 
     Each attempt takes the model calls of `base` and one of the evaluator; each that failed one of the reflector, the
@@ -78,7 +76,7 @@ class Reflexion:
         reflector_model: AskedModel = None,
         max_lessons: int = 10,
     ) -> None:
-        self._base = base_of(base)
+        super().__init__(base)
         self._max_attempts = check_count("Reflexion(max_attempts)", max_attempts)
         self._threshold = check_score("Reflexion(threshold)", threshold)
         self._evaluator_prompt = evaluator_prompt
@@ -92,17 +90,6 @@ class Reflexion:
 
     def __repr__(self) -> str:
         return f"Reflexion({self._base.name}, max_attempts={self._max_attempts}, threshold={self._threshold:g})"
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        return tools_of(self._base)
-
-    @property
-    def base(self) -> Architecture:
-        return self._base
-
-    def declared_workers(self) -> Mapping[str, Asked]:
-        return self._base.declared_workers()
 
     async def run(self, steps: Steps) -> str:
         lessons = await self._recalled(steps)

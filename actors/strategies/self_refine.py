@@ -3,12 +3,8 @@
 Source: Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", 2023 (arXiv:2303.17651).
 """
 
-from collections.abc import Mapping, Sequence
-
-from ..children import Asked
 from ..steps import Steps
-from ..tool import Tool
-from .architecture import Architecture, GivenArchitecture, base_of, tools_of
+from .architecture import Around, GivenArchitecture
 from .aside import AskedModel, answer_to, aside, check_count, check_model
 
 CRITIC = """\
@@ -21,7 +17,7 @@ Your answer is being reviewed. Write it anew, whole, with every point of the lat
 good about it kept. Reply with the answer alone: do not mention the review."""
 
 
-class SelfRefine:
+class SelfRefine(Around):
     """One model as author and as critic.
 
     A model call for the first answer (those of `base`), then two a round: the critic's, and the author's again. The
@@ -47,7 +43,7 @@ class SelfRefine:
         critic_model: AskedModel = None,
         refiner_model: AskedModel = None,
     ) -> None:
-        self._base = base_of(base)
+        super().__init__(base)
         self._max_rounds = check_count("SelfRefine(max_rounds)", max_rounds)
         self._critic_prompt = critic_prompt.replace("{stop_phrase}", stop_phrase)
         self._refiner_prompt = refiner_prompt
@@ -57,17 +53,6 @@ class SelfRefine:
 
     def __repr__(self) -> str:
         return f"SelfRefine({self._base.name}, max_rounds={self._max_rounds})"
-
-    @property
-    def tools(self) -> Sequence[Tool]:
-        return tools_of(self._base)
-
-    @property
-    def base(self) -> Architecture:
-        return self._base
-
-    def declared_workers(self) -> Mapping[str, Asked]:
-        return self._base.declared_workers()
 
     async def run(self, steps: Steps) -> str:
         answer = await self._base.run(steps.part())
