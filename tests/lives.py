@@ -2,15 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from cuts import fresh_node
 from msgspec import Struct
 
 from treadle import Agent, RunResult
 from treadle.actors.run_history import RunRequest
-from treadle.events.envelope import Meta, Recorded, StreamName
+from treadle.events.envelope import Recorded
 from treadle.events.event import Event
-from treadle.events.journal import Append
-from treadle.gateways.journals.memory import MemoryJournal
-from treadle.gateways.node import Node
 
 RUN, USER = "run-1", "ann"
 
@@ -35,29 +33,13 @@ class Life(Struct):
 
 async def live(agent: Agent, prompt: str, told: Sequence[Recorded] = ()) -> Life:
     """Run a prompt, or go on with it, on a journal that holds `told` of a process that is gone."""
-    journal = MemoryJournal()
-    for recorded in told:
-        meta = Meta(
-            user_id=recorded.user_id,
-            session_id=recorded.session_id,
-            run_id=recorded.run_id,
-            correlation_id=recorded.correlation_id,
-            causation_id=recorded.causation_id,
-            epoch=recorded.epoch,
-        )
-        stream = StreamName(recorded.stream)
-        await journal.append(Append(stream, await journal.head(stream), [recorded.event], meta, recorded.at))
-    node = Node(journal)
-    await node.start()
-    try:
+    async with fresh_node(told) as node:
         assert node.services.children is not None
         assert node.services.memory is not None
         request = RunRequest(run_id=RUN, prompt=prompt, user_id=USER)
         result = await node.services.children.run(agent.spec, request)
         blocks = dict((await node.services.memory.state(USER)).blocks)
-        return Life(result, await journal.read_all(limit=10_000), blocks, told)
-    finally:
-        await node.close()
+        return Life(result, await node.journal.read_all(limit=10_000), blocks, told)
 
 
 async def lives(make: Callable[[], Agent], prompt: str) -> AsyncGenerator[Life]:
