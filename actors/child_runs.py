@@ -55,6 +55,7 @@ class ChildRuns:
             parent_call_id=request.parent_call_id,
             depth=request.depth,
             budgets=request.budgets,
+            correlation_id=request.correlation_id,
             causation_id=request.causation_id,
             traceparent=request.traceparent,
         )
