@@ -7,7 +7,7 @@ KILLS ?= 1000
 MINUTES ?= 10
 WORKERS ?= 2
 
-.PHONY: demo test check bench chaos crash wheel clean
+.PHONY: demo test check bench chaos tree crash wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,9 @@ bench: $(VENV)/.ready
 
 chaos: $(VENV)/.ready
 	cd tests && $(abspath $(BIN))/python -m cluster --seed $(SEED) --minutes $(MINUTES)
+
+tree: $(VENV)/.ready
+	cd tests && $(abspath $(BIN))/python -m cluster.tree --seed $(SEED) --minutes $(MINUTES)
 
 crash: $(VENV)/.ready
 	cd tests && $(abspath $(BIN))/python -m crash --seed $(SEED) --kills $(KILLS)

@@ -19,12 +19,13 @@ from ..events.budget import Scope
 from ..events.child_step import ChildEnded, ChildRequested, WorkerSpawned, end_child, request_child, spawn_worker
 from ..events.errors import ConfigError, TreadleError
 from ..events.message import Image, Message
-from ..events.run import Run
+from ..events.run import Closing, Run, RunCancelled, RunState
 from ..events.worker import TaskAccepted, TaskEnded
 from .context import RunContext, current_call, in_call
 from .manner import PLAIN, Manner
 from .result import RunResult
 from .run_history import RunRequest, history_of
+from .services import Unwanted
 from .spec import AgentSpec
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 8
 """How many delegations deep a run may be: more is a circle."""
 
+_TAKEN_ALONG = "the run that asked for it ended"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -78,8 +80,12 @@ class ChildPort(Protocol):
         """The end of a run: begun, gone on with, or read when it has ended."""
         ...
 
-    async def cancel(self, run_id: str, reason: str) -> RunResult:
-        """Its result when it is closed."""
+    async def cancel(self, run_id: str, closing: RunCancelled) -> RunResult | None:
+        """Its result when it is closed, wherever it is; None when the journal does not have it.
+
+        Raises:
+            Unavailable, Fenced: The journal, or who works on it, did not answer for a minute; it may go on.
+        """
         ...
 
     async def abandon(self, run_id: str) -> None:
@@ -94,6 +100,7 @@ class Children:
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._nested: Counter[tuple[str, int, str]] = Counter()
+        self._here: set[str] = set()  # calls whose children are agents of ours, and nobody's tasks
 
     @property
     def spec(self) -> AgentSpec:
@@ -137,6 +144,7 @@ class Children:
         if isinstance(agent, str):
             ended = await self._delegated(agent, asked, question, depth)
         else:
+            self._here.add(call_id)
             ended = await self._run_here(spec_of(agent, role), asked, question, depth)
         run.record(end_child(ended, run.state))
         return ended
@@ -204,15 +212,7 @@ class Children:
             metadata={**run.started.metadata, **question.context.metadata},
             images=question.images,
         )
-        ended: TaskEnded = await run.services.work.delegate(worker, task, run.cause(asked.call_id))
-        return ChildEnded(
-            call_id=asked.call_id,
-            state=str(ended.state),
-            output=ended.output,
-            error=ended.error,
-            turns=ended.turns,
-            usage=ended.usage,
-        )
+        return _task_ended(await run.services.work.delegate(worker, task, run.cause(asked.call_id)))
 
     @property
     def _budgets(self) -> tuple[Scope, ...]:
@@ -227,11 +227,30 @@ class Children:
 
     # --- when the run itself ends, or is left ---
 
-    async def end(self, reason: str) -> None:
+    async def end(self, closing: Closing) -> None:
         """Cancel those that are still going on, and record what came of them. Before the run's own end is."""
-        for asked in self._going:
-            result = await self._port.cancel(asked.run_id, reason)
-            self._run.record(end_child(_ended(asked.call_id, result), self._run.state))
+        cancelled = self._cancelled(closing)
+        for ended in await asyncio.gather(*(self._cancel(asked, cancelled) for asked in self._going)):
+            self._run.record(end_child(ended, self._run.state))
+
+    def _cancelled(self, closing: Closing) -> RunCancelled:
+        """How children end with a run that ends so: they say who cancelled the first of all, and why."""
+        if not isinstance(closing, RunCancelled):
+            return RunCancelled(reason=f"{_TAKEN_ALONG} ({closing.event_tag.removeprefix('run.')})")
+        if closing.reason.startswith(_TAKEN_ALONG):
+            return RunCancelled(reason=closing.reason, by=closing.by)
+        who = f" by {closing.by}" if closing.by else ""
+        return RunCancelled(reason=f"{_TAKEN_ALONG} (cancelled{who}: {closing.reason})", by=closing.by)
+
+    async def _cancel(self, asked: ChildRequested, closing: RunCancelled) -> ChildEnded:
+        run, call_id = self._run, asked.call_id
+        if run.services.work is None or call_id in self._here:
+            result = await self._port.cancel(asked.run_id, closing)
+            if result is None:  # it was asked for, and never began
+                return ChildEnded(call_id=call_id, state=RunState.CANCELLED, error=f"cancelled: {closing.reason}")
+            return _ended(call_id, result)
+        unwanted = Unwanted(call_id, asked.run_id, closing, run.cause(call_id))
+        return _task_ended(await run.services.work.cancel(asked.agent, unwanted))
 
     async def abandon(self) -> None:
         """Leave those that are still going on: whoever goes on with the run goes on with them."""
@@ -286,6 +305,17 @@ def _ended(call_id: str, result: RunResult) -> ChildEnded:
         turns=result.turns,
         usage=result.usage,
         ended_by=result.ended_by,
+    )
+
+
+def _task_ended(ended: TaskEnded) -> ChildEnded:
+    return ChildEnded(
+        call_id=ended.task_id,
+        state=str(ended.state),
+        output=ended.output,
+        error=ended.error,
+        turns=ended.turns,
+        usage=ended.usage,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from ..events.budget import Scope
 from ..events.message import Image, OutputFormat
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
@@ -57,6 +58,11 @@ class PromptThere(Struct, frozen=True, kw_only=True, tag="prompt"):
     output: OutputFormat | None = None
     retries: int | None = None
     tone: str | None = None
+    parent_run_id: str = ""
+    parent_call_id: str = ""
+    depth: int = 0
+    budgets: tuple[Scope, ...] = ()
+    correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""
 
@@ -114,6 +120,11 @@ def prompt_there(user_id: str, agent: str, session_id: str, prompt: Prompt) -> P
         output=prompt.manner.output_format(prompt.spec.model),
         retries=prompt.manner.retries,
         tone=prompt.manner.tone,
+        parent_run_id=prompt.parent_run_id,
+        parent_call_id=prompt.parent_call_id,
+        depth=prompt.depth,
+        budgets=prompt.budgets,
+        correlation_id=prompt.correlation_id,
         causation_id=prompt.causation_id,
         traceparent=prompt.traceparent,
     )

@@ -255,7 +255,7 @@ class RunActivation(StoredRun):
 
     async def _close(self, closing: Closing) -> None:
         await self.models.end()
-        await self.children.end(f"the run that asked for it ended ({closing.event_tag.removeprefix('run.')})")
+        await self.children.end(closing)
         closing = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)  # with what that came to
         session = self._session
         while True:

@@ -9,6 +9,7 @@ from ..events.errors import ConfigError, Owned
 from ..events.logs import get_logger
 from ..events.message import OutputFormat
 from ..events.run import RunCancelled, RunClosed, RunInterrupted, run_stream
+from .absent import absent
 from .elsewhere import ApproveThere, Message, end_there
 from .feed import Feed
 from .host import Host
@@ -247,7 +248,9 @@ class RunActor(CoroutineActor):
             return history.result
         if message.session is None and history.in_session:
             return await self._host.result(self._session_of(history), EndOpenRun(self._run_id, message.closing))
-        run = RunActivation(self._host.agent(history.agent), self._host.services, history.request)
+        # Who asks for the end of a tree does not host all of its agents.
+        spec = self._host.agent(history.agent) if history.agent in self._host else absent(history.agent)
+        run = RunActivation(spec, self._host.services, history.request)
         try:
             if not await run.continue_(message.closing.reason):
                 return run.result()

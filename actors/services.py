@@ -16,6 +16,7 @@ from ..events.envelope import Meta
 from ..events.journal import Journal
 from ..events.memory import EpisodeRemembered, FactAsserted, Memory
 from ..events.message import ToolSpec, Usage
+from ..events.run import RunCancelled
 from ..events.worker import TaskAccepted, TaskEnded
 from .circuit import Circuits
 from .clock import Clock
@@ -77,6 +78,21 @@ class BudgetPort(Protocol):
     async def spend_time(self, scopes: Scopes, seconds: float, cause: Meta) -> None: ...
 
 
+class Unwanted(Struct, frozen=True):
+    """A task that nobody wants any more: who delegated it has ended.
+
+    Attributes:
+        run_id: The task's run.
+        closing: How that is to end.
+        cause: The call that delegated it.
+    """
+
+    task_id: str
+    run_id: str
+    closing: RunCancelled
+    cause: Meta
+
+
 class WorkPort(Protocol):
     """Workers, here or elsewhere."""
 
@@ -85,6 +101,24 @@ class WorkPort(Protocol):
 
         Raises:
             Unavailable: Nobody serves that worker.
+        """
+        ...
+
+    async def cancel(self, worker: str, unwanted: Unwanted) -> TaskEnded:
+        """End a task, begun or not, wherever it is: what came of it.
+
+        A worker that cannot be reached, and has a journal of its own, learns of it when it is back.
+        """
+        ...
+
+
+class AskerPort(Protocol):
+    """Runs that ask for tasks here, and are in another journal."""
+
+    async def end_of(self, user_id: str, run_id: str) -> str:
+        """How such a run has ended; empty while it has not, or nobody can tell, and of one that our own journal has.
+
+        Whoever ends a run ends its children in the same journal. A worker with a journal of its own may be away then.
         """
         ...
 
@@ -162,6 +196,7 @@ class Services(Struct, kw_only=True):
     budget: BudgetPort | None = None
     work: WorkPort | None = None
     children: "ChildPort | None" = None
+    asker: AskerPort | None = None
     remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
     output_of: OutputOf | None = None

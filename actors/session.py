@@ -412,6 +412,7 @@ class SessionActor(CoroutineActor):
             parent_call_id=prompt.parent_call_id,
             depth=prompt.depth,
             budgets=prompt.budgets,
+            correlation_id=prompt.correlation_id,
             causation_id=prompt.causation_id,
             traceparent=prompt.traceparent,
         )

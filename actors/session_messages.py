@@ -25,6 +25,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     Attributes:
         run_id: The run's id if the caller wants to choose it.
         manner: How it is to answer, where that is not as its agent does.
+        correlation_id: The conversation that it is a part of; empty for the session itself.
         feed: Hears everything from the run's beginning on.
     """
 
@@ -38,6 +39,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     parent_call_id: str = ""
     depth: int = 0
     budgets: tuple[Scope, ...] = ()
+    correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""
     feed: Feed | None = None

@@ -1,28 +1,38 @@
 """The worker actor: serves delegated prompts by running its agent, each task once."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from ..events.envelope import Meta
-from ..events.errors import Fenced, NotFound
+from ..events.errors import Fenced, NotFound, TreadleError
 from ..events.logs import get_logger
-from ..events.run import RunState
-from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, end, evolve
+from ..events.run import RunCancelled, RunState
+from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, call_off, end, evolve
+from .absent import absent
+from .children import ChildPort
 from .context import RunContext
 from .entity import Fold
 from .host import Host
 from .partition import PartitionActor
 from .result import RunResult
-from .run_actor import AwaitEnd, ContinueRun, StartRun
+from .run_actor import EndUnbegun
 from .run_history import RunRequest, history_of
 from .runtime import Reply
-from .spec import AgentSpec
+from .services import AskerPort, Unwanted
 
-LOOK_EVERY_S = 0.25
-"""How often it is looked how a task stands that another worker of this name does."""
+POLL_S = 20.0
+"""How long a worker lets its asker wait before it says that the task still goes on."""
 
+BEGINS_WITHIN_S = 1.0
+"""How long a task that nobody wants may take to begin, before it is kept from it."""
+
+WATCH_EVERY_S = 5.0
+"""How often it is looked whether a run that asked for a task, and is in another journal, has ended."""
+
+_LOOK_S = 0.05
 _log = get_logger("treadle.actors")
 FOLD: Fold[Worker] = Fold(Worker, evolve, SNAPSHOT)
 
@@ -32,14 +42,16 @@ class Delegate(Struct, frozen=True):
 
     Attributes:
         cause: The call that delegates it: recorded with the worker's events, and its conversation is the task's.
+        wait_s: How long one who asks from elsewhere waits, at most, before it is told that the task goes on.
     """
 
     task: TaskAccepted
     cause: Meta
+    wait_s: float = POLL_S
 
 
-class OpenTasks(Struct, frozen=True):
-    """Answers with the tasks that were accepted and have not ended."""
+class LeftTasks(Struct, frozen=True):
+    """Answers with the tasks that had begun, and that no living process is at, as they would be asked for again."""
 
 
 class WorkerActor(PartitionActor[Worker]):
@@ -55,12 +67,22 @@ class WorkerActor(PartitionActor[Worker]):
         self._name = stream.removeprefix("worker-")
         self._serving: dict[str, Reply[TaskEnded]] = {}
 
-    def on_receive(self, message: Delegate | OpenTasks) -> Any:
+    def on_receive(self, message: Delegate | Unwanted | LeftTasks) -> Any:
         match message:
             case Delegate(task, cause):
                 return self._serving.get(task.task_id) or self._begin(task, cause)
-            case OpenTasks():
-                return list(self._state.open.values())
+            case Unwanted():
+                return self.later(self._call_off(message))
+            case LeftTasks():
+                return self.later(self._left())
+
+    @property
+    def _children(self) -> ChildPort:
+        children = self._services.children
+        assert children is not None  # of whatever node has workers
+        return children
+
+    # --- a task ---
 
     def _begin(self, task: TaskAccepted, cause: Meta) -> Reply[TaskEnded]:
         serving: Reply[TaskEnded] = self.later(self._serve(task, cause), name=f"task {task.task_id}")
@@ -68,65 +90,119 @@ class WorkerActor(PartitionActor[Worker]):
         return serving
 
     async def _serve(self, task: TaskAccepted, cause: Meta) -> TaskEnded:
+        watching: asyncio.Task[None] | None = None
         try:
             known = self._state.ended.get(task.task_id)
             if known is not None:
                 return known
             spec = self._host.agent(self._name)
             await self._commit(lambda state: accept(task, state), cause)
-            result = await self._end_of_run(task, cause, spec)
-            ended = TaskEnded(
-                task_id=task.task_id,
-                state=result.state,
-                output=result.output,
-                error=result.why,
-                turns=result.turns,
-                usage=result.usage,
-            )
+            if (called_off := self._state.ended.get(task.task_id)) is not None:
+                return called_off
+            asker = self._services.asker
+            if asker is not None and task.parent_run_id:
+                watching = asyncio.create_task(self._watch(task, asker), name=f"who asked for {task.task_id}")
+            ended = _ended(task.task_id, await self._children.run(spec, _request(task, cause)))
             await self._commit(lambda state: end(ended, state), cause)
-            return ended
+            return self._state.ended.get(task.task_id, ended)
         finally:
+            if watching is not None:
+                watching.cancel()
             del self._serving[task.task_id]
 
-    async def _end_of_run(self, task: TaskAccepted, cause: Meta, spec: AgentSpec) -> RunResult:
-        """The result of the task's run, here or at another worker of this name that shares the journal."""
-        while True:
-            try:
-                return await self._run(task, cause, spec)
-            except Fenced as exc:
-                # It has begun there, and lives: its end is in the journal when it comes. If it dies, we go on with it.
-                _log.info("task %s is done elsewhere: %s", task.task_id, exc)
-                await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _run(self, task: TaskAccepted, cause: Meta, spec: AgentSpec) -> RunResult:
-        """The task's run: continued if an earlier attempt left it open, read if it has ended."""
-        run = self._host.run(task.run_id)
-        request = RunRequest(
-            run_id=task.run_id,
-            prompt=task.prompt,
-            images=task.images,
-            history=task.conversation,
-            user_id=task.user_id,
-            session_id=task.session_id,
-            context=RunContext(metadata=task.metadata) if task.metadata else None,
-            parent_run_id=task.parent_run_id,
-            parent_call_id=task.task_id,
-            depth=task.depth,
-            budgets=task.budgets,
-            causation_id=task.task_id,
-            correlation_id=cause.correlation_id,
-            traceparent=cause.traceparent,
-        )
-        if task.session_id and self._services.children is not None:
-            return await self._services.children.run(spec, request)
+    async def _watch(self, task: TaskAccepted, asker: AskerPort) -> None:
+        """Cancel the task when the run that asked for it has ended, which is in another journal."""
+        while not (end := await asker.end_of(task.user_id, task.parent_run_id)):  # noqa: ASYNC110 - of another journal
+            await asyncio.sleep(WATCH_EVERY_S)
+        reason = f"the run that asked for it ended ({end})"
+        _log.info("task %s is cancelled: %s", task.task_id, reason)
         try:
-            result = (await history_of(self._services.journal, task.run_id)).result
-        except NotFound:
-            result = await run.ask(StartRun(spec, request))
-        else:
-            if result.state not in _ENDED:
-                result = await run.ask(ContinueRun(spec))
-        return result if result.state in _ENDED else await run.ask(AwaitEnd())
+            await self._children.cancel(task.run_id, RunCancelled(reason=reason))
+        except TreadleError as exc:
+            _log.warning("task %s, which nobody wants, goes on: %s", task.task_id, exc)
+
+    async def _left(self) -> list[Delegate]:
+        journal, left = self._services.journal, list[Delegate]()
+        for task in list(self._state.open.values()):
+            try:
+                history = await history_of(journal, task.run_id)
+            except NotFound:
+                continue  # whoever asked for it asks again
+            owner, request = history.state.owner, history.request
+            if owner == journal.owner or await journal.is_alive(owner):
+                continue
+            cause = Meta(
+                user_id=task.user_id,
+                run_id=task.parent_run_id,
+                causation_id=task.task_id,
+                correlation_id=request.correlation_id,
+                traceparent=request.traceparent,
+            )
+            left.append(Delegate(task, cause))
+        return left
+
+    # --- its asker has ended ---
+
+    async def _call_off(self, unwanted: Unwanted) -> TaskEnded:
+        task_id, cause = unwanted.task_id, unwanted.cause
+        await self._entity.refresh()  # another node may have accepted it
+        while (known := self._state.ended.get(task_id)) is None:
+            result = await self._cancelled(unwanted)
+            if result is not None:
+                ended = _ended(task_id, result)
+                await self._commit(partial(end, ended), cause)
+                return self._state.ended.get(task_id, ended)
+            error = f"cancelled: {unwanted.closing.reason}"
+            unbegun = TaskEnded(task_id=task_id, state=RunState.CANCELLED, error=error)
+            await self._commit(partial(call_off, unbegun), cause)
+        return known
+
+    async def _cancelled(self, unwanted: Unwanted) -> RunResult | None:
+        """What came of the task's run; None when it has not begun, and now will not."""
+        task_id, run_id, closing = unwanted.task_id, unwanted.run_id, unwanted.closing
+        until = self._services.clock.monotonic() + BEGINS_WITHIN_S
+        while True:
+            result = await self._children.cancel(run_id, closing)
+            task = self._state.open.get(task_id)
+            if result is not None or (task is None and task_id not in self._serving):
+                return result
+            if task is not None and self._services.clock.monotonic() > until:
+                # It waits for its turn in its session, or its worker sleeps: it meets this end when it begins.
+                spec = self._host.agent(self._name) if self._name in self._host else absent(self._name)
+                unbegun = EndUnbegun(spec, _request(task, unwanted.cause), closing)
+                try:
+                    return await self._host.result(self._host.run(run_id), unbegun)
+                except Fenced:
+                    continue  # it has begun just now
+            await asyncio.sleep(_LOOK_S)
 
 
-_ENDED = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.DEGRADED)
+def _request(task: TaskAccepted, cause: Meta) -> RunRequest:
+    """The task's run: continued if an earlier attempt left it open, read if it has ended."""
+    return RunRequest(
+        run_id=task.run_id,
+        prompt=task.prompt,
+        images=task.images,
+        history=task.conversation,
+        user_id=task.user_id,
+        session_id=task.session_id,
+        context=RunContext(metadata=task.metadata) if task.metadata else None,
+        parent_run_id=task.parent_run_id,
+        parent_call_id=task.task_id,
+        depth=task.depth,
+        budgets=task.budgets,
+        causation_id=task.task_id,
+        correlation_id=cause.correlation_id,
+        traceparent=cause.traceparent,
+    )
+
+
+def _ended(task_id: str, result: RunResult) -> TaskEnded:
+    return TaskEnded(
+        task_id=task_id,
+        state=result.state,
+        output=result.output,
+        error=result.why,
+        turns=result.turns,
+        usage=result.usage,
+    )

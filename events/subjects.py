@@ -5,6 +5,7 @@
     <ns>.event.<user>.<category>.<id>.<name>     every recorded event
     <ns>.live.<user>.<run>                       chunks while they happen, not stored
     <ns>.work.<user>.<worker>                    prompts for a worker
+    <ns>.work.<user>.<worker>.cancel             prompts that nobody wants any more
     <ns>.tool.<tool>.spec                        what a tool that workers offer takes
     <ns>.tool.<tool>.call.<user>                 calls of it, for any of them
     <ns>.tool.<tool>.on.<worker>                 what this one has taken
@@ -194,6 +195,13 @@ class Subjects:
 
     def work(self, user_id: str, worker: str) -> str:
         return f"{self.namespace}.work.{escape(user_id)}.{escape(worker)}"
+
+    def work_cancel(self, user_id: str, worker: str) -> str:
+        return f"{self.work(user_id, worker)}.cancel"
+
+    def work_cancels(self, worker: str) -> str:
+        """The filter for all users' work of one worker that is cancelled."""
+        return f"{self.works(worker)}.cancel"
 
     def works(self, worker: str) -> str:
         """The filter for all users' work of one worker."""

@@ -99,6 +99,11 @@ def accept(task: TaskAccepted, state: Worker) -> list[TaskAccepted]:
     return [] if task.task_id in state.open or task.task_id in state.ended else [task]
 
 
+def call_off(ended: TaskEnded, state: Worker) -> list[TaskEnded]:
+    """The end of a task that was not accepted yet, and is not wanted any more: it will not be."""
+    return [] if ended.task_id in state.open or ended.task_id in state.ended else [ended]
+
+
 def end(ended: TaskEnded, state: Worker) -> list[TaskEnded]:
     """A task's end, once."""
     return [ended] if ended.task_id in state.open else []

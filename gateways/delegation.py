@@ -1,34 +1,48 @@
 """Delegation: a tool that hands a prompt to a worker, in this process or another, and the port behind it.
 
-The task's id is the call's: asked twice, after a crash or a lost reply, it is done once. A worker elsewhere is asked
-again and again until it has an answer, so a long task needs no long request.
+The task's id is the call's: asked twice, after a crash or a lost reply, it is done once. A worker is asked again and
+again until it has an answer, so a long task needs no long request, and a journal that is away for a while no luck.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from ..actors.children import DelegationFailed, Question, current_children
 from ..actors.context import current_call
 from ..actors.host import Host
+from ..actors.services import Unwanted
 from ..actors.tool import Tool
-from ..actors.worker import Delegate
+from ..actors.worker import POLL_S, Delegate, LeftTasks
 from ..events.bus import Bus, answer
 from ..events.envelope import Meta
-from ..events.errors import Unavailable
+from ..events.errors import AppendUncertain, Unavailable
 from ..events.logs import get_logger
+from ..events.run import RunCancelled
 from ..events.subjects import Subjects
 from ..events.worker import TaskAccepted, TaskEnded
 from .arguments import check_prompt
 from .tools.function import tool
 
-REQUEST_TIMEOUT_S = 30.0
+FIRST_WAIT_S = 1.0
+ANSWER_S = 3.0
+"""How long a worker may take to say that it has not ended yet, beside the time that it was given for the end."""
+
+CANCEL_S = 5.0
+"""How long a worker may take to end a task that nobody wants any more."""
+
 PATIENCE_S = 60.0
-"""How long a worker that nobody serves is looked for."""
+"""How long a worker that nobody serves, or whose journal is away, is looked for."""
 
 LOOK_EVERY_S = 0.5
 
 _log = get_logger("treadle.delegation")
+
+T = TypeVar("T")
 
 
 def delegate(
@@ -57,6 +71,16 @@ def delegate(
     )(run)
 
 
+async def within(wait_s: float, asking: Awaitable[T]) -> T | None:
+    """What is answered, or None when that takes longer; what was begun goes on."""
+    waiting = asyncio.ensure_future(asking)
+    try:
+        await asyncio.wait((waiting,), timeout=wait_s)
+        return waiting.result() if waiting.done() else None
+    finally:
+        waiting.cancel()
+
+
 class _Poll(msgspec.Struct):
     task_id: str
     state: str
@@ -72,32 +96,77 @@ class Delegations:
         self._missing: set[str] = set()
 
     async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
-        message = Delegate(task, cause)
         if self._bus is None or worker in self._host:
             self._host.agent(worker)  # refuses a worker that is nowhere
-            ended: TaskEnded = await self._host.worker(worker).ask(message)
-            return ended
-        return await self._ask(self._bus, worker, msgspec.json.encode(message), task.user_id)
+            return await self._until_ended(worker, partial(self._wait, worker, Delegate(task, cause)))
+        return await self._until_ended(worker, partial(self._poll, self._bus, worker, Delegate(task, cause)))
 
-    async def _ask(self, bus: Bus, worker: str, message: bytes, user_id: str) -> TaskEnded:
-        subject = self._subjects.work(user_id, worker)
-        clock = self._host.services.clock
+    async def _until_ended(self, worker: str, ask: Callable[[float], Awaitable[TaskEnded | None]]) -> TaskEnded:
+        """Ask until the task has ended.
+
+        Each time the worker may take twice as long to say that it goes on. So when it dies, and our question with it,
+        no more time is lost than the task has taken, and a long task is not asked for often.
+        """
+        clock, wait_s = self._host.services.clock, FIRST_WAIT_S
         seen = clock.monotonic()
         while True:
             try:
-                reply = answer(await bus.request(subject, message, REQUEST_TIMEOUT_S))
-            except Unavailable as exc:
+                ended = await ask(wait_s)
+            except (Unavailable, AppendUncertain) as exc:
                 if clock.monotonic() - seen > PATIENCE_S:
-                    raise Unavailable(f"worker {worker!r}", f"{exc.why}, for {PATIENCE_S:g} s now") from exc
+                    why = exc.why if isinstance(exc, Unavailable) else str(exc)
+                    raise Unavailable(f"worker {worker!r}", f"{why}, for {PATIENCE_S:g} s now") from exc
                 if worker not in self._missing:
                     self._missing.add(worker)
                     _log.warning("worker %r does not answer and is looked for: %s", worker, exc)
+                wait_s = FIRST_WAIT_S
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
-            seen = clock.monotonic()
+            seen, wait_s = clock.monotonic(), min(2 * wait_s, POLL_S)
             if worker in self._missing:
                 self._missing.discard(worker)
                 # As loud as its absence: whoever saw that one wants to see this.
                 _log.warning("worker %r answers again", worker)
-            if msgspec.json.decode(reply, type=_Poll).state != "running":
+            if ended is not None:
+                return ended
+
+    async def _wait(self, worker: str, message: Delegate, wait_s: float) -> TaskEnded | None:
+        ended: TaskEnded | None = await within(wait_s, self._host.worker(worker).ask(message))
+        return ended
+
+    async def _poll(self, bus: Bus, worker: str, message: Delegate, wait_s: float) -> TaskEnded | None:
+        """What came of the task; None while it goes on."""
+        subject = self._subjects.work(message.task.user_id, worker)
+        data = msgspec.json.encode(structs.replace(message, wait_s=wait_s))
+        reply = answer(await bus.request(subject, data, wait_s + ANSWER_S))
+        if msgspec.json.decode(reply, type=_Poll).state == "running":
+            return None
+        return msgspec.json.decode(reply, type=TaskEnded)
+
+    async def cancel(self, worker: str, unwanted: Unwanted) -> TaskEnded:
+        if self._bus is not None and worker not in self._host:
+            subject = self._subjects.work_cancel(unwanted.cause.user_id, worker)
+            try:
+                reply = answer(await self._bus.request(subject, msgspec.json.encode(unwanted), CANCEL_S))
                 return msgspec.json.decode(reply, type=TaskEnded)
+            except Unavailable as exc:
+                # Its node is away. In a journal that we share its run is ended from here, whoever was at it.
+                _log.info("worker %r is not there to cancel task %s: %s", worker, unwanted.task_id, exc)
+        ended: TaskEnded = await self._host.worker(worker).ask(unwanted)
+        return ended
+
+    async def take_up(self) -> None:
+        """Have the tasks that a former process of this node had begun gone on with, unless who asked has ended since.
+
+        Returns when those are cancelled; the others go on beside.
+        """
+        asker = self._host.services.asker
+        for worker in self._host.names():
+            left: list[Delegate] = await self._host.worker(worker).ask(LeftTasks())
+            for each in left:
+                task = each.task
+                if asker is not None and (end := await asker.end_of(task.user_id, task.parent_run_id)):
+                    closing = RunCancelled(reason=f"the run that asked for it ended ({end})")
+                    await self._host.worker(worker).ask(Unwanted(task.task_id, task.run_id, closing, each.cause))
+                else:
+                    self._host.worker(worker).tell(each)

@@ -137,6 +137,11 @@ async def _prompt(host: Host, message: PromptThere) -> None:
             run_id=message.run_id,
             context=context,
             manner=Manner(output, message.retries, message.tone),
+            parent_run_id=message.parent_run_id,
+            parent_call_id=message.parent_call_id,
+            depth=message.depth,
+            budgets=message.budgets,
+            correlation_id=message.correlation_id,
             causation_id=message.causation_id,
             traceparent=message.traceparent,
         )

@@ -19,8 +19,9 @@ from nats.micro.service import EndpointConfig, ServiceConfig
 from ..actors.context import RunContext
 from ..actors.run_actor import ApproveCall, ContinueRun, EndRun, StartRun
 from ..actors.run_history import RunRequest, history_of
+from ..actors.services import Unwanted
 from ..actors.session_messages import Prompt
-from ..actors.worker import Delegate
+from ..actors.worker import POLL_S, Delegate
 from ..events.bus import Bus, BusMessage
 from ..events.errors import ConfigError, Refused, TreadleError, Undecodable
 from ..events.logs import get_logger
@@ -29,15 +30,13 @@ from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
 from .arguments import check_prompt
 from .buses.nats import NatsBus
+from .delegation import within
 from .forks import begin_fork
 from .node import Node
 
 VERSION = "1.0.0"
 PAGE_BYTES = 700 * 1024
 """How large a page of history may get: a message of NATS has a megabyte at most."""
-
-POLL_S = 20.0
-"""How long a worker lets its asker wait before it says that the task still goes on."""
 
 Answer = Callable[[bytes], Awaitable[Any]]
 AnswerFor = Callable[[str, bytes], Awaitable[Any]]
@@ -168,9 +167,11 @@ class Services:
         if name in self._workers:
             return
         self._workers.add(name)
-        await self._stack.enter_async_context(
-            self._bus.serve(self._subjects.works(name), self._work(name), queue=f"worker-{name}")
-        )
+        for subject, answer in (
+            (self._subjects.works(name), self._work(name)),
+            (self._subjects.work_cancels(name), self._unwanted(name)),
+        ):
+            await self._stack.enter_async_context(self._bus.serve(subject, answer, queue=f"worker-{name}"))
 
     async def shut(self) -> None:
         """Answer no more. What was begun goes on."""
@@ -290,14 +291,21 @@ class Services:
                 # A tenant's account may publish under its own user; what it writes in the body is no proof of another.
                 if message.subject != self._subjects.work(user_id, name):
                     raise Undecodable(f"a task of user {user_id!r} came on {message.subject!r}")
-            asking = asyncio.ensure_future(self._node.host.worker(name).ask(asked))
-            done, _ = await asyncio.wait((asking,), timeout=POLL_S)
-            if done:
-                return msgspec.json.encode(asking.result())
-            asking.cancel()
+            ended = await within(min(asked.wait_s, POLL_S), self._node.host.worker(name).ask(asked))
+            if ended is not None:
+                return msgspec.json.encode(ended)
             return b'{"task_id":%b,"state":"running"}' % msgspec.json.encode(asked.task.task_id)
 
         return work
+
+    def _unwanted(self, name: str) -> Callable[[BusMessage], Awaitable[bytes]]:
+        async def cancel(message: BusMessage) -> bytes:
+            asked: Unwanted = decoded(message.data, Unwanted)
+            if message.subject != self._subjects.work_cancel(asked.cause.user_id, name):
+                raise Undecodable(f"the end of a task of user {asked.cause.user_id!r} came on {message.subject!r}")
+            return msgspec.json.encode(await self._node.host.worker(name).ask(asked))
+
+        return cancel
 
 
 def decoded(data: bytes, kind: type[Any]) -> Any:

@@ -24,6 +24,7 @@ from ..projections import Projections
 from . import schedules
 from .agent import Agent
 from .arguments import check_id, signal_of
+from .askers import Askers
 from .auditor import Auditor
 from .broker.patience import patiently
 from .broker.server import EmbeddedServer
@@ -253,7 +254,10 @@ class System:
         # Actors stop while the bus is there: their last events are still told.
         self._stack.push_async_callback(node.stop_actors)
         # Without NATS nobody else is on the bus: a worker that is not here is nowhere.
-        node.services.work = Delegations(node.host, self.bus if self._nats is not None else None, self.subjects)
+        self._delegations = Delegations(node.host, self.bus if self._nats is not None else None, self.subjects)
+        node.services.work = self._delegations
+        if self._worker and isinstance(self.bus, NatsBus):
+            node.services.asker = Askers(self.bus, self.subjects, journal)
         node.services.remote = RemoteTools(self.bus, self.subjects, node.clock, journal)
         self.offers = Offers(self.bus, self.subjects, node.clock, node.threads, journal=journal, services=node.services)
         self._stack.push_async_callback(self.offers.close)
@@ -365,6 +369,8 @@ class System:
         for spec in node.host:
             await self.services.serve_worker(spec.name)
         await self._elsewhere.start()
+        if self._worker and self._resume:
+            await self._delegations.take_up()
         if not self._worker and isinstance(self.bus, NatsBus) and self.relay is not None:
             await self._membership.join(self.bus, self.signals, self.relay.identity)
         if self._resume and self._projections is not None:

@@ -291,3 +291,18 @@ async def test_a_fork_shares_the_children_that_have_ended_by_then(system: System
     (begun, *_) = [event.version async for event in run.events() if event.type == "child.requested"]
     with pytest.raises(NotAForkPoint, match="a question to agent"):
         await run.fork(begun)
+
+
+async def test_a_child_that_goes_on_with_a_conversation_of_its_own_belongs_to_the_leads_all_the_same(
+    system: System,
+) -> None:
+    helper = system.host(Agent(model=says("Helped.")), name="helper")
+
+    async def think(steps: Steps) -> str:
+        return " ".join([(await steps.agent(each, "Help.", session_id="own")).output for each in ("helper", helper)])
+
+    desk = system.host(Agent(model="echo", architecture=think), name="desk")
+    result = await desk.run("Go.", session_id="conv-1")
+    for child in await children_of(system, result.run_id):
+        recorded = await system.journal.read(run_stream(child))
+        assert {(each.session_id, each.correlation_id) for each in recorded} == {("own", "conv-1")}

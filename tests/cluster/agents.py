@@ -55,7 +55,7 @@ _ASKED = {
 
 def agents() -> list[Agent]:
     """The agents of one node."""
-    _die_with(int(os.environ[PARENT]))
+    die_with_parent()
     asyncio.get_running_loop().add_signal_handler(TELL, _tell_tasks)
     ledger = Ledger(Path(os.environ[LEDGER]))
 
@@ -140,9 +140,9 @@ def _tell_tasks() -> None:
             waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "gi_yieldfrom", None)
 
 
-def _die_with(parent: int) -> None:
+def die_with_parent() -> None:
     """A node whose harness was killed would go on for ever."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
+    if os.getppid() != int(os.environ[PARENT]):
         os._exit(1)

@@ -11,8 +11,8 @@ from treadle.events.budget import Released, Reserved, Settled
 from treadle.events.envelope import Recorded
 from treadle.events.message import Usage
 from treadle.events.model_step import ModelCompleted, ModelRequested, attempt_id
-from treadle.events.run import CLOSING_TAGS, RunCancelled, RunCompleted, RunStarted, RunTakenOver
-from treadle.events.tool_step import ToolCompleted, ToolFailed, ToolRequested
+from treadle.events.run import CLOSING_TAGS, RunCompleted, RunStarted, RunTakenOver
+from treadle.events.tool_step import ToolCompleted, ToolRequested
 
 from .agents import DESTRUCTIVE, IDEMPOTENT, PLAIN
 from .ledger import Effect
@@ -54,19 +54,8 @@ def runs_that_did_not_end(history: History) -> Iterator[str]:
         ends = [recorded.version for recorded in events if recorded.type in CLOSING_TAGS]
         if not isinstance(events[0].event, RunStarted) or ends != [len(events)]:
             yield f"{stream} has {len(events)} events, begins with {events[0].type}, and has its end at {ends}"
-        elif not isinstance(events[-1].event, RunCompleted) and not _taken_along(events, history):
+        elif not isinstance(events[-1].event, RunCompleted):
             yield f"{stream} ended otherwise: {events[-1].event}"
-
-
-def _taken_along(events: Sequence[Recorded], history: History) -> bool:
-    """Whether the run was cancelled with the one that had asked for it, whose call of it had failed: the database was
-    away, say, and its model was told."""
-    started, end = events[0].event, events[-1].event
-    if not isinstance(started, RunStarted) or not isinstance(end, RunCancelled) or not started.parent_run_id:
-        return False
-    parent = [recorded.event for recorded in history.runs.get(f"run-{started.parent_run_id}", ())]
-    failed = any(isinstance(event, ToolFailed) and event.call_id == started.parent_call_id for event in parent)
-    return failed and bool(parent) and isinstance(parent[-1], RunCompleted)
 
 
 def signals_that_did_not_lead_to_one_run(history: History, signals: Collection[str]) -> Iterator[str]:

@@ -31,13 +31,20 @@ class Node:
         leftovers: Exit codes that tell of trouble after a polite request.
     """
 
-    def __init__(self, name: str, directory: Path, options: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        options: Mapping[str, str],
+        environment: Mapping[str, str],
+        agents: str = "cluster.agents:agents",
+    ) -> None:
         self.name = name
         self.fell = 0
         self.leftovers: list[int] = []
         self._log_file = directory / f"{name}.log"
         given = {**options, "--directory": str(directory / name), "--log-level": "info"}
-        self._command = [sys.executable, "-m", "treadle", "up", "cluster.agents:agents"]
+        self._command = [sys.executable, "-m", "treadle", "up", agents]
         self._command += [word for option in given.items() for word in option]
         self._environment = {**os.environ, **environment}
         self._process: asyncio.subprocess.Process | None = None

@@ -50,9 +50,7 @@ class Site:
 
     async def until_up(self) -> None:
         """Until every node takes signals."""
-        async with asyncio.timeout(STARTS_WITHIN_S):
-            while not all(node.ready for node in self.nodes.values()):  # noqa: ASYNC110 - they write it to a file
-                await asyncio.sleep(0.05)
+        await until_up(self.nodes)
 
     async def stop_nodes(self) -> None:
         """Ask all nodes to end, one after the other, so that each hands on what it has."""
@@ -86,3 +84,10 @@ class Site:
             await node.kill()
         await self.nats.stop()
         await asyncio.to_thread(self.postgres.stop)
+
+
+async def until_up(nodes: Mapping[str, Node]) -> None:
+    """Until each of them has said that it takes signals."""
+    async with asyncio.timeout(STARTS_WITHIN_S):
+        while not all(node.ready for node in nodes.values()):  # noqa: ASYNC110 - they write it to a file
+            await asyncio.sleep(0.05)
