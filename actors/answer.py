@@ -35,7 +35,7 @@ async def fitting(answer: str, steps: Steps, output: Output, asked: OutputFormat
         else:
             break
         why = await steps.value(REJECTED, partial(str, why))
-        conversation = conversation or _leading_to(answer, steps)
+        conversation = conversation or leading_to(answer, steps)
         conversation.append(Message("user", correction(why, asked)))
         reply = await steps.model(conversation, tools=False, answer=True)
         answer = reply.text
@@ -43,7 +43,7 @@ async def fitting(answer: str, steps: Steps, output: Output, asked: OutputFormat
     return answer
 
 
-def _leading_to(answer: str, steps: Steps) -> list[Message]:
+def leading_to(answer: str, steps: Steps) -> list[Message]:
     """The conversation that `answer` ends: the last one, when its reply is the answer; else the run's own beginning."""
     last = steps.last
     if last is not None and last.reply.text == answer and not last.reply.tool_calls:

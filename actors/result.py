@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from ..events.message import OutputFormat, ToolCall, Usage
+from ..events.plan import LivingPlan
 from ..events.run import Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
 from ..events.tool_step import ApprovalRequested, ToolCompleted
 from .output import given_in
@@ -30,6 +31,7 @@ class RunResult(Struct, kw_only=True):
         estimated: The part of tokens and cost that nobody has confirmed: model calls whose answer was lost are charged
             at the most that they may have used, and answers whose usage the provider did not tell at a guess.
         waiting_for: The approvals that the run waits for.
+        plan: The living plan as it was left; None for an agent without one.
         ended_by: The tool call whose result the answer is, if one ended the turn: `forward_message`, `handoff` …
     """
 
@@ -56,6 +58,7 @@ class RunResult(Struct, kw_only=True):
     finished_at: datetime = _NEVER
     waiting_for: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested])
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
+    plan: LivingPlan | None = None
     ended_by: ToolCall | None = None
 
     @property
@@ -106,6 +109,8 @@ def result_of(
     if state.started is not None:
         result.metadata = dict(state.started.metadata)
         result.output_format = state.started.output
+    if state.plan is not None:
+        result.plan = state.plan.plan
     match state.closed:
         case RunCompleted(output, degraded=degraded):
             result.output, result.error = output, degraded

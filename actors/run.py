@@ -49,7 +49,9 @@ from .answer import fitting
 from .children import Children, enter_children
 from .context import RunContext, enter_call, set_run_context
 from .deadline import Deadline
+from .gate import passing
 from .json_form import recordable
+from .living_plan import PlanOfRun, begin_plan, enter_plan
 from .model import Model
 from .model_calls import ModelCalls
 from .model_charges import Interrupted
@@ -200,11 +202,13 @@ class RunActivation(StoredRun):
         set_run_context(self._context())
         enter_services(self.services)
         enter_children(self.children)
+        enter_plan(PlanOfRun(self))
         enter_call(None)
         state = self.state
         try:
             with self._deadline:
                 await recall(self)
+                await begin_plan(self)
                 output = await self._answer()
                 await remember(self, output)
         except Interrupted as exc:
@@ -235,7 +239,7 @@ class RunActivation(StoredRun):
     async def _answer(self) -> str:
         """What the strategy came to, and brought into the form that was asked for."""
         steps, asked = Steps(self), self.started.output
-        answer = await self.spec.architecture.run(steps)
+        answer = await passing(self.spec.architecture, self.spec.gates, steps)
         return answer if asked is None else await fitting(answer, steps, self.output(asked), asked)
 
     def output(self, asked: OutputFormat) -> Output:
@@ -347,9 +351,8 @@ class RunActivation(StoredRun):
 
     def opening_messages(self, *, answer: bool = True) -> list[Message]:
         started = self.started
-        if not answer:
-            started = structs.replace(started, output=None, tone="")
-        return opening_messages(started, started.conversation or self.request.history, self.state)
+        history = started.conversation or self.request.history
+        return opening_messages(started, history, self.state, answer=answer)
 
     # --- approvals ---
 

@@ -13,6 +13,8 @@ from .retry import RetryPolicy
 from .tool import Tool
 
 if TYPE_CHECKING:
+    from .gate import Gate
+    from .living_plan import LivingPlanPolicy
     from .strategies.architecture import Architecture
 
 ApprovalHandler = Callable[["ApprovalQuestion"], "bool | Awaitable[bool]"]
@@ -52,6 +54,8 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
         model_timeout_s: Seconds that one model call may take.
         retry: What is done about a model call that failed and may succeed later.
         manner: How it answers, where a run does not say otherwise.
+        living_plan: How it plans; None: it has no plan.
+        gates: What its answers have to pass, in this order.
         budget: Caps for all runs of this agent together; `budget_per_user` for those of each user.
     """
 
@@ -70,3 +74,5 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any] = {}
     retry: RetryPolicy = RetryPolicy()
     manner: Manner = PLAIN
+    living_plan: "LivingPlanPolicy | None" = None
+    gates: "tuple[Gate, ...]" = ()

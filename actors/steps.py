@@ -82,10 +82,15 @@ def result_of_call(call: ToolCall, outcome: Outcome, *, ends_turn: bool = False)
 
 
 class Opening(NamedTuple):
-    """What a part of a strategy begins with, apart from what the run does."""
+    """What a part of a strategy begins with, apart from what the run does.
+
+    Attributes:
+        conversation: What was said before its prompt, that of the run included; None: what was said before the run's.
+    """
 
     prompt: str | None = None
     notes: tuple[str, ...] = ()
+    conversation: tuple[Message, ...] | None = None
 
 
 class Exchange(NamedTuple):
@@ -164,6 +169,9 @@ class Steps:
         """
         messages = self._run.opening_messages(answer=answer)
         *before, question = messages
+        if self._opening.conversation is not None:
+            before = [*before[: bool(before and before[0].role == "system")], *self._opening.conversation]
+            question = Message("user", question.content)  # the run's pictures are in the conversation
         if self._opening.prompt is not None:
             question = structs.replace(question, content=self._opening.prompt)
         if self._opening.notes or note:
@@ -173,6 +181,11 @@ class Steps:
             else:
                 before.insert(0, Message("system", notes))
         return [*before, question]
+
+    @property
+    def so_far(self) -> Run:
+        """What the run has recorded, to be read only. In a replay that is more than there was: record what you read."""
+        return self._run.state
 
     async def previous_run(self) -> Run | None:
         """The run before this one in its session, or None. Record what you read of it: it may be forgotten later."""
@@ -184,14 +197,17 @@ class Steps:
 
     # --- parts ---
 
-    def part(self, *, prompt: str | None = None, note: str = "") -> "Steps":
+    def part(
+        self, *, prompt: str | None = None, note: str = "", conversation: Sequence[Message] | None = None
+    ) -> "Steps":
         """A part of the strategy, with steps of its own; one part after the other.
 
         Args:
             prompt: What it is asked, in the place of the run's prompt.
             note: What its model is told beside the instructions.
+            conversation: What was said before the prompt, instructions apart, for a part that goes on with it.
         """
-        return self._part(self._step(), prompt, note)
+        return self._part(self._step(), prompt, note, conversation)
 
     def named(self, name: str) -> "Steps":
         """A part whose steps are called by `name`, for parts that begin in no fixed order.
@@ -201,10 +217,13 @@ class Steps:
         """
         return self._part(f"{self._place}{name}")
 
-    def _part(self, step: str, prompt: str | None = None, note: str = "") -> "Steps":
+    def _part(
+        self, step: str, prompt: str | None = None, note: str = "", conversation: Sequence[Message] | None = None
+    ) -> "Steps":
         opening = Opening(
             self._opening.prompt if prompt is None else prompt,
             (*self._opening.notes, note) if note else self._opening.notes,
+            self._opening.conversation if conversation is None else tuple(conversation),
         )
         return Steps(self._run, f"{step}-", opening)
 

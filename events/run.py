@@ -4,9 +4,9 @@ Everything a run does to the world has an intent before it and an outcome after 
 `step` names the place in the strategy that asked (see `actors/steps.py`): after a crash the strategy runs
 again from the top, and what has an outcome under its step is answered from here.
 
-The stream is told in four files, each with its events, their state and the decisions on them: here what a run is, how
+The stream is told in five files, each with its events, their state and the decisions on them: here what a run is, how
 it begins and ends, and the fold of all of it; `model_step.py` its model calls, `tool_step.py` its tool calls,
-`child_step.py` the agents that it asks.
+`child_step.py` the agents that it asks, `plan.py` its plan.
 """
 
 from datetime import datetime
@@ -22,6 +22,7 @@ from .errors import Refused
 from .event import Event
 from .message import Image, Message, OutputFormat, ToolSpec, Usage
 from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested, ModelStep
+from .plan import PlanOpened, PlanWritten, RunPlan, evolve_plan
 from .tool_step import (
     ApprovalDecided,
     ApprovalRequested,
@@ -233,6 +234,7 @@ class Run(Struct):
         spawned: The workers that it made up, by their roles.
         usage: What it used itself; `usage_of_children` what they did, with theirs.
         degraded: Why its answers are not those of the model that it was to ask.
+        plan: Its living plan, if it has one.
     """
 
     started: RunStarted | None = None
@@ -248,6 +250,7 @@ class Run(Struct):
     usage_of_children: Usage = Usage()
     estimated: Usage = Usage()
     degraded: str = ""
+    plan: RunPlan | None = None
     closed: Closing | None = None
 
     @property
@@ -324,6 +327,8 @@ def evolve(state: Run, event: Event) -> Run:
             state.usage_of_children += event.usage
         case WorkerSpawned():
             state.spawned[event.role] = event
+        case PlanOpened() | PlanWritten():
+            state.plan = evolve_plan(event, state.plan)
         case RunCompleted() | RunFailed() | RunCancelled() | RunInterrupted():
             state.closed = event
         case _:

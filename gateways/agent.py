@@ -20,8 +20,10 @@ from ..actors.manner import Manner
 from ..actors.output import Output
 from ..actors.result import RunResult
 from ..actors.retry import RetryPolicy
+from ..actors.run_until import RunUntil
 from ..actors.session_messages import AbandonPrompt, ResumeSession, SignalSession
 from ..actors.spec import AgentSpec, ApprovalHandler
+from ..actors.stop_hooks import StopHook
 from ..actors.strategies.architecture import GivenArchitecture, tools_of
 from ..actors.tone import ambient_tone
 from ..actors.tool import Tool
@@ -33,6 +35,7 @@ from .agent_home import Home
 from .agent_timers import AgentTimers
 from .architectures import find_architecture
 from .arguments import HowToAnswer, check_context, check_id, check_prompt, manner_of, signal_of
+from .goals import Goals
 from .images import Picture, images_of
 from .live_events import LiveEvents
 from .models.prices import check_cost_caps
@@ -86,6 +89,10 @@ class Agent(AgentTimers, Drawable):
             default 1. 0: the run fails at once.
         response_tone: How answers are phrased: casual, professional, technical, legal, finance, executive, academic, or
             any words.
+        living_plan: True: its model keeps a plan by the tools `plan_write` and `plan_read`, in the run's events and in
+            `RunResult.plan`. A mapping or a `LivingPlan` says with what it begins. See docs/goals.md.
+        stop_hooks: Functions of a `StopContext` that are asked before a run ends; one that returns a text sends it on.
+        run_until: What has to hold before a run is completed, in words or as a `RunUntil`; a model checks it.
         tuning: Such adjustments in one piece; what is given beside it wins.
         secrets: Where the keys of its models are looked for, before the environment; see docs/secrets.md.
     Raises:
@@ -114,6 +121,9 @@ class Agent(AgentTimers, Drawable):
         output_schema: Any = None,
         output_validation_retries: int | None = None,
         response_tone: str | None = None,
+        living_plan: Any = None,
+        stop_hooks: Sequence[StopHook] | None = None,
+        run_until: str | RunUntil | Mapping[str, Any] | None = None,
         tuning: Tuning | None = None,
         secrets: Secrets | None = None,
     ) -> None:
@@ -130,6 +140,7 @@ class Agent(AgentTimers, Drawable):
         self._home = Home(runtime)
         self.has_name = name is not None
         thinks = find_architecture(architecture)
+        goals = Goals(living_plan, stop_hooks, run_until, tuning, resolved)
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
             name = "agent" if self._home.runtime != "memory" else f"agent-{next(_unnamed)}"
@@ -137,7 +148,9 @@ class Agent(AgentTimers, Drawable):
             name=name,
             model=resolved,
             instructions=instructions,
-            tools=_by_name([*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks)]),
+            tools=_by_name(
+                [*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks), *goals.tools]
+            ),
             architecture=thinks,
             approvals=approval_handler or "deny",
             max_turns=max_turns,
@@ -151,6 +164,8 @@ class Agent(AgentTimers, Drawable):
             manner=manner_of(output_schema, output_validation_retries, response_tone).over(
                 manner_of(None, tuning.output_validation_retries, tuning.response_tone)
             ),
+            living_plan=goals.plan,
+            gates=goals.gates,
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
 

@@ -5,7 +5,9 @@ from typing import Any, Literal, TypedDict
 
 from ..actors.generation import Generation
 from ..actors.retry import RetryPolicy
+from ..actors.run_until import RunUntil
 from ..actors.spec import ApprovalHandler
+from ..actors.stop_hooks import StopHook
 from ..events.budget import Limits
 from .models.secrets import Secrets
 from .tuning import Tuning
@@ -32,5 +34,8 @@ class AgentOptions(TypedDict, total=False):
     output_schema: Any
     output_validation_retries: int | None
     response_tone: str | None
+    living_plan: Any
+    stop_hooks: Sequence[StopHook] | None
+    run_until: "str | RunUntil | Mapping[str, Any] | None"
     tuning: Tuning | None
     secrets: Secrets | None

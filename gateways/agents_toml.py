@@ -14,6 +14,9 @@
     response_tone = "technical"
     budget = { max_tokens = 100_000 }
     retry_policy = { max_attempts = 5 }         # or "aggressive", "disabled"
+    living_plan = true                          # or its steps, or a table
+    stop_hooks = ["oncall.hooks:is_acknowledged"]
+    run_until = "the alert is resolved"         # or a table: { condition = …, checker = …, max_iterations = … }
 
     [agents.desk.generation]
     effort = "low"
@@ -70,6 +73,9 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "options": dict,
     "generation": dict,
     "retry_policy": (str, dict),
+    "living_plan": (bool, dict, list),
+    "stop_hooks": list,
+    "run_until": (str, dict),
 }
 
 
@@ -112,7 +118,8 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
             close = difflib.get_close_matches(key, _KEYS, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(_KEYS)}"
             raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        kinds = wanted if isinstance(wanted, tuple) else (wanted,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise ConfigError(f"{where}: {key} = {value!r} is of the wrong type")
     given = dict(config)
     tools: list[Any] = [tool for reference in given.pop("tools", []) for tool in _tools(reference, where)]
@@ -131,6 +138,8 @@ def agent_of(config: dict[str, Any], where: str) -> Agent:
         given["retry_policy"] = _retry_policy(given["retry_policy"], f"{where}.retry_policy")
     if "output_schema" in given:
         given["output_schema"] = load(given["output_schema"], where)
+    if "stop_hooks" in given:
+        given["stop_hooks"] = [load(hook, where) for hook in _names(given, "stop_hooks", where)]
     if "approvals" in given:
         given["approval_handler"] = given.pop("approvals")
     try:

@@ -56,7 +56,7 @@ class Event(Struct, frozen=True, kw_only=True):
 def public_type(tag: str) -> str:
     """`run.tool_requested` as users read it: `tool.requested`."""
     name = tag.partition(".")[2]
-    for subject in ("tool", "model", "approval", "memory", "value", "child"):
+    for subject in ("tool", "model", "approval", "memory", "value", "child", "plan"):
         if name.startswith(f"{subject}_"):
             return f"{subject}.{name.removeprefix(f'{subject}_')}"
     return tag

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from ...events.message import ModelReply
+from ...events.plan import LivingPlan, counted
 from ..run_event import Event
 
 _STYLES = {
@@ -75,6 +76,9 @@ def _told(event: Event) -> str:
             reply = msgspec.convert(payload.get("reply") or {}, ModelReply)
             calls = [called(call.tool, call.args) for call in reply.tool_calls]
             return cut("; ".join([*([reply.text] if reply.text else []), *calls]))
+        case "plan.opened" | "plan.written":
+            plan = msgspec.convert(payload.get("plan") or {}, LivingPlan)
+            return counted(plan.steps)
         case "model.attempt_failed" | "model.failed":
             again = f", again from {payload['retry_at']}" if payload.get("retry_at") else ""
             return f"{payload.get('kind', '')}: {cut(str(payload.get('error', '')))}{again}"

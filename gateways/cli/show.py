@@ -1,6 +1,7 @@
 """`treadle show`: a run at a glance."""
 
 import asyncio
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,8 @@ import msgspec
 import typer
 from typer import Argument, Option
 
-from ...events.run import run_stream
+from ...events.plan import LivingPlanStep
+from ...events.run import Run, evolve, run_stream
 from ...projections import OpenCall, RunRow, Runs
 from ..pictures.files import written
 from ..pictures.runs import picture_of_run
@@ -29,14 +31,15 @@ async def show(
     run: Annotated[str, Argument(help="The run.")],
     graph: Annotated[Path | None, Option(help="Draw it into this file: .mmd, .md, .svg or .png.")] = None,
 ) -> None:
-    """Show a run: its steps, tool calls, open approvals and children."""
+    """Show a run: its steps, tool calls, plan, open approvals and children."""
     kept = Runs()
     async with read_projections(call.place, kept):
         row = await kept.get(run)
         waiting = await kept.open_calls(run, waiting=True)
         children = await kept.list(parent_run_id=run, limit=1000)
     async with read_journal(call.place) as journal:
-        steps = steps_of(await journal.read(run_stream(run)))
+        history = await journal.read(run_stream(run))
+        steps, state = steps_of(history), reduce(evolve, (recorded.event for recorded in history), Run())
         if graph is not None:
             picture = await picture_of_run(journal, run)
             await asyncio.to_thread(written, picture, graph)
@@ -45,6 +48,7 @@ async def show(
             {
                 "run": row,
                 "steps": [described(step) for step in steps],
+                "plan": None if state.plan is None else msgspec.to_builtins(state.plan.plan),
                 "waiting": waiting,
                 "children": [msgspec.to_builtins(child) for child in children],
             }
@@ -54,6 +58,9 @@ async def show(
     if steps:
         call.out.say("")
         call.out.rows(steps, STEP_COLUMNS)
+    if state.plan is not None and state.plan.plan.steps:
+        call.out.say("")
+        call.out.rows(state.plan.plan.steps, PLAN_COLUMNS)
     if waiting:
         call.out.say("")
         call.out.rows(waiting, WAITING_COLUMNS)
@@ -96,6 +103,13 @@ STEP_COLUMNS: Columns[StepRow] = {
     "outcome": lambda step: step.outcome + (f", attempt {step.attempts}" if step.attempts > 1 else ""),
     "took": lambda step: "" if step.duration_ms is None else f"{step.duration_ms:.1f} ms",
     "result": _result,
+}
+
+PLAN_COLUMNS: Columns[LivingPlanStep] = {
+    "plan": lambda step: cut(step.description, 60),
+    "status": lambda step: step.status,
+    "verified by": lambda step: ", ".join(step.verified_by),
+    "finding": lambda step: cut(step.finding, 80),
 }
 
 WAITING_COLUMNS: Columns[OpenCall] = {

@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     )
     from .actors.result import RunResult
     from .actors.retry import RetryPolicy
+    from .actors.run_until import RunUntil
     from .actors.session import NothingToResume
     from .actors.spec import ApprovalQuestion
     from .actors.steps import Steps, ToolResult
+    from .actors.stop_hooks import StopContext, StopHook, StopHookResult
     from .actors.strategies import ARCHITECTURES, Architecture, ReAct
     from .actors.tool import Tool
     from .actors.workflow.graph import END, START
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     )
     from .events.fork import NotAForkPoint
     from .events.message import Image, Message, ModelReply, ToolCall, ToolSpec, Usage
+    from .events.plan import LivingPlan, LivingPlanStep
     from .events.redaction import redact, redaction
     from .events.run import RunState
     from .events.signal import RuntimeSignal
@@ -119,9 +122,11 @@ _NAMES = {
     ),
     "actors.result": ("RunResult",),
     "actors.retry": ("RetryPolicy",),
+    "actors.run_until": ("RunUntil",),
     "actors.session": ("NothingToResume",),
     "actors.spec": ("ApprovalQuestion",),
     "actors.steps": ("Steps", "ToolResult"),
+    "actors.stop_hooks": ("StopContext", "StopHook", "StopHookResult"),
     "actors.strategies": ("ARCHITECTURES", "Architecture", "ReAct"),
     "actors.tool": ("Tool",),
     "actors.workflow.graph": ("END", "START"),
@@ -145,6 +150,7 @@ _NAMES = {
     ),
     "events.fork": ("NotAForkPoint",),
     "events.message": ("Image", "Message", "ModelReply", "ToolCall", "ToolSpec", "Usage"),
+    "events.plan": ("LivingPlan", "LivingPlanStep"),
     "events.redaction": ("redact", "redaction"),
     "events.run": ("RunState",),
     "events.signal": ("RuntimeSignal",),
@@ -211,6 +217,8 @@ __all__ = [
     "InvalidRequestError",
     "JournalTooNew",
     "Limits",
+    "LivingPlan",
+    "LivingPlanStep",
     "Memory",
     "Message",
     "Model",
@@ -240,6 +248,7 @@ __all__ = [
     "RunResult",
     "RunState",
     "RunTimeout",
+    "RunUntil",
     "RuntimeSignal",
     "ScriptedModel",
     "ScriptedTurn",
@@ -247,6 +256,9 @@ __all__ = [
     "ServerError",
     "Session",
     "Steps",
+    "StopContext",
+    "StopHook",
+    "StopHookResult",
     "System",
     "Team",
     "Timer",

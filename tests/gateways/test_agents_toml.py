@@ -32,6 +32,9 @@ class Shelf:
     tool = load_average
 
 Finding = dict[str, str]
+
+def asks_again(context):
+    return "Say more." if context.iteration == 0 else None
 """
 
 
@@ -217,3 +220,32 @@ def test_an_object_is_found_by_its_dotted_path(directory: Path) -> None:
     sys.path.append(str(directory))
     found: Any = load("desktools:Shelf.tool", "here")
     assert found.name == "load_average"
+
+
+async def test_a_file_says_what_runs_have_to_come_to(directory: Path) -> None:
+    agents = read_agents(
+        written(
+            directory,
+            """
+            [agents.plans]
+            model = "echo"
+            living_plan = true
+            stop_hooks = ["desktools:asks_again"]
+
+            [agents.seeded]
+            model = "echo"
+            living_plan = ["look", "answer"]
+            run_until = { condition = "it is answered", max_iterations = 3 }
+            """,
+        )
+    )
+    said = await agents["plans"].run("Hi.")
+    assert said.turns == 2
+    assert agents["plans"].tools_list() == ["plan_write", "plan_read"]
+    assert agents["seeded"].spec.living_plan is not None
+    assert [step.description for step in agents["seeded"].spec.living_plan.seed.steps] == ["look", "answer"]
+    assert len(agents["seeded"].spec.gates) == 2
+    with pytest.raises(ConfigError, match=r"agents.a: unknown key 'living_plans'; did you mean 'living_plan'"):
+        read_agents(written(directory, '[agents.a]\nmodel = "echo"\nliving_plans = true'))
+    with pytest.raises(ConfigError, match=r"agents.a: run_until: unknown key 'conditions'; did you mean 'condition'"):
+        read_agents(written(directory, '[agents.a]\nmodel = "echo"\nrun_until = { conditions = "x" }'))

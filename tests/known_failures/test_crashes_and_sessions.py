@@ -10,10 +10,13 @@ from crash.children import Children, Life
 from crash.ledger import Ledger
 from crash.programs import LEDGER
 from known_failures.agents import Opened, Waiting, asks, once
+from scripts import Script, writes
 
 from treadle import (
     ApprovalQuestion,
     FunctionModel,
+    LivingPlan,
+    LivingPlanStep,
     Message,
     ModelReply,
     Run,
@@ -34,6 +37,7 @@ from treadle.events.session import RunEnded, SignalReceived
 from treadle.events.signal import RuntimeSignal
 from treadle.events.tool_step import ApprovalRequested
 from treadle.gateways.node import Node
+from treadle.tools import get_active_plan
 
 
 @pytest.mark.parametrize("end", ["failed", "timed out", "left"])
@@ -195,6 +199,37 @@ async def test_a_resumed_run_has_the_state_that_it_had_and_not_only_its_return_v
     assert len(questions) == 1
     assert shown == ["<account>\nA-1\n</account>"] * 2
     assert result.turns == 2
+
+
+async def test_a_resumed_run_has_its_living_plan(opened: Opened) -> None:
+    """L6"""
+    waiting = asyncio.Event()
+
+    @tool(read_only=True)
+    async def look() -> str:
+        """Look."""
+        plan = get_active_plan()
+        if not waiting.is_set():
+            waiting.set()
+            await asyncio.Event().wait()
+        return "none" if plan is None else plan.render()
+
+    def script() -> Script:
+        return Script(
+            writes("a"), asks("look"), writes({"description": "a", "status": "done", "verified_by": "look"}), "ok"
+        )
+
+    first = opened(script().model, 1, tools=[look], living_plan=True)
+    running = asyncio.create_task(first.run("Go.", session_id="conv-1"))
+    await waiting.wait()
+    await first.aclose()
+    await asyncio.wait((running,))
+    assert isinstance(running.exception(), Unavailable)
+
+    resumed = script()
+    result = await opened(resumed.model, 2, tools=[look], living_plan=True).resume("conv-1")
+    assert resumed.asked[0][-1].content == "Plan, 0 of 1 steps done:\n1. [ ] a"
+    assert result.plan == LivingPlan(steps=(LivingPlanStep("a", "done", verified_by=("look#1",)),))
 
 
 async def test_an_episode_that_is_remembered_before_the_resume_changes_nothing_in_it(opened: Opened) -> None:
