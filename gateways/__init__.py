@@ -27,6 +27,7 @@ timers.py firings.py
 operations/         looking after nodes: who is there, who is well
 models/ tools/      what agents are made of
 outputs/            what their answers are made of
+vectors/            texts by what they mean, for lessons
 pictures/           what agents, workflows and runs look like
 cassettes/          models' answers in files, played in their place  (testing/: for pytest)
 cli/                the command line
