@@ -22,5 +22,6 @@ services.py       the ports that actors are handed                 (host.py: who
 vectors.py        the ports of texts that are found by what they mean
 context.py        where code inside a run is
 feed.py           what a run tells while it happens               (masked_chunks.py: of an answer while it comes)
+decider.py        whoever decides in the place of a model
 clock.py          time and ids
 """

@@ -13,6 +13,8 @@ from ..events.worker import SNAPSHOT, TaskAccepted, TaskEnded, Worker, accept, e
 from .context import RunContext
 from .entity import Fold
 from .host import Host
+from .manner import Manner
+from .output import output_of
 from .partition import PartitionActor
 from .result import RunResult
 from .run_actor import AwaitEnd, ContinueRun, StartRun
@@ -105,6 +107,7 @@ class WorkerActor(PartitionActor[Worker]):
             run_id=task.run_id,
             prompt=task.prompt,
             images=task.images,
+            manner=self._manner(task, spec),
             history=task.conversation,
             user_id=task.user_id,
             session_id=task.session_id,
@@ -127,6 +130,13 @@ class WorkerActor(PartitionActor[Worker]):
             if result.state not in _ENDED:
                 result = await run.ask(ContinueRun(spec))
         return result if result.state in _ENDED else await run.ask(AwaitEnd())
+
+    def _manner(self, task: TaskAccepted, spec: AgentSpec) -> Manner:
+        asked = task.output
+        if asked is None:
+            return Manner(tone=task.tone).where_free(spec.manner)
+        output = output_of(asked, (spec.manner.output,), self._services.output_of)
+        return Manner(output, asked.retries, task.tone).where_free(spec.manner)
 
 
 _ENDED = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.DEGRADED)
