@@ -19,7 +19,9 @@ output.py         what an answer has to be                         (answer.py: v
 spec.py           what an agent is                                 (tool.py, model.py: what it is made of)
 json_form.py      what of a tool's or a program's values is recorded (countable.py: and of a model's usage)
 services.py       the ports that actors are handed                 (host.py: who lives where)
+vectors.py        the ports of texts that are found by what they mean
 context.py        where code inside a run is
 feed.py           what a run tells while it happens               (masked_chunks.py: of an answer while it comes)
+decider.py        whoever decides in the place of a model
 clock.py          time and ids
 """

@@ -62,7 +62,7 @@ class Question(Struct, frozen=True, kw_only=True):
         history: The conversation before the prompt.
         session_id: The conversation that the child goes on with, and adds to; empty for none.
         context: What is given with the prompt; its metadata are laid over the run's own.
-        manner: How it is to answer, where its agent does not say otherwise.
+        manner: How it is to answer, whatever its agent says.
     """
 
     prompt: str
@@ -211,6 +211,8 @@ class Children:
             conversation=() if question.session_id else tuple(question.history),
             metadata={**run.started.metadata, **question.context.metadata},
             images=question.images,
+            tone=question.manner.tone,
+            output=question.manner.output_format(run.spec.model),
         )
         return _task_ended(await run.services.work.delegate(worker, task, run.cause(asked.call_id)))
 

@@ -31,6 +31,10 @@ class Manner(Struct, frozen=True):
             below.tone if self.tone is None else self.tone,
         )
 
+    def where_free(self, own: "Manner") -> "Manner":
+        """This for somebody who is asked in another's place: whose own tone holds, if there is one."""
+        return self if own.tone is None else Manner(self.output, self.retries)
+
     def words(self) -> str:
         """The tone, as it is recorded."""
         return words_of(self.tone) if self.tone else ""

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from ..events.child_step import ChildEnded
 from ..events.errors import NotFound, ReplayDivergence
-from ..events.message import Image, Message, ModelReply, ToolCall, ToolSpec
+from ..events.message import Image, Message, ModelReply, OutputFormat, ToolCall, ToolSpec
 from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolStep
 from .children import Question
@@ -136,6 +136,15 @@ class Steps:
         return self._run.user_id
 
     @property
+    def run_id(self) -> str:
+        return self._run.run_id
+
+    @property
+    def depth(self) -> int:
+        """How many delegations it is away from a person or a signal."""
+        return self._run.started.depth
+
+    @property
     def memory(self) -> "MemoryPort | None":
         """The user's memory, for an agent that has one. What is read there is to be recorded, by `value`."""
         return self._run.services.memory if self._run.spec.memory else None
@@ -154,6 +163,28 @@ class Steps:
     def tone(self) -> str:
         """How the run's answers are to be phrased, in words; empty for none."""
         return self._run.started.tone
+
+    @property
+    def form(self) -> OutputFormat | None:
+        """What the run's answer has to be."""
+        return self._run.started.output
+
+    @property
+    def manner(self) -> Manner:
+        """How the run is to answer, for an agent that does it in its place.
+
+        Raises:
+            ConfigError: The form of its answer is not known here.
+        """
+        asked = self._run.started.output
+        if asked is None:
+            return Manner(tone=self.tone or None)
+        return Manner(self._run.output(asked), asked.retries, self.tone or None)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures of the run's prompt."""
+        return self._run.started.images
 
     @property
     def conversation_id(self) -> str:
@@ -314,7 +345,7 @@ class Steps:
             history: The conversation before the prompt.
             images: The pictures of the prompt.
             session_id: The conversation of that agent which this goes on with.
-            manner: How it is to answer, where it does not say otherwise itself.
+            manner: How it is to answer, whatever it says itself.
         """
         step = self._step()
         if self._run.moving:

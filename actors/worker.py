@@ -16,12 +16,15 @@ from .children import ChildPort
 from .context import RunContext
 from .entity import Fold
 from .host import Host
+from .manner import PLAIN, Manner
+from .output import output_of
 from .partition import PartitionActor
 from .result import RunResult
 from .run_actor import EndUnbegun
 from .run_history import RunRequest, history_of
 from .runtime import Reply
 from .services import AskerPort, Unwanted
+from .spec import AgentSpec
 
 POLL_S = 20.0
 """How long a worker lets its asker wait before it says that the task still goes on."""
@@ -102,7 +105,8 @@ class WorkerActor(PartitionActor[Worker]):
             asker = self._services.asker
             if asker is not None and task.parent_run_id:
                 watching = asyncio.create_task(self._watch(task, asker), name=f"who asked for {task.task_id}")
-            ended = _ended(task.task_id, await self._children.run(spec, _request(task, cause)))
+            request = _request(task, cause, self._manner(task, spec))
+            ended = _ended(task.task_id, await self._children.run(spec, request))
             await self._commit(lambda state: end(ended, state), cause)
             return self._state.ended.get(task.task_id, ended)
         finally:
@@ -176,13 +180,21 @@ class WorkerActor(PartitionActor[Worker]):
                     continue  # it has begun just now
             await asyncio.sleep(_LOOK_S)
 
+    def _manner(self, task: TaskAccepted, spec: AgentSpec) -> Manner:
+        asked = task.output
+        if asked is None:
+            return Manner(tone=task.tone).where_free(spec.manner)
+        output = output_of(asked, (spec.manner.output,), self._services.output_of)
+        return Manner(output, asked.retries, task.tone).where_free(spec.manner)
 
-def _request(task: TaskAccepted, cause: Meta) -> RunRequest:
+
+def _request(task: TaskAccepted, cause: Meta, manner: Manner = PLAIN) -> RunRequest:
     """The task's run: continued if an earlier attempt left it open, read if it has ended."""
     return RunRequest(
         run_id=task.run_id,
         prompt=task.prompt,
         images=task.images,
+        manner=manner,
         history=task.conversation,
         user_id=task.user_id,
         session_id=task.session_id,

@@ -233,7 +233,7 @@ class Run(Struct):
         turns: Model calls of its story, those included that it shares with the run that it was forked from.
         spawned: The workers that it made up, by their roles.
         usage: What it used itself; `usage_of_children` what they did, with theirs.
-        degraded: Why its answers are not those of the model that it was to ask.
+        degraded: Why its answers are not those of the models that were to be asked: its own, or an asked agent's.
         plan: Its living plan, if it has one.
     """
 
@@ -323,8 +323,11 @@ def evolve(state: Run, event: Event) -> Run:
         case ChildRequested():
             state.children[event.call_id] = ChildStep(event)
         case ChildEnded():
-            state.children[event.call_id].ended = event
+            child = state.children[event.call_id]
+            child.ended = event
             state.usage_of_children += event.usage
+            if event.state == RunState.DEGRADED:
+                state.degraded = state.degraded or f"{child.requested.role or child.requested.agent}: {event.error}"
         case WorkerSpawned():
             state.spawned[event.role] = event
         case PlanOpened() | PlanWritten():

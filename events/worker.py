@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from .budget import Scope
 from .envelope import StreamName
 from .event import Event
-from .message import Image, Message, Usage
+from .message import Image, Message, OutputFormat, Usage
 from .run import RunState
 
 CATEGORY = "worker"
@@ -33,6 +33,8 @@ class TaskAccepted(Event, tag="worker.task_accepted"):
         conversation: What came before the prompt, without a session.
         images: The pictures of the prompt.
         metadata: The delegating run's.
+        tone: How the answer is to be phrased, where the worker's agent has no tone of its own; None: nothing is said.
+        output: What the answer has to be, whatever the agent says; None: nothing is said.
     """
 
     task_id: str
@@ -46,6 +48,8 @@ class TaskAccepted(Event, tag="worker.task_accepted"):
     conversation: tuple[Message, ...] = ()
     metadata: dict[str, Any] = {}
     images: tuple[Image, ...] = ()
+    tone: str | None = None
+    output: OutputFormat | None = None
 
 
 class TaskEnded(Event, tag="worker.task_ended"):

@@ -2,6 +2,7 @@
 
 agent.py            Agent: what users write, normalised       (agents_toml.py, tuning.py, run_handle.py)
 agent_home.py       where it runs: hosted, or embedded        (agent_timers.py: what signals it later)
+asked_agents.py     the agents that one asks, found before a run
 workflow.py         Workflow: a graph that users draw         (workflow_drawing.py, _shapes, _nodes, _result, _tool)
 prompting.py        a prompt on its way to its run            (forks.py: a run that shares another's beginning)
 run_event.py        what happens in a run, as users see it    (live_events.py, run_error.py)
@@ -27,6 +28,7 @@ timers.py firings.py
 operations/         looking after nodes: who is there, who is well
 models/ tools/      what agents are made of
 outputs/            what their answers are made of
+vectors/            texts by what they mean, for lessons
 pictures/           what agents, workflows and runs look like
 cassettes/          models' answers in files, played in their place  (testing/: for pytest)
 cli/                the command line

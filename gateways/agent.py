@@ -21,6 +21,7 @@ from ..actors.output import Output
 from ..actors.result import RunResult
 from ..actors.retry import RetryPolicy
 from ..actors.run_until import RunUntil
+from ..actors.services import RemoteToolPort, current_services
 from ..actors.session_messages import AbandonPrompt, ResumeSession, SignalSession
 from ..actors.spec import AgentSpec, ApprovalHandler
 from ..actors.stop_hooks import StopHook
@@ -35,6 +36,7 @@ from .agent_home import Home
 from .agent_timers import AgentTimers
 from .architectures import find_architecture
 from .arguments import HowToAnswer, check_context, check_id, check_prompt, manner_of, signal_of
+from .asked_agents import awaiting, with_asked
 from .goals import Goals
 from .images import Picture, images_of
 from .live_events import LiveEvents
@@ -225,18 +227,21 @@ class Agent(AgentTimers, Drawable):
         self._replace(tools={key: tool for key, tool in self.spec.tools.items() if key != name})
 
     async def find_tools(self) -> None:
-        """Ask the workers what the tools take that `remote` knows by name only; once they are known this does nothing.
+        """Ask the workers what the tools take that `remote` knows by name only, its own and those of agents it asks.
+
+        Once they are known this does nothing.
 
         Raises:
             Unavailable: No worker offers one of them, and none came while it was waited for.
         """
-        if self._wanted:
+        if awaiting([self]):
             await self.node()
 
-    async def _find_tools(self, node: "Node") -> None:
+    async def find_own_tools(self, workers: RemoteToolPort | None) -> None:
+        """The same for its own alone, of workers that are known."""
         while self._wanted:
             name = self._wanted[0].name
-            tool = await found(name, node.services.remote)
+            tool = await found(name, workers)
             if self._wanted and self._wanted[0].name == name:  # or another run found it meanwhile
                 self.add_tool(tool)
                 del self._wanted[0]
@@ -259,7 +264,12 @@ class Agent(AgentTimers, Drawable):
     # --- where it runs ---
 
     def take_secrets(self, secrets: Secrets) -> None:
-        """Have its models look for their keys there, unless it has secrets of its own."""
+        """Have its models look for their keys there, and those of agents that it asks, unless they have their own."""
+        for agent in with_asked([self]):
+            agent.take_own_secrets(secrets)
+
+    def take_own_secrets(self, secrets: Secrets) -> None:
+        """The same for its own models alone."""
         if self._secrets is None:
             give_secrets(self.spec.model, secrets)
             self._secrets = secrets
@@ -281,8 +291,8 @@ class Agent(AgentTimers, Drawable):
         if node is None:
             node = await self._home.embed(self.name)
             self._home.renew(self.spec)
-        if self._wanted:
-            await self._find_tools(node)
+        for agent in awaiting([self]):
+            await agent.find_own_tools(node.services.remote)
         return node
 
     async def aclose(self) -> None:
@@ -359,10 +369,11 @@ class Agent(AgentTimers, Drawable):
         check_context(context)
         shown = await asyncio.to_thread(images_of, images) if images else ()
         if feed is None and (asking := self._run_by(context)) is not None:
-            await self.find_tools()
+            for agent in awaiting([self]):
+                await agent.find_own_tools(current_services().remote)
             return await run_nested(asking, self, prompt, context, manner, shown)
         node = self._home.here
-        if node is None or self._wanted:
+        if node is None or awaiting([self]):
             node = await self.node()
         return await run_prompt(node, self.spec, prompt, context, manner, images=shown, feed=feed)
 

@@ -4,10 +4,11 @@
 form is for architectures of architectures.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Unpack
 
 from ..actors.children import Asked
+from ..actors.decider import Decider
 from ..actors.strategies import (
     ActorCritic,
     BlackboardArchitecture,
@@ -19,6 +20,7 @@ from ..actors.strategies import (
     Swarm,
 )
 from ..actors.strategies.architecture import GivenArchitecture
+from ..actors.strategies.router import RouteDecider
 from ..actors.strategies.supervisor import INSTRUCTIONS
 from .agent import Agent
 from .agent_options import AgentOptions
@@ -39,6 +41,8 @@ class Team:
         delegate_tool_name: str = "delegate",
         forward_tool_name: str = "forward_message",
         persistent_subagents: bool = True,
+        worker_registry: Mapping[str, Asked] | None = None,
+        role_to_worker_id: Mapping[str, str] | None = None,
         allow_spawn: bool = False,
         max_spawned: int = 5,
         spawn_template: Asked | None = None,
@@ -52,6 +56,8 @@ class Team:
             delegate_tool_name=delegate_tool_name,
             forward_tool_name=forward_tool_name,
             persistent_subagents=persistent_subagents,
+            worker_registry=worker_registry,
+            role_to_worker_id=role_to_worker_id,
             allow_spawn=allow_spawn,
             max_spawned=max_spawned,
             spawn_template=spawn_template,
@@ -91,7 +97,9 @@ class Team:
         fallback_route: str | None = None,
         require_confidence_above: float = 0.0,
         classifier_prompt: str | None = None,
-        decider: Callable[[str, Sequence[RouterRoute]], str] | None = None,
+        decider: Decider | RouteDecider | None = None,
+        worker_registry: Mapping[str, Asked] | None = None,
+        role_to_worker_id: Mapping[str, str] | None = None,
         conversation_scope: Literal["per_route", "shared"] = "per_route",
         **agent: Unpack[AgentOptions],
     ) -> Agent:
@@ -102,6 +110,8 @@ class Team:
             require_confidence_above=require_confidence_above,
             classifier_prompt=classifier_prompt,
             decider=decider,
+            worker_registry=worker_registry,
+            role_to_worker_id=role_to_worker_id,
             conversation_scope=conversation_scope,
         )
         return Agent(architecture=architecture, **agent)

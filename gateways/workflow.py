@@ -16,7 +16,7 @@ from ..actors.manner import Manner
 from ..actors.result import RunResult
 from ..actors.run_actor import Abandon, ContinueRun
 from ..actors.run_history import history_of
-from ..actors.services import current_services
+from ..actors.services import RemoteToolPort, current_services
 from ..actors.spec import AgentSpec, ApprovalHandler
 from ..actors.tone import ambient_tone
 from ..actors.tool import Tool, as_text
@@ -25,9 +25,9 @@ from ..actors.workflow.silent import Silent
 from ..actors.workflow.walk import INPUT, Plan, WorkflowRun
 from ..events.budget import Limits
 from ..events.errors import ConfigError
-from .agent import Agent
 from .agent_home import Home
 from .arguments import check_context, check_id, check_text, json_form, manner_of
+from .asked_agents import awaiting, with_asked
 from .live_events import LiveEvents
 from .models.secrets import Secrets
 from .pictures.drawable import Drawable
@@ -154,12 +154,13 @@ class Workflow(Shapes, Drawable):
     def take_secrets(self, secrets: Secrets) -> None:
         """Have the models of its agents look for their keys there, unless they have secrets of their own."""
         list(self.plan().tools())  # refuses a workflow that is within itself, which has no end of agents
-        for agent in self.plan().agents():
-            if isinstance(agent, Agent):
-                agent.take_secrets(secrets)
+        for agent in with_asked(self.plan().agents()):
+            agent.take_own_secrets(secrets)
 
     async def find_tools(self) -> None:
-        """Nothing to find: what a node calls is here."""
+        """Ask the workers what the tools of its agents take that `remote` knows by name only."""
+        if awaiting(self.plan().agents()):
+            await self.node()
 
     def bind(self, node: "System", name: str | None = None) -> None:
         """Run on `node` from now on, under `name` if given."""
@@ -177,7 +178,13 @@ class Workflow(Shapes, Drawable):
         if node is None:
             node = await self._home.embed(self.name)
             self._home.renew(spec)
+        await self.find_tools_of(node.services.remote)
         return node
+
+    async def find_tools_of(self, workers: RemoteToolPort | None) -> None:
+        """The same, of workers that are known."""
+        for agent in awaiting(self.plan().agents()):
+            await agent.find_own_tools(workers)
 
     async def aclose(self) -> None:
         """Close the embedded system of this loop, for all that share it."""
@@ -218,6 +225,7 @@ class Workflow(Shapes, Drawable):
         request, manner = self._request(input, user_id, session_id, metadata), self._how(response_tone)
         asking = children_of_call() if self._home.is_anywhere else None
         if asking is not None and request.user_id in ("", asking.user_id):  # a tool, or a node, of a run runs it
+            await self.find_tools_of(current_services().remote)
             run = await run_nested(asking, self, _prompt(input), request, manner, ())
             return checked_workflow(await result_in(current_services().journal, run))
         node = await self.node()

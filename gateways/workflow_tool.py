@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..actors.children import DelegationFailed, Question, children_of_call
+from ..actors.services import current_services
 from ..actors.tool import BadArguments, Tool
 from ..events.errors import ConfigError
 from ..events.message import ToolSpec
@@ -31,6 +32,7 @@ def tool_of(workflow: "Workflow", name: str, description: str, input_arg: str) -
         asking = children_of_call()
         if asking is None:  # called by a program, not by a run
             return (await workflow.run(input)).output
+        await workflow.find_tools_of(current_services().remote)
         result = await asking.nested(workflow.spec, Question(prompt=input))
         if not result.answered:
             why = result.error or result.interruption_reason

@@ -27,6 +27,7 @@ aside.py              what is said beside the conversation: to critics, planners
 templates.py          prompts with places to be filled in
 arguments.py          the arguments of tools that architectures bring
 members.py            the agents of an architecture: what they are asked, what becomes of one that fails
+worker_ids.py         agents that are known by ids of their own
 agreement.py          whether replies agree
 board.py              the board of one run
 """

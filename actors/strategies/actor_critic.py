@@ -13,7 +13,7 @@ from msgspec import Struct, to_builtins
 
 from ..children import Asked
 from ..steps import Steps
-from .members import GaveUp, answer_of, ask, check_agent, check_count, check_share, question_of
+from .members import ANSWERS, GaveUp, answer_of, ask, check_agent, check_count, check_share, question_of
 from .replies import object_in, score_in
 from .templates import check_template, filled
 
@@ -99,7 +99,7 @@ class ActorCritic:
         task = prompt = question_of(steps)
         draft, scored, said = "", False, ""
         for number in range(1, self._max_rounds + 1):
-            written = await ask(steps, self._actor, prompt, "actor")
+            written = await ask(steps, self._actor, prompt, "actor", ANSWERS)
             draft = answer_of(written, self.name, "actor", instead=draft)
             judged = await ask(steps, self._critic, filled(self._critique, prompt=task, draft=draft), "critic")
             said = answer_of(judged, self.name, "critic", instead=draft)

@@ -19,7 +19,20 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from .board import Board
-from .members import GaveUp, MemberFailed, answer_of, ask, check_agent, check_count, check_name, question_of, said_of
+from .members import (
+    ADVISES,
+    ANSWERS,
+    SPEAKS,
+    GaveUp,
+    MemberFailed,
+    answer_of,
+    ask,
+    check_agent,
+    check_count,
+    check_name,
+    question_of,
+    said_of,
+)
 from .replies import object_in
 from .templates import check_template, filled
 
@@ -166,7 +179,8 @@ class BlackboardArchitecture:
         prompt = filled(
             self._to_agent, agent=turn.agent, prompt=problem, board=board.text(), instruction=turn.instruction
         )
-        ended = await ask(steps, self._agents[turn.agent], prompt, turn.agent)
+        part = SPEAKS if self._decider is None else ADVISES
+        ended = await ask(steps, self._agents[turn.agent], prompt, turn.agent, part)
         if ended.answered:
             await board.post(ended.call_id, turn.agent, ended.output, CONTRIBUTION)
         else:
@@ -183,7 +197,8 @@ class BlackboardArchitecture:
             raise MemberFailed(f"{word}: {why}") if failed else GaveUp(word, why)
         if self._decider is None:
             return last or ""
-        ended = await ask(steps, self._decider, filled(self._to_decider, prompt=problem, board=board.text()), "decider")
+        prompt = filled(self._to_decider, prompt=problem, board=board.text())
+        ended = await ask(steps, self._decider, prompt, "decider", ANSWERS)
         answer = answer_of(ended, self.name, "decider", instead=last or "")
         await board.post(ended.call_id, "decider", answer, ANSWER)
         return answer

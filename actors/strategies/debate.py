@@ -16,7 +16,18 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from .agreement import final_answer_in, supporters
-from .members import MemberFailed, answer_of, ask, check_agent, check_count, check_share, question_of, said_of
+from .members import (
+    ANSWERS,
+    SPEAKS,
+    MemberFailed,
+    answer_of,
+    ask,
+    check_agent,
+    check_count,
+    check_share,
+    question_of,
+    said_of,
+)
 
 DEBATER_INSTRUCTIONS = """\
 You debate this with others. Give your reasons, then end with one line that has nothing but your answer:
@@ -98,7 +109,7 @@ class MultiAgentDebate:
                 return await self._decided(steps, "convergence", positions)
         if self._judge is None:
             return await self._decided(steps, "vote", positions)
-        ended = await ask(steps, self._judge, self._to_judge(question, positions), "judge")
+        ended = await ask(steps, self._judge, self._to_judge(question, positions), "judge", ANSWERS)
         most_held, _ = self._most_held(positions)
         answer = answer_of(ended, self.name, "judge", instead=most_held.reply)
         await steps.value("debate.decided", lambda: {"by": "judge"})
@@ -119,7 +130,7 @@ class MultiAgentDebate:
         return held
 
     async def _ask(self, steps: Steps, role: str, prompt: str) -> ChildEnded:
-        return await ask(steps, self._debaters[role], prompt, role)
+        return await ask(steps, self._debaters[role], prompt, role, SPEAKS)
 
     def _to_debater(self, role: str, question: str, before: Sequence[Position]) -> str:
         parts = [question]

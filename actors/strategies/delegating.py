@@ -14,11 +14,13 @@ from ...events.child_step import ChildEnded, WorkerSpawned
 from ...events.message import Message, ToolSpec
 from ..children import Asked, Children, DelegationFailed, Question, current_children, spec_of
 from ..context import current_call
+from ..manner import Manner
 from ..spec import AgentSpec
 from ..tool import BadArguments, Tool
 from .architecture import Architecture
 from .arguments import parameters, texts
 from .react import ReAct
+from .worker_ids import WorkerIds
 
 _ROLE = re.compile(r"[\w-]{1,64}")
 _SUMMARY_CHARS = 160
@@ -37,6 +39,7 @@ class Desk:
     """The tools of one run, over the workers that it began with.
 
     Args:
+        ids: Of workers whose conversation is known by one.
         persistent: A worker's conversation is its user's; else each task begins anew.
         most_spawned: How many workers the model may make up; 0 for none.
     """
@@ -44,12 +47,14 @@ class Desk:
     def __init__(
         self,
         workers: Mapping[str, Asked],
+        ids: WorkerIds,
         names: ToolNames,
         persistent: bool,
         most_spawned: int,
         spawn_template: "Asked | None",
     ) -> None:
         self._workers = workers
+        self._ids = ids
         self._names = names
         self._persistent = persistent
         self._most_spawned = most_spawned
@@ -147,13 +152,24 @@ class Desk:
     async def _ask(self, role: str, prompt: str, *, goes_on: bool = False) -> ChildEnded:
         call_id, children = current_call().call_id, current_children()
         worker = self._worker(role, children)
-        if not self._persistent or role not in self._workers:
-            question = Question(prompt=prompt, history=_said(role, children, call_id) if goes_on else ())
+        manner = _manner(worker, children)
+        session_id = self._conversation(role, worker)
+        if not session_id:
+            history = _said(role, children, call_id) if goes_on else ()
+            question = Question(prompt=prompt, history=history, manner=manner)
             return await children.ask(call_id, call_id, worker, question, role=role)
-        question = Question(prompt=prompt, session_id=_conversation_of(role, worker))
+        question = Question(prompt=prompt, session_id=session_id, manner=manner)
         # In the order of the calls, also when the run is resumed: to a session, a new prompt is the end of an open run.
         async with self._floor[role]:
             return await children.ask(call_id, call_id, worker, question, role=role)
+
+    def _conversation(self, role: str, worker: Asked) -> str:
+        """The session of a worker; empty for one whose tasks begin anew."""
+        call = current_call()
+        known = self._ids.conversation(role, user_id=call.user_id, session_id=call.session_id, depth=call.depth)
+        if known or not self._persistent or role not in self._workers:
+            return known
+        return _conversation_of(role, worker)
 
     def _worker(self, role: str, children: Children) -> Asked:
         """Who that is: a worker that the run began with, or one that it has spawned.
@@ -183,6 +199,13 @@ def _summary(worker: Asked) -> str:
         return ""
     text = " ".join(spec_of(worker).instructions.split())
     return f": {text[:_SUMMARY_CHARS]}{'…' if len(text) > _SUMMARY_CHARS else ''}" if text else ""
+
+
+def _manner(worker: Asked, children: Children) -> Manner:
+    """The tone of the run, since its lead may hand on what a worker says word for word."""
+    started = children.state.started
+    manner = Manner(tone=started.tone or None if started is not None else None)
+    return manner if isinstance(worker, str) else manner.where_free(spec_of(worker).manner)
 
 
 def _told(worker: str, ended: ChildEnded) -> str:

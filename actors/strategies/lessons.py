@@ -1,10 +1,14 @@
 """Where lessons are kept for later runs: in a store that is given, or in a working block of the user's memory."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
 from ..context import current_cause
 from ..services import MemoryPort
+from ..vectors import Chunk, VectorStore
+
+_KIND = "lesson"
 
 
 class LessonStore(Protocol):
@@ -17,6 +21,30 @@ class LessonStore(Protocol):
     async def search(self, user_id: str, prompt: str, k: int) -> Sequence[str]:
         """At most `k` lessons of this user that help with `prompt`, the best first."""
         ...
+
+
+class LessonsInVectors:
+    """`LessonStore` over a vector store, which may have other things in it, and other users' lessons."""
+
+    def __init__(self, store: VectorStore) -> None:
+        self._store = store
+
+    async def add(self, user_id: str, text: str) -> None:
+        name = hashlib.sha256(f"{user_id}\n{text}".encode()).hexdigest()[:32]
+        await self._store.add([Chunk(text, _tags(user_id))], [f"{_KIND}_{name}"])
+
+    async def search(self, user_id: str, prompt: str, k: int) -> Sequence[str]:
+        found = await self._store.search(prompt, k, filter=_tags(user_id))
+        return [result.chunk.content for result in found]
+
+
+def _tags(user_id: str) -> dict[str, str]:
+    return {"kind": _KIND, "user_id": user_id}
+
+
+def lesson_store_of(given: "LessonStore | VectorStore | None") -> LessonStore | None:
+    """What `lesson_store=` means."""
+    return LessonsInVectors(given) if isinstance(given, VectorStore) else given
 
 
 async def add_to_block(memory: MemoryPort, user_id: str, name: str, lesson: str, max_lessons: int) -> None:

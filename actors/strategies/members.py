@@ -1,16 +1,21 @@
 """The agents of an architecture: who may be one, what it is asked, and what becomes of one that fails.
 
 A member is asked in a run of its own (`Steps.agent`), under the same user, metadata and budgets, and knows the
-conversation before the prompt. When it fails, that is a result: an architecture goes on without it where it can, and
-where it cannot the run ends with the member's error in its reason.
+conversation before the prompt, and its pictures. Whose words may come to the user speaks in the run's tone (`SPEAKS`),
+and whose words are the answer answers in the form that the run is asked for (`ANSWERS`).
+
+When it fails, that is a result: an architecture goes on without it where it can, and where it cannot the run ends with
+the member's error in its reason.
 """
 
 from collections.abc import Sequence
+from enum import Enum
 
 from ...events.child_step import ChildEnded
 from ...events.errors import ConfigError, TreadleError
 from ...events.message import Message
-from ..children import Asked
+from ..children import Asked, spec_of
+from ..manner import PLAIN, Manner
 from ..model_charges import Interrupted
 from ..spec import AgentSpec
 from ..steps import Steps
@@ -45,9 +50,42 @@ def conversation_of(steps: Steps) -> Sequence[Message]:
     return [message for message in steps.messages()[:-1] if message.role != "system"]
 
 
-async def ask(steps: Steps, agent: Asked, prompt: str, role: str) -> ChildEnded:
-    """Ask a member, who knows the conversation before the run's prompt."""
-    return await steps.agent(agent, prompt, role=role, history=conversation_of(steps))
+class Part(Enum):
+    """What becomes of a member's words."""
+
+    ADVISES = "advises"
+    """Other members read them: the tone and the form of answers are no business of theirs."""
+    SPEAKS = "speaks"
+    """The user may come to read them."""
+    ANSWERS = "answers"
+    """They are the run's answer, or the last draft of it."""
+
+
+ADVISES, SPEAKS, ANSWERS = Part.ADVISES, Part.SPEAKS, Part.ANSWERS
+
+
+async def ask(
+    steps: Steps, agent: Asked, prompt: str, role: str, part: Part = ADVISES, *, session_id: str = ""
+) -> ChildEnded:
+    """Ask a member what the run was asked, or about that.
+
+    Args:
+        session_id: The member's own conversation, which it goes on with; else it knows the one before the run's prompt.
+    """
+    history = () if session_id else conversation_of(steps)
+    manner = manner_of(steps, agent, part)
+    return await steps.agent(
+        agent, prompt, role=role, history=history, images=steps.images, session_id=session_id, manner=manner
+    )
+
+
+def manner_of(steps: Steps, agent: Asked, part: Part) -> Manner:
+    """How a member is to answer, by what becomes of it."""
+    if part is ADVISES:
+        return PLAIN
+    manner = steps.manner if part is ANSWERS else Manner(tone=steps.tone or None)
+    # The tone of an agent that is known by its name is known where it is hosted.
+    return manner if isinstance(agent, str) else manner.where_free(spec_of(agent).manner)
 
 
 # --- what comes back -------------------------------------------------------------------------------------------------

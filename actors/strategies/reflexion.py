@@ -10,9 +10,10 @@ from msgspec import Struct
 from ...events.errors import CorruptEvent
 from ..model_charges import Interrupted
 from ..steps import Steps
+from ..vectors import VectorStore
 from .architecture import Around, GivenArchitecture
 from .aside import AskedModel, aside, check_count, check_model, check_score
-from .lessons import LessonStore, add_to_block
+from .lessons import LessonStore, add_to_block, lesson_store_of
 from .replies import score_in
 
 EVALUATOR = """\
@@ -54,7 +55,7 @@ class Reflexion(Around):
         base: What makes the attempts.
         threshold: The score that is good enough.
         lessons_block_name: The working block where lessons stay, for an agent with memory and without `lesson_store`.
-        lesson_store: Where lessons stay, and are looked for before the first attempt.
+        lesson_store: Where lessons stay, and are looked for before the first attempt; a vector store will do.
         top_k_lessons: How many are recalled from there.
         max_lessons: How many an attempt is told, and the block keeps: the newest.
     """
@@ -70,7 +71,7 @@ class Reflexion(Around):
         evaluator_prompt: str = EVALUATOR,
         reflector_prompt: str = REFLECTOR,
         lessons_block_name: str = "reflexion_lessons",
-        lesson_store: LessonStore | None = None,
+        lesson_store: LessonStore | VectorStore | None = None,
         top_k_lessons: int = 5,
         evaluator_model: AskedModel = None,
         reflector_model: AskedModel = None,
@@ -82,7 +83,7 @@ class Reflexion(Around):
         self._evaluator_prompt = evaluator_prompt
         self._reflector_prompt = reflector_prompt
         self._block = lessons_block_name
-        self._store = lesson_store
+        self._store = lesson_store_of(lesson_store)
         self._top_k = check_count("Reflexion(top_k_lessons)", top_k_lessons)
         self._evaluator_model = check_model("Reflexion(evaluator_model)", evaluator_model)
         self._reflector_model = check_model("Reflexion(reflector_model)", reflector_model)

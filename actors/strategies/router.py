@@ -3,29 +3,32 @@
 One classifier call and one run of a specialist, and no synthesis: the cheapest way to have several agents.
 """
 
+import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from ...events.child_step import ChildEnded
 from ...events.errors import ConfigError
 from ..children import Asked
-from ..context import get_run_context
+from ..decider import Choice, Decider
 from ..steps import Steps
 from .members import (
+    ANSWERS,
     GaveUp,
     answer_of,
+    ask,
     check_agent,
     check_name,
     check_share,
-    conversation_of,
     question_of,
 )
 from .replies import object_in, score_in
 from .templates import filled
+from .worker_ids import WorkerIds
 
 CLASSIFIER_PROMPT = """\
 Do not answer the user yourself. Choose who is to answer the last message, from these routes:
@@ -52,7 +55,11 @@ class RouterRoute(Struct, frozen=True):
     description: str = ""
 
 
-class Choice(Struct, frozen=True):
+RouteDecider: TypeAlias = Callable[[str, Sequence[RouterRoute]], str | Awaitable[str]]
+"""Names one of the routes for a prompt."""
+
+
+class Classified(Struct, frozen=True):
     """What the classifier said: a name, which need not be a route's, and how sure it is if it said so."""
 
     name: str
@@ -69,8 +76,11 @@ class Router:
         require_confidence_above: How sure the classifier has to be. One that does not say counts as 0 when this is set,
             and as 1 otherwise.
         classifier_prompt: What the agent's model is told beside its instructions, with a place for `{routes}`.
-        decider: Chooses in the place of the model, without a call: a function of the prompt and the routes that returns
-            the name of one. It is asked once; its choice is recorded.
+        decider: Chooses in the place of the model, without a call: a `Decider`, or a function of the prompt and the
+            routes that returns the name of one. It is asked once; its choice is recorded.
+        worker_registry, role_to_worker_id: Specialists that go on with one conversation with each user, over all
+            sessions: `role_to_worker_id` gives routes the ids of workers, and `worker_registry` has agents by ids, who
+            take the place of the route's own.
         conversation_scope: `per_route`: in a session, each specialist goes on with the conversation that it has had.
             `shared`: each knows what all of them said.
 
@@ -85,7 +95,9 @@ class Router:
         fallback_route: str | None = None,
         require_confidence_above: float = 0.0,
         classifier_prompt: str | None = None,
-        decider: Callable[[str, Sequence[RouterRoute]], str] | None = None,
+        decider: Decider | RouteDecider | None = None,
+        worker_registry: Mapping[str, Asked] | None = None,
+        role_to_worker_id: Mapping[str, str] | None = None,
         conversation_scope: Literal["per_route", "shared"] = "per_route",
     ) -> None:
         if not routes:
@@ -108,6 +120,7 @@ class Router:
         self._fallback = None if fallback_route is None else self._routes[_plain(fallback_route)]
         self._threshold = require_confidence_above
         self._decider = decider
+        self._workers = WorkerIds(worker_registry, role_to_worker_id, [route.name for route in routes])
         self._scope = conversation_scope
 
     def __repr__(self) -> str:
@@ -118,7 +131,7 @@ class Router:
         return ", ".join(route.name for route in self._routes.values())
 
     def declared_workers(self) -> Mapping[str, Asked]:
-        return {route.name: route.agent for route in self._routes.values()}
+        return {route.name: self._workers.who(route.name, route.agent) for route in self._routes.values()}
 
     async def run(self, steps: Steps) -> str:
         choice = await self._choose(steps)
@@ -130,16 +143,25 @@ class Router:
             raise GaveUp("router:no_route", doubt)
         return answer_of(await self._ask(steps, route), self.name, "specialist", route.name)
 
-    async def _choose(self, steps: Steps) -> Choice:
+    async def _choose(self, steps: Steps) -> Classified:
         if self._decider is not None:
-            decide = partial(self._decider, steps.prompt, tuple(self._routes.values()))
-            name = str(await steps.value("router.decided", decide))
-            return Choice(name, 1.0, name)
+            decided = await steps.value("router.decided", partial(self._decide, self._decider, steps.prompt))
+            said = decided if isinstance(decided, dict) else {"answer": decided}
+            name = str(said["answer"])
+            return Classified(name, said.get("confidence", 1.0), name)
         routes = "\n".join(f"- {route.name}: {route.description}".rstrip(": ") for route in self._routes.values())
         classifier = steps.part(note=filled(self._prompt, routes=routes))
         return choice_in((await classifier.model(classifier.messages(), tools=False)).text)
 
-    def _doubt(self, choice: Choice) -> str:
+    async def _decide(self, decider: "Decider | RouteDecider", prompt: str) -> Any:
+        if not isinstance(decider, Decider):
+            named = decider(prompt, tuple(self._routes.values()))
+            return await named if inspect.isawaitable(named) else named
+        options = {route.name: route.description for route in self._routes.values()}
+        decided = decider.decide(Choice("Who is to answer?", prompt, options))
+        return to_builtins(await decided if inspect.isawaitable(decided) else decided)
+
+    def _doubt(self, choice: Classified) -> str:
         """Why the choice is not to be followed; empty when it is."""
         if _plain(choice.name) not in self._routes:
             return f"the classifier said {choice.words[:200]!r}, and the routes are: {self._names}"
@@ -154,23 +176,29 @@ class Router:
         )
 
     async def _ask(self, steps: Steps, route: RouterRoute) -> ChildEnded:
-        context, prompt = get_run_context(), question_of(steps)
-        # A run that is in no session has its own id for one, and nobody comes back to it.
-        if self._scope == "per_route" and context.session_id != context.run_id:
-            own = f"{context.session_id}__route_{route.name}"
-            return await steps.agent(route.agent, prompt, role=route.name, session_id=own)
-        return await steps.agent(route.agent, prompt, role=route.name, history=conversation_of(steps))
+        agent = self._workers.who(route.name, route.agent)
+        return await ask(steps, agent, question_of(steps), route.name, ANSWERS, session_id=self._session(steps, route))
+
+    def _session(self, steps: Steps, route: RouterRoute) -> str:
+        """The conversation that a specialist goes on with; empty for none of its own."""
+        session_id = steps.conversation_id
+        own = self._workers.conversation(
+            route.name, user_id=steps.user_id, session_id=session_id or steps.run_id, depth=steps.depth
+        )
+        if own or self._scope == "shared" or not session_id:
+            return own
+        return f"{session_id}__route_{route.name}"
 
 
-def choice_in(reply: str) -> Choice:
+def choice_in(reply: str) -> Classified:
     """What a classifier's reply says: two lines, a JSON object, or the name alone."""
     found = object_in(reply)
     if found is not None and isinstance(found.get("route"), str):
         given = found.get("confidence")
-        return Choice(found["route"], None if given is None else score_in(f"score: {given}"), reply)
+        return Classified(found["route"], None if given is None else score_in(f"score: {given}"), reply)
     route, confidence = _ROUTE.search(reply), _CONFIDENCE.search(reply)
     sure = None if confidence is None else score_in(f"score: {confidence['said']}")
-    return Choice(reply if route is None else route["said"], sure, reply)
+    return Classified(reply if route is None else route["said"], sure, reply)
 
 
 def _plain(name: str) -> str:
@@ -178,6 +206,6 @@ def _plain(name: str) -> str:
     return name.strip(" \t\r\n*_`\"'<>.").casefold()
 
 
-def _routed(choice: Choice, route: RouterRoute | None, doubt: str) -> dict[str, Any]:
+def _routed(choice: Classified, route: RouterRoute | None, doubt: str) -> dict[str, Any]:
     taken = None if route is None else route.name
     return {"route": taken, "confidence": choice.confidence, "said": choice.words, "doubt": doubt}

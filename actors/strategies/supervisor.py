@@ -16,10 +16,11 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
-from .architecture import Architecture, GivenArchitecture, base_of, tools_of
+from .architecture import Around, GivenArchitecture
 from .delegating import Desk, ToolNames
 from .members import check_agent, check_count, check_name
 from .templates import check_template, filled
+from .worker_ids import WorkerIds
 
 INSTRUCTIONS = """\
 You lead the workers listed below. Hand each piece of the work to the one whom it suits, with {delegate}; pieces that \
@@ -32,7 +33,7 @@ Workers:
 {workers}"""
 
 
-class Supervisor:
+class Supervisor(Around):
     """Leads workers by the tools `delegate`, `forward_message` and `send_message`.
 
     Args:
@@ -43,6 +44,9 @@ class Supervisor:
         persistent_subagents: A worker goes on with one conversation per user, over all runs and processes: it is made
             of role, instructions and user. Tasks for one worker then have their turn one after the other. Without it,
             and for workers that are spawned, each task begins anew, and `send_message` goes on with this run's.
+        worker_registry, role_to_worker_id: Workers that go on with one conversation with each user whatever
+            `persistent_subagents` says, under ids that are given and not made: `role_to_worker_id` has them by role;
+            `worker_registry` has agents by ids, who take the place of the role's own.
         allow_spawn: The model may make up workers for the run, by `spawn_worker(role, instructions)`.
         max_spawned: How many in one run.
         spawn_template: What a spawned worker is beside its role and instructions: its model, its tools. Default: the
@@ -60,6 +64,8 @@ class Supervisor:
         delegate_tool_name: str = "delegate",
         forward_tool_name: str = "forward_message",
         persistent_subagents: bool = False,
+        worker_registry: Mapping[str, Asked] | None = None,
+        role_to_worker_id: Mapping[str, str] | None = None,
         allow_spawn: bool = False,
         max_spawned: int = 5,
         spawn_template: "Asked | None" = None,
@@ -71,8 +77,9 @@ class Supervisor:
             raise ConfigError(f"spawn_template={spawn_template!r} is a name; a spawned worker is made of an agent")
         for role, worker in workers.items():
             _check(role, worker)
-        self._workers = dict(workers)
-        self._base = base_of(base)
+        super().__init__(base)
+        self._ids = WorkerIds(worker_registry, role_to_worker_id, workers)
+        self._workers = {role: self._ids.who(role, worker) for role, worker in workers.items()}
         self._template = check_template("instructions_template", instructions_template, ["workers"])
         self._names = ToolNames(delegate_tool_name, forward_tool_name)
         self._persistent = persistent_subagents
@@ -82,12 +89,8 @@ class Supervisor:
     def __repr__(self) -> str:
         return f"Supervisor({', '.join(self._workers)})"
 
-    @property
-    def base(self) -> Architecture:
-        return self._base
-
     def declared_workers(self) -> Mapping[str, Asked]:
-        return dict(self._workers)
+        return {**super().declared_workers(), **self._workers}
 
     def add_worker(self, role: str, worker: Asked) -> None:
         """One more worker, for runs that begin from now on.
@@ -115,8 +118,8 @@ class Supervisor:
     @property
     def tools(self) -> Sequence[Tool]:
         """Those that lead the workers that there are now, and what `base` brings."""
-        desk = Desk(self._workers, self._names, self._persistent, self._most_spawned, self._spawn_template)
-        return (*desk.tools, *tools_of(self._base))
+        desk = Desk(self._workers, self._ids, self._names, self._persistent, self._most_spawned, self._spawn_template)
+        return (*desk.tools, *super().tools)
 
     async def run(self, steps: Steps) -> str:
         part = steps.part(note=self._note(steps))

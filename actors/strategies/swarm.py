@@ -12,14 +12,15 @@ from typing import NamedTuple
 from msgspec import structs
 
 from ...events.errors import ConfigError
-from ...events.message import Image, Message
+from ...events.message import Image, Message, OutputFormat
 from ...events.run import Run, ValueRecorded
 from ..children import Asked, spec_of
 from ..model_charges import Interrupted
+from ..output import directive
 from ..spec import AgentSpec
 from ..steps import Steps
 from .handoff import HandoffTools, Passed, Peer, typed_name
-from .members import answer_of, check_agent, check_count, check_name, conversation_of, question_of
+from .members import SPEAKS, answer_of, check_agent, check_count, check_name, conversation_of, manner_of, question_of
 
 CYCLE = 6
 """So many handoffs of one pair, to and fro, are a circle."""
@@ -40,7 +41,8 @@ class Swarm:
     """Peers with a `handoff` tool, or a `transfer_to_<name>` for each that takes more than a message.
 
     A peer that is the name of a hosted agent can be handed to, and answers: it has no tools of the swarm. Peers answer
-    in any form; `output_schema=` of the swarm's own agent says what its answer has to be.
+    in any form of their own; `output_schema=` of the swarm's own agent says what its answer has to be. Peers are told,
+    and an answer that does not fit is corrected by that agent.
 
     Args:
         agents: The peers by their names: agents, names of hosted ones, or `Handoff`s.
@@ -91,18 +93,18 @@ class Swarm:
         return {name: peer.agent for name, peer in self._peers.items()}
 
     async def run(self, steps: Steps) -> str:
-        images = steps.messages()[-1].images
-        turn = _Turn(await self._first(steps), question_of(steps), tuple(conversation_of(steps)), images)
+        turn = _Turn(await self._first(steps), question_of(steps), tuple(conversation_of(steps)), steps.images)
         handed: list[tuple[str, str]] = []
         while True:
             ends = self._ends(handed)
             tools = HandoffTools(self._tool_name, {} if ends else self._others(turn.peer))
             child = await steps.agent(
-                self._agent(turn.peer, tools),
+                self._agent(turn.peer, tools, steps.form),
                 turn.prompt,
                 role=turn.peer,
                 history=turn.history,
                 images=turn.images,
+                manner=manner_of(steps, self._peers[turn.peer].agent, SPEAKS),
             )
             answer = answer_of(child, "swarm", "peer", turn.peer)
             if ends:
@@ -144,14 +146,16 @@ class Swarm:
     def _others(self, name: str) -> Mapping[str, Peer]:
         return {other: peer for other, peer in self._peers.items() if other != name}
 
-    def _agent(self, name: str, tools: HandoffTools) -> "str | AgentSpec":
+    def _agent(self, name: str, tools: HandoffTools, form: OutputFormat | None) -> "str | AgentSpec":
         agent = self._peers[name].agent
         if isinstance(agent, str):
             return agent
         spec = spec_of(agent, name)
-        # What it says on handing over need not fit what its answers are to be.
+        # What it says on handing over need not fit what its answers are to be: so it is told, and not held to it.
+        told = [spec.instructions, *([] if form is None else [directive(form)])]
         manner = structs.replace(spec.manner, output=None)
-        return structs.replace(spec, tools={**spec.tools, **tools.tools}, manner=manner)
+        instructions = "\n\n".join(filter(None, told))
+        return structs.replace(spec, instructions=instructions, tools={**spec.tools, **tools.tools}, manner=manner)
 
     def _next(self, turn: _Turn, passed: Passed) -> _Turn:
         prompt = passed.message or turn.prompt

@@ -3,12 +3,15 @@
 Source: Yao et al., "Tree of Thoughts: Deliberate Problem Solving with Large Language Models", 2023 (arXiv:2305.10601).
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from ..children import Asked
+from ..decider import Decider, Score, score_of
 from ..steps import Steps
 from .aside import AskedModel, answer_to, aside, check_count, check_model, check_score, numbered
 from .replies import items_in, score_in
@@ -40,6 +43,10 @@ class Thought(Struct, frozen=True):
     score: float | None = None
 
 
+ThoughtDecider: TypeAlias = Callable[[str, Sequence[str]], float | Awaitable[float]]
+"""Scores the last of these thoughts about a prompt, from 0 to 1."""
+
+
 class TreeOfThoughts:
     """A beam search over thoughts.
 
@@ -54,6 +61,8 @@ class TreeOfThoughts:
         min_score: A thought below it is not gone on from.
         parallel: Whether the calls of a level go on beside one another.
         proposer_prompt: `{branch_factor}` in it is replaced.
+        evaluator_decider: Scores thoughts in the place of the evaluator's model, without a call: a `Decider`, or a
+            function of the prompt and the thoughts from the root on. Its scores are recorded.
         synthesize_final: Whether a closing call answers; else the best thought is the answer.
     """
 
@@ -75,6 +84,7 @@ class TreeOfThoughts:
         proposer_model: AskedModel = None,
         evaluator_model: AskedModel = None,
         synthesizer_model: AskedModel = None,
+        evaluator_decider: Decider | ThoughtDecider | None = None,
     ) -> None:
         self._branch_factor = check_count("TreeOfThoughts(branch_factor)", branch_factor)
         self._max_depth = check_count("TreeOfThoughts(max_depth)", max_depth)
@@ -89,6 +99,7 @@ class TreeOfThoughts:
         self._proposer_model = check_model("TreeOfThoughts(proposer_model)", proposer_model)
         self._evaluator_model = check_model("TreeOfThoughts(evaluator_model)", evaluator_model)
         self._synthesizer_model = check_model("TreeOfThoughts(synthesizer_model)", synthesizer_model)
+        self._decider = evaluator_decider
 
     def __repr__(self) -> str:
         return (
@@ -154,7 +165,19 @@ class TreeOfThoughts:
         ]
 
     async def _score(self, path: Sequence[str], part: Steps) -> float | None:
+        if self._decider is not None:
+            decided: float = await part.value("tot.scored", partial(_decided, self._decider, part.prompt, path))
+            return decided
         said = await aside(
             part, self._evaluator_prompt, numbered(path), "Score this line of thought.", model=self._evaluator_model
         )
         return score_in(said)
+
+
+async def _decided(decider: "Decider | ThoughtDecider", prompt: str, path: Sequence[str]) -> float:
+    if not isinstance(decider, Decider):
+        given = decider(prompt, path)
+        return score_of(await given if inspect.isawaitable(given) else given)
+    question = "How likely does this line of thought lead to a right and complete answer?"
+    decided = decider.decide(Score(question, f"{prompt}\n\n{numbered(path)}"))
+    return score_of((await decided if inspect.isawaitable(decided) else decided).answer)

@@ -148,7 +148,6 @@ class AgentNode(Struct, frozen=True):
 
     async def run(self, value: Any, place: Place) -> Any:
         spec = spec_of(self.agent, place.path)
-        tone = None if spec.manner.tone is not None else place.tone or None
         if place.memory and not spec.memory:
             spec = structs.replace(spec, memory=True)
         try:
@@ -157,7 +156,7 @@ class AgentNode(Struct, frozen=True):
                 as_text(value),
                 role=place.path,
                 session_id=place.steps.conversation_id,
-                manner=Manner(tone=tone),
+                manner=Manner(tone=place.tone or None).where_free(spec.manner),
             )
         except (ConfigError, NotFound) as exc:
             raise NodeFailed(place.path, str(exc)) from exc

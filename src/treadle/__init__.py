@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from .gateways.timers import Timer
     from .gateways.tools.function import tool
     from .gateways.tuning import Tuning
+    from .gateways.vectors.hashing import HashEmbedder
     from .gateways.workers.remote_tool import remote
     from .gateways.workers.worker import Worker
     from .gateways.workflow import Workflow
@@ -175,6 +176,7 @@ _NAMES = {
     "gateways.timers": ("Timer",),
     "gateways.tools.function": ("tool",),
     "gateways.tuning": ("Tuning",),
+    "gateways.vectors.hashing": ("HashEmbedder",),
     "gateways.workers.remote_tool": ("remote",),
     "gateways.workers.worker": ("Worker",),
     "gateways.workflow": ("Workflow",),
@@ -213,6 +215,7 @@ __all__ = [
     "FunctionModel",
     "Generation",
     "Handoff",
+    "HashEmbedder",
     "Image",
     "InvalidRequestError",
     "JournalTooNew",

@@ -3,6 +3,7 @@
 See docs/architectures.md, and docs/teams.md for those of several agents.
 """
 
+from .actors.decider import Choice, Decider, Decision, Score
 from .actors.strategies import (
     ActorCritic,
     Architecture,
@@ -25,6 +26,9 @@ __all__ = [
     "ActorCritic",
     "Architecture",
     "BlackboardArchitecture",
+    "Choice",
+    "Decider",
+    "Decision",
     "LessonStore",
     "MultiAgentDebate",
     "PlanAndExecute",
@@ -33,6 +37,7 @@ __all__ = [
     "Reflexion",
     "Router",
     "RouterRoute",
+    "Score",
     "SelfRefine",
     "Supervisor",
     "Swarm",

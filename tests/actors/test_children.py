@@ -9,22 +9,28 @@ from waiting import until
 
 from treadle import (
     Agent,
+    FallbackModel,
     FunctionModel,
     Limits,
     Message,
     ModelReply,
+    RetryPolicy,
     Run,
     RunState,
+    ServerError,
     Steps,
     System,
+    Team,
     ToolCall,
     ToolSpec,
     Usage,
+    Workflow,
     current_call,
     get_run_context,
     tool,
 )
 from treadle.actors.children import MAX_DEPTH
+from treadle.architecture import RouterRoute
 from treadle.events.child_step import ChildEnded, ChildRequested
 from treadle.events.fork import NotAForkPoint
 from treadle.events.run import RunStarted, run_stream
@@ -121,6 +127,19 @@ async def test_a_child_that_fails_is_a_result(system: System) -> None:
 
     desk = system.host(Agent(model="echo", architecture=partial(asks, Agent(model=FunctionModel(breaks)))), name="desk")
     assert "failed: " in (await desk.run("Go.")).output
+
+
+async def test_an_answer_of_another_model_degrades_the_runs_that_asked_for_it(system: System) -> None:
+    def down(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+        raise ServerError("the data centre is under water")
+
+    row = FallbackModel([FunctionModel(down, name="first"), says("here")])
+    expert = Agent(model=row, name="expert", retry_policy=RetryPolicy.disabled())
+    desk = Team.router([RouterRoute("a", expert)], decider=lambda *_: "a", model="echo", name="desk")
+    flow = system.host(Workflow.chain([desk], name="flow"))
+    result = await flow.run("Go")
+    assert (result.output, result.state) == ("here", RunState.DEGRADED)
+    assert result.error.startswith("desk: a: function answered in the place of first")
 
 
 async def test_a_circle_of_agents_ends_at_the_deepest_run_that_may_be(system: System) -> None:

@@ -533,7 +533,7 @@ async def test_the_secrets_of_a_system_reach_the_agents_in_a_workflow(monkeypatc
     def take(agent: Agent, secrets: Secrets) -> None:
         given.append(agent)
 
-    monkeypatch.setattr(Agent, "take_secrets", take)
+    monkeypatch.setattr(Agent, "take_own_secrets", take)
     a, b, c = (Agent(model="echo") for _ in range(3))
     flow = Workflow.chain([a, Workflow.fan_out([b, str]), Workflow.chain([Workflow.map(c)])], name="deep")
     async with System(secrets=DictSecrets({})) as system:

@@ -7,11 +7,12 @@ import pytest
 from pydantic import BaseModel
 from thinking import Parts, asks_for
 
-from treadle import Agent, ConfigError, CorruptEvent, Memory, Message, ModelReply, tool
+from treadle import Agent, ConfigError, CorruptEvent, HashEmbedder, Memory, Message, ModelReply, tool
 from treadle.actors.memory import MemoryPartitions
 from treadle.actors.strategies.react import ReAct
 from treadle.actors.strategies.reflexion import Reflexion
 from treadle.actors.strategies.rewoo import ReWOO
+from treadle.vectorstore import Chunk, InMemoryVectorStore
 
 JUDGE, REFLECTOR = "judge of the answer", "look back on an attempt"
 
@@ -127,6 +128,20 @@ async def test_lessons_are_recalled_from_a_store_and_added_to_it_after_the_last_
     assert notes.kept == {"ann": ["Count first.", "One.", "Two."]}
     told = [messages[0].content for part, messages in parts.seen if part == ""]
     assert [text.count("\n- ") for text in told] == [1, 2]
+
+
+async def test_lessons_are_kept_in_a_vector_store_by_user_and_once() -> None:
+    store = InMemoryVectorStore(embedder=HashEmbedder())
+    await store.add([Chunk("Go by train.", {"user_id": "ann"})])  # of another part of the program
+    parts = model("score: 0", lessons=["Look at the map before you go.", "Ask twice.", "Ask twice.", "Ask twice."])
+    agent = Agent(model=parts, architecture=Reflexion(max_attempts=2, lesson_store=store, top_k_lessons=1))
+    await agent.run("Go by the map.", user_id="ann")
+    await agent.run("Go by the map.", user_id="ann")
+    assert await store.count() == 1 + 2
+    recalled = "Lessons from earlier attempts; heed them:\n- Look at the map before you go."
+    assert [messages[0].content for part, messages in parts.seen if part == ""][2] == recalled
+    await agent.run("Go by the map.", user_id="bob")
+    assert "map before" not in parts.messages("")[0].content
 
 
 async def test_lessons_stand_in_a_block_of_the_users_memory_once_and_only_the_newest() -> None:

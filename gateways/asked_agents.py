@@ -1,0 +1,48 @@
+"""The agents that an agent or a workflow asks, and those that they ask: what is done for all of them before a run."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Protocol, runtime_checkable
+
+from ..actors.children import Asked, spec_of
+from ..actors.services import RemoteToolPort
+from ..actors.spec import AgentSpec
+from .models.secrets import Secrets
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """An agent as users make it."""
+
+    @property
+    def spec(self) -> AgentSpec: ...
+    @property
+    def has_name(self) -> bool: ...
+    @property
+    def awaited_tools(self) -> list[str]: ...
+
+    async def find_own_tools(self, workers: RemoteToolPort | None) -> None:
+        """Ask the workers what its tools take that it knows by name only."""
+        ...
+
+    def take_own_secrets(self, secrets: Secrets) -> None:
+        """Have its models look for their keys there, unless it has secrets of its own."""
+        ...
+
+
+def with_asked(agents: Iterable[Asked]) -> Iterator[Asking]:
+    """These agents and all that they lead to, once each; without those that are known by their names."""
+    waiting, seen = deque(agents), set[int]()
+    while waiting:
+        agent = waiting.popleft()
+        if isinstance(agent, str) or id(agent) in seen:
+            continue
+        seen.add(id(agent))
+        if isinstance(agent, Asking):
+            yield agent
+        waiting += spec_of(agent).architecture.declared_workers().values()
+
+
+def awaiting(agents: Iterable[Asked]) -> list[Asking]:
+    """Those of them that do not know all of their tools yet."""
+    return [agent for agent in with_asked(agents) if agent.awaited_tools]
