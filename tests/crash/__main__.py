@@ -1,6 +1,6 @@
 """`make crash SEED=N KILLS=1000`: kill programs at every place and at random, and say in tables what came of it.
 
-First each architecture and a workflow at every place that they come by, each third time once more while that is made
+First each architecture and a workflow at every place that they come by, each fourth time once more while that is made
 good; then all programs at random. Exit code 0 only if every program ended as if it had never been killed. What broke is
 left in a directory that is named.
 """

@@ -55,6 +55,8 @@ class Bill:
             Broken: It has paid for an answer that was there when it began, or for one answer twice.
         """
         lines = [line.call_id for line in Ledger(self._directory / BILL).effects()][self._lines :]
+        if not lines:
+            return 0  # no answer is new: the journal need not be opened, which may not be there yet
         self._lines += len(lines)
         if again := sorted(self.answered.intersection(lines)):
             raise Broken(f"paid again for what had been answered: {again}", self._directory)

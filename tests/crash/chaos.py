@@ -15,6 +15,7 @@ from random import Random
 from treadle.gateways.broker.server import EmbeddedServer
 
 from .afterwards import Story, afterwards
+from .bill import Bill
 from .children import DIED_AT, Children, Life, Report
 from .ledger import Ledger
 from .programs import LEDGER, OVER_NATS, programs
@@ -84,7 +85,7 @@ def _victim(
     children: Children, program: str, directory: Path, nats: str, random: Random, whole: Report, story: Story
 ) -> Tally:
     _prepare(program, directory, nats)
-    tally = Tally(victims=1)
+    tally, bill = Tally(victims=1), Bill(directory)
     where = str(directory)
     try:
         for life in range(random.randint(1, MOST_DEATHS)):
@@ -97,9 +98,11 @@ def _victim(
             if not killed:
                 break  # it came to its end before
             tally.deaths[fell((directory / DIED_AT).read_text()) if at_a_place else "any moment"] += 1
+            asyncio.run(bill.settle())
         for name in ("resumed", "once more"):
             report = children.live(Life(program=program, directory=where, nats=nats, name=name, resume=True))
             asyncio.run(afterwards(directory, story))
+            asyncio.run(bill.settle())
             if report.answers != whole.answers:
                 raise AssertionError(f"answers {report.answers}, not {whole.answers}, in {directory}")
     except AssertionError as exc:

@@ -19,8 +19,11 @@ from .ledger import Ledger
 from .programs import LEDGER
 from .tally import Tally, fell
 
-SECOND_KILL_IN = 3
-"""Each third program is killed again while its first death is made good."""
+SECOND_KILL_IN = 4
+"""Each fourth program is killed again while its first death is made good."""
+
+_EVERYWHERE = ("session.", "budget.", "run.started", "before the answer")
+"""Kinds of places that every program has."""
 
 
 class Whole(Struct, frozen=True):
@@ -94,7 +97,7 @@ def one_of_each_kind(report: Report, random: Random) -> list[str]:
         kind = report.kinds[place]
         if kind.startswith("effect of") and kind != "effect of model":
             kind = "effect of a tool"
-        if not kind.startswith(("session.", "budget.", "run.started")):  # every program has these
+        if not kind.startswith(_EVERYWHERE):
             by_kind[kind].append(place)
     return [random.choice(places) for places in by_kind.values()]
 
