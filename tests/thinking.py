@@ -10,6 +10,14 @@ Says: TypeAlias = "str | ModelReply | Sequence[str] | Callable[[Sequence[Message
 """What a part says: always the same; one after the other, the last again and again; what follows from the messages."""
 
 
+# Words of the prompts that the architectures tell their parts from one another with, where nobody says otherwise.
+CRITIC, REFINER = "reviewer of the answer", "being reviewed"
+JUDGE, REFLECTOR = "judge of the answer", "look back on an attempt"
+PROPOSER, SCORER, WRITER = "think ahead", "judge a line of thought", "thought about this"
+STEPS, EXECUTOR, SYNTHESIZER = "plan the work", "You carry out a plan", "steps of your plan"
+CALLS, SOLVER = "plan which tools", "tools of your plan"
+
+
 class Parts(FunctionModel):
     """Answers as the first part whose words stand in the system message; the part `""` is everybody else.
 

@@ -16,7 +16,7 @@ from treadle.events.budget import Released, Reserved, Settled, TimeSpent
 from treadle.events.envelope import Recorded, encode_event
 from treadle.events.event import Event
 from treadle.events.model_step import ModelAttemptFailed, ModelRequested
-from treadle.events.run import CLOSING_TAGS, RecordCopied, RunSuspended, RunTakenOver
+from treadle.events.run import CLOSING_TAGS, RecordCopied, RunSuspended, RunTakenOver, ValueRecorded
 from treadle.events.session import RunOpened
 from treadle.events.tool_step import (
     ApprovalDecided,
@@ -146,6 +146,8 @@ def tell(events: Sequence[Recorded]) -> Story:
                 continue
             case Reserved() | Released():
                 continue  # an attempt whose answer was lost gives back what it held; see `_check_budgets`
+            case ValueRecorded(name="first"):
+                continue  # which of two nodes of a workflow ended first is the scheduler's affair, until it is recorded
             case ToolRequested():
                 tools[event.call_id] = event.tool
                 if event.attempt > 1:

@@ -7,47 +7,24 @@ programs at the same places; where a random time falls is the machine's affair.
 
 import asyncio
 import shutil
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from msgspec import Struct, field
-
 from treadle.gateways.broker.server import EmbeddedServer
 
 from .afterwards import Story, afterwards
+from .bill import Bill
 from .children import DIED_AT, Children, Life, Report
 from .ledger import Ledger
 from .programs import LEDGER, OVER_NATS, programs
 from .systems import send_signal
+from .tally import Tally, fell
 
 MOST_DEATHS = 5
 LIFE_S = 0.06
 """About what a life takes: random times are drawn up to here."""
-
-
-class Tally(Struct):
-    """What happened to one program, or to all of them.
-
-    Attributes:
-        deaths: By where they fell: an append, an effect, the answer, or any moment.
-        attempts: Effects of plain tools that were there before, each visible as an attempt above 1.
-    """
-
-    victims: int = 0
-    deaths: Counter[str] = field(default_factory=Counter[str])
-    effects: int = 0
-    attempts: int = 0
-    broken: list[str] = field(default_factory=list[str])
-
-    def add(self, other: "Tally") -> None:
-        self.victims += other.victims
-        self.deaths += other.deaths
-        self.effects += other.effects
-        self.attempts += other.attempts
-        self.broken += other.broken
 
 
 def storm(
@@ -55,15 +32,17 @@ def storm(
     kills: int,
     directory: Path,
     told: Callable[[int], None] = lambda deaths: None,
+    among: Collection[str] = (),
 ) -> dict[str, Tally]:
     """Kill until `kills` have died; what came of it, by program.
 
     Args:
         directory: Where victims live; those that broke something are left there.
         told: Hears after each victim how many have died.
+        among: Which programs; none for all but those of architectures.
     """
     random = Random(seed)
-    chosen = list(programs())
+    chosen = list(among or programs())
     tallies = {name: Tally() for name in chosen}
     with Children() as children, _server(directory / "nats") as nats:
         whole = {name: _whole(children, name, directory / f"whole-{index}", nats) for index, name in enumerate(chosen)}
@@ -106,7 +85,7 @@ def _victim(
     children: Children, program: str, directory: Path, nats: str, random: Random, whole: Report, story: Story
 ) -> Tally:
     _prepare(program, directory, nats)
-    tally = Tally(victims=1)
+    tally, bill = Tally(victims=1), Bill(directory)
     where = str(directory)
     try:
         for life in range(random.randint(1, MOST_DEATHS)):
@@ -118,10 +97,12 @@ def _victim(
             )
             if not killed:
                 break  # it came to its end before
-            tally.deaths[_kind((directory / DIED_AT).read_text()) if at_a_place else "any moment"] += 1
+            tally.deaths[fell((directory / DIED_AT).read_text()) if at_a_place else "any moment"] += 1
+            asyncio.run(bill.settle())
         for name in ("resumed", "once more"):
             report = children.live(Life(program=program, directory=where, nats=nats, name=name, resume=True))
             asyncio.run(afterwards(directory, story))
+            asyncio.run(bill.settle())
             if report.answers != whole.answers:
                 raise AssertionError(f"answers {report.answers}, not {whole.answers}, in {directory}")
     except AssertionError as exc:
@@ -139,9 +120,5 @@ def _place(places: Sequence[str], life: int, random: Random) -> str:
         # It has less to do than the whole: its places are among the first, whatever their names.
         return f"#{random.randint(1, len(places) // 2)}"
     # Every kind of place as often as any other, though there are more appends than effects.
-    kind = random.choice(sorted({_kind(place) for place in places}))
-    return random.choice([place for place in places if _kind(place) == kind])
-
-
-def _kind(place: str) -> str:
-    return " ".join(place.split()[:2]) if place.startswith(("before", "after")) else place
+    kind = random.choice(sorted({fell(place) for place in places}))
+    return random.choice([place for place in places if fell(place) == kind])

@@ -39,11 +39,17 @@ class Life(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What a life that was not cut short came to."""
+    """What a life that was not cut short came to.
+
+    Attributes:
+        places: Where it might have been killed.
+        kinds: What happens at each of them.
+    """
 
     answers: list[str] = []
     refused: str = ""
     places: list[str] = []
+    kinds: dict[str, str] = {}
 
 
 class Died(AssertionError):

@@ -9,6 +9,7 @@ import msgspec
 
 from treadle import Fenced
 
+from .architectures import architectures
 from .billed import billed
 from .children import DIED_AT, Life, Report
 from .elsewhere import CALLER, KEEPING, WORKER, caller, work
@@ -29,13 +30,13 @@ async def begin(life: Life) -> None:
         await work(world, life.program == KEEPING)
         (directory / f"report-{life.name}").write_bytes(msgspec.json.encode(Report(places=points.seen)))
         return
-    program = {**programs(), **billed(), CALLER: caller()}[life.program]
+    program = {**programs(), **architectures(), **billed(), CALLER: caller()}[life.program]
     report = Report()
     try:
         report.answers = await live(program, world, resume=life.resume, opened=partial(meet, directory, life))
     except Fenced as exc:
         report.refused = f"{type(exc).__name__}: {exc}"
-    report.places = points.seen
+    report.places, report.kinds = points.seen, points.kinds
     (directory / f"report-{life.name}").write_bytes(msgspec.json.encode(report))
 
 

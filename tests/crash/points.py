@@ -23,6 +23,10 @@ from treadle.gateways.journals.submission import Submission
 class Points:
     """Counts the places that a process comes by.
 
+    Attributes:
+        seen: Their names, in order.
+        kinds: What happens at each of them: an event of a type, an effect of a tool.
+
     Args:
         kill: The name of a place, or `#17` for the seventeenth place whatever its name; empty to live.
         stop: Where it stops instead (SIGSTOP), and goes on when it is told to.
@@ -31,16 +35,18 @@ class Points:
 
     def __init__(self, kill: str = "", stop: str = "", will: Path | None = None) -> None:
         self.seen: list[str] = []
+        self.kinds: dict[str, str] = {}
         self._kill = kill
         self._stop = stop
         self._will = will
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
 
-    def reach(self, place: str) -> None:
+    def reach(self, place: str, kind: str = "") -> None:
         """This process is at `place`; it may be the last thing that it does."""
         with self._lock:
             self.seen.append(place)
+            self.kinds[place] = kind or place
             if self._kill in (place, f"#{len(self.seen)}"):
                 if self._will is not None:
                     self._will.write_text(place)
@@ -53,12 +59,12 @@ class Points:
         with self._lock:
             self._counts[place] += 1
             number = self._counts[place]
-        self.reach(f"{place} {number}")
+        self.reach(f"{place} {number}", place.partition(" ")[2])
 
 
 def watch_appends(points: Points) -> None:
     """Make places of every event in this process: before it is queued, and when it is on disk but nobody knows."""
-    events: dict[Submission, list[str]] = {}
+    events: dict[Submission, list[tuple[str, str]]] = {}
     streams: dict[str, str] = {}
     named: Counter[str] = Counter()
     submit: Callable[[GroupCommit, Submission], None] = GroupCommit.submit
@@ -72,9 +78,11 @@ def watch_appends(points: Points) -> None:
         return streams[stream]
 
     def submit_here(self: GroupCommit, submission: Submission) -> None:
-        events[submission] = [f"event {version} of {name_of(stream)}" for stream, version, _, _ in submission.rows]
-        for event in events[submission]:
-            points.reach(f"before {event}")
+        events[submission] = [
+            (f"event {version} of {name_of(stream)}", type) for stream, version, type, _ in submission.rows
+        ]
+        for event, type in events[submission]:
+            points.reach(f"before {event}", type)
         submit(self, submission)
 
     def watch_commits(store: Any) -> None:
@@ -83,8 +91,8 @@ def watch_appends(points: Points) -> None:
         def commit_here(self: Any, batch: Sequence[Submission]) -> int:
             position = commit(self, batch)
             for submission in batch:
-                for event in events.pop(submission):
-                    points.reach(f"after {event}")
+                for event, type in events.pop(submission):
+                    points.reach(f"after {event}", type)
             return position
 
         store.commit = commit_here

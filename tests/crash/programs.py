@@ -123,8 +123,8 @@ def tools_of(ledger: Ledger) -> list[Any]:
         return f"charged {amount}"
 
     @tool(read_only=True)
-    def look(amount: int) -> str:
-        """Look at an account."""
+    def look(amount: int, after: str = "") -> str:
+        """Look at an account, after something was done to it."""
         call = current_call()
         ledger.write("look", call.call_id, call.attempt)
         return f"balance {amount}"

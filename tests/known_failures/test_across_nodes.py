@@ -1,4 +1,4 @@
-"""The same failures where processes share a database and a broker, and no memory and no disk (L4, L9, L10, A14)."""
+"""The same where processes share a database and a broker, and no memory and no disk (L4, L9, L10, A10, A14)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,21 +11,25 @@ from crash.ledger import Ledger
 from crash.programs import LEDGER
 from hosting import WITHIN_S, calling, namespace, node, outsider
 from known_failures.agents import asks, once
+from msgspec import structs
 from postgres import PostgresServer
 from waiting import until
 
 from treadle import (
     Agent,
     FunctionModel,
+    Limits,
     Message,
     ModelReply,
     Run,
     RunState,
     ToolSpec,
+    Usage,
     current_call,
     delegate,
     tool,
 )
+from treadle.events.run import RunStarted
 from treadle.gateways.broker.server import EmbeddedServer
 
 
@@ -118,6 +122,53 @@ async def test_a_delegated_task_whose_machine_died_is_continued_by_another(
             ("expert", RunState.COMPLETED),
         ]
     assert len(effects) == 1
+
+
+async def test_what_a_worker_on_another_machine_spends_is_stopped_by_the_budget_of_who_led_to_it(
+    nats_server: EmbeddedServer, postgres_url: str
+) -> None:
+    """A10"""
+    asked = 0
+
+    @tool(read_only=True)
+    def measure() -> str:
+        """Measure once more."""
+        return "not yet"
+
+    def never_ends(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        nonlocal asked
+        asked += 1
+        return structs.replace(asks("measure"), usage=Usage(300, 100))
+
+    ns, limits = namespace(), Limits(max_tokens=2000)
+    expert = Agent(model=FunctionModel(never_ends), name="expert", tools=[measure], options={"max_tokens": 500})
+    lead, asks_expert = calling("delegate_to_expert", prompt="measure"), delegate("expert")
+    boss = Agent(model=lead, name="boss", tools=[asks_expert], budget=limits, options={"max_tokens": 10})
+    async with node(nats_server, postgres_url, ns, boss), node(nats_server, postgres_url, ns, expert, worker=True):
+        async with asyncio.timeout(2 * WITHIN_S):
+            result = await boss.run("go", user_id="alice")
+
+    assert "worker 'expert' ended interrupted: budget:max_tokens" in result.output
+    assert (asked, result.total_tokens) == (4, 4 * 400)
+
+
+async def test_machines_whose_agents_lead_each_other_in_a_circle_come_to_its_end(
+    nats_server: EmbeddedServer, postgres_url: str
+) -> None:
+    """A10"""
+
+    def leads(name: str, other: str) -> Agent:
+        return Agent(model=calling(f"delegate_to_{other}", prompt="you do it"), name=name, tools=[delegate(other)])
+
+    ns, ping, pong = namespace(), leads("ping", "pong"), leads("pong", "ping")
+    async with node(nats_server, postgres_url, ns, ping, worker=True) as one:
+        async with node(nats_server, postgres_url, ns, pong, worker=True):
+            async with asyncio.timeout(2 * WITHIN_S):
+                result = await ping.run("go", user_id="alice")
+        runs = [each.event for each in await one.journal.read_all(limit=10_000) if isinstance(each.event, RunStarted)]
+
+    assert "may not delegate further; is this a circle?" in result.output
+    assert [(run.agent, run.depth) for run in runs] == [(("ping", "pong")[depth % 2], depth) for depth in range(9)]
 
 
 async def test_a_signal_that_came_while_no_machine_was_there_is_run_by_the_next(

@@ -1,16 +1,25 @@
-"""What other teams forget in a crash, cut short, and offer without a way to it (L6, L9, L16, A10)."""
+"""What other teams forget in a crash, cut short, and offer without a way to it (L5, L6, L9, L16, A10)."""
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pytest
+from crash.afterwards import read
+from crash.children import Children, Life
+from crash.ledger import Ledger
+from crash.programs import LEDGER
+from hand_clock import HandClock
 from hosting import WITHIN_S, namespace
 from known_failures.agents import Opened, Waiting
 from turns import Turns, calls, delegates, hands_over, results
 
-from treadle import Agent, FunctionModel, Limits, Message, ModelReply, System, Team, ToolSpec, tool
+from treadle import Agent, FunctionModel, Limits, Message, ModelReply, System, Team, ToolSpec, Workflow, step, tool
 from treadle.architecture import Supervisor, Swarm
+from treadle.events.child_step import ChildRequested
 from treadle.events.run import RunStarted
+from treadle.events.session import RunOpened, session_stream
 from treadle.gateways.broker.server import EmbeddedServer
 
 
@@ -44,6 +53,23 @@ async def test_a_resumed_swarm_goes_on_with_the_peer_that_has_control_and_ends_w
     result = await swarm(2).resume("s", user_id="alice")
 
     assert (result.output, triage.calls) == ("Refunded.", 1)
+
+
+async def test_a_swarm_that_was_killed_goes_on_with_the_run_that_crashed_and_the_peer_that_has_it(
+    children: Children, tmp_path: Path
+) -> None:
+    """L5, L6"""
+    # Its first prompt was handed over to billing, which has the second from the beginning.
+    life = Life(program="Swarm", directory=str(tmp_path), kill="after effect of charge 2")
+    assert children.die(life)
+    before = Ledger(tmp_path / LEDGER).effects()
+
+    report = children.live(Life(program="Swarm", directory=str(tmp_path), resume=True))
+
+    assert report.answers == ["1 are settled", "1 are settled"]
+    assert Ledger(tmp_path / LEDGER).effects() == before
+    asked = [event.event for event in await read(tmp_path) if isinstance(event.event, ChildRequested)]
+    assert [child.role for child in asked] == ["triage", "billing", "billing"]
 
 
 async def test_a_resumed_supervisor_knows_whom_it_has_spawned_and_what_there_is_to_forward(opened: Opened) -> None:
@@ -87,6 +113,78 @@ async def test_a_worker_without_a_runtime_of_its_own_goes_on_where_it_was(opened
 
     assert result.output == "7"
     assert (first.calls, measured) == (2, ["7"])
+
+
+async def test_a_workflow_goes_on_at_the_node_where_it_was_and_its_steps_run_once(tmp_path: Path) -> None:
+    """L9"""
+    charged, measured = list[str](), list[str]()
+    asks_twice, waits = Turns(calls(("measure", {})), results), says("sent")
+
+    @step
+    async def charge(order: str) -> str:
+        charged.append(order)
+        return f"charged {order}"
+
+    @tool
+    async def measure() -> str:
+        measured.append("7")
+        return "7"
+
+    def shop(process: int) -> Workflow:
+        probe, sender = Agent(model=asks_twice.model, tools=[measure]), Agent(model=FunctionModel(waits))
+        runtime = f"sqlite:{tmp_path}/{'./' * (process - 1)}runs.db"
+        return Workflow.chain([charge, probe, sender], name="shop", runtime=runtime)
+
+    first = shop(1)
+    running = asyncio.create_task(first.run("12", session_id="s", user_id="alice"))
+    await waits.asked.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    journal = (await first.node()).journal
+    [opened, *_] = await journal.read(session_stream("alice", "shop", "s"))
+    await first.aclose()
+    waits.go_on.set()
+
+    assert isinstance(opened.event, RunOpened)
+    async with shop(2) as second:
+        result = await second.resume(opened.event.run_id)
+
+    assert (result.output, charged, measured, asks_twice.calls) == ("sent", ["12"], ["7"], 2)
+
+
+@pytest.mark.parametrize("asked", ["as an agent", "with a conversation of its own", "by its name"])
+@pytest.mark.parametrize(("limit_s", "said"), [(None, "late"), (400.0, "late"), (100.0, "took longer than")])
+async def test_a_worker_that_takes_five_minutes_is_cut_short_by_its_own_limit_and_by_no_other(
+    asked: str, limit_s: float | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L16"""
+    waits, lead, clock = says("late"), Turns(delegates(slow="Wait."), results), HandClock()
+    slow = Agent(model=FunctionModel(waits), timeout_s=limit_s)
+    async with System(clock=clock) as system:
+        system.host(slow, name="slow")
+        supervisor = Supervisor(
+            {"slow": "slow" if asked == "by its name" else slow},
+            persistent_subagents=asked == "with a conversation of its own",
+        )
+        team = system.host(Agent(model=lead.model, architecture=supervisor), name="lead")
+        running = asyncio.create_task(team.run("Go", session_id="s", user_id="alice"))
+        await waits.asked.wait()
+        await pass_by(300, clock, monkeypatch)
+        waits.go_on.set()
+        result = await running
+
+    assert said in result.output
+
+
+async def pass_by(seconds: int, clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have so many seconds pass, one after the other, for whoever looks at a clock or has the loop look at one."""
+    loop = asyncio.get_running_loop()
+    begun, real = clock.monotonic(), loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + clock.monotonic() - begun)
+    for _ in range(seconds):
+        clock.move(1)
+        for _ in range(3):  # what is due is called, and what that wakes goes on
+            await asyncio.sleep(0)
 
 
 def test_no_worker_has_a_time_limit_that_nobody_set() -> None:

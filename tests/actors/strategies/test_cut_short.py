@@ -4,19 +4,28 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from lives import lives
-from thinking import Parts, asks_for
+from thinking import (
+    CALLS,
+    CRITIC,
+    EXECUTOR,
+    JUDGE,
+    PROPOSER,
+    REFINER,
+    REFLECTOR,
+    SCORER,
+    SOLVER,
+    STEPS,
+    SYNTHESIZER,
+    WRITER,
+    Parts,
+    asks_for,
+)
 
 from treadle import Agent, Message, ModelReply, tool
 from treadle.actors.strategies import PlanAndExecute, Reflexion, SelfRefine, TreeOfThoughts
 from treadle.actors.strategies.architecture import GivenArchitecture
 from treadle.events.model_step import ModelCompleted
 from treadle.events.tool_step import ToolCompleted
-
-CRITIC, REFINER = "reviewer of the answer", "being reviewed"
-JUDGE, REFLECTOR = "judge of the answer", "look back on an attempt"
-PROPOSER, SCORER, WRITER = "think ahead", "judge a line of thought", "thought about this"
-STEPS, EXECUTOR, SYNTHESIZER = "plan the work", "You carry out a plan", "steps of your plan"
-CALLS, SOLVER = "plan which tools", "tools of your plan"
 
 PLAN = (
     '[{"id": "E1", "tool": "look", "args": {"where": "a"}}, {"id": "E2", "tool": "look", "args": {"where": "b"}}, '
