@@ -29,11 +29,8 @@ from .arguments import check_prompt
 from .tools.function import tool
 
 FIRST_WAIT_S = 1.0
-ANSWER_S = 3.0
-"""How long a worker may take to say that it has not ended yet, beside the time that it was given for the end."""
-
-CANCEL_S = 5.0
-"""How long a worker may take to end a task that nobody wants any more."""
+ANSWER_S = 2.0
+"""How long a worker may take to say that a task has not ended yet, beside the time that it was given for the end."""
 
 PATIENCE_S = 60.0
 """How long a worker that nobody serves, or whose journal is away, is looked for."""
@@ -86,6 +83,19 @@ class _Poll(msgspec.Struct):
     state: str
 
 
+def encoded(task_id: str, ended: TaskEnded | None) -> bytes:
+    """What a worker says of a task: how it has ended, or that it has not."""
+    return msgspec.json.encode(_Poll(task_id, "running") if ended is None else ended)
+
+
+async def _asked(bus: Bus, subject: str, data: bytes, wait_s: float) -> TaskEnded | None:
+    """What a worker says of a task; None while it has not ended."""
+    reply = answer(await bus.request(subject, data, wait_s + ANSWER_S))
+    if msgspec.json.decode(reply, type=_Poll).state == "running":
+        return None
+    return msgspec.json.decode(reply, type=TaskEnded)
+
+
 class Delegations:
     """`WorkPort`: a worker of this process if its agent is hosted here, else whoever serves it on the bus."""
 
@@ -135,20 +145,16 @@ class Delegations:
         return ended
 
     async def _poll(self, bus: Bus, worker: str, message: Delegate, wait_s: float) -> TaskEnded | None:
-        """What came of the task; None while it goes on."""
-        subject = self._subjects.work(message.task.user_id, worker)
         data = msgspec.json.encode(structs.replace(message, wait_s=wait_s))
-        reply = answer(await bus.request(subject, data, wait_s + ANSWER_S))
-        if msgspec.json.decode(reply, type=_Poll).state == "running":
-            return None
-        return msgspec.json.decode(reply, type=TaskEnded)
+        return await _asked(bus, self._subjects.work(message.task.user_id, worker), data, wait_s)
 
     async def cancel(self, worker: str, unwanted: Unwanted) -> TaskEnded:
         if self._bus is not None and worker not in self._host:
-            subject = self._subjects.work_cancel(unwanted.cause.user_id, worker)
+            subject, data = self._subjects.work_cancel(unwanted.cause.user_id, worker), msgspec.json.encode(unwanted)
             try:
-                reply = answer(await self._bus.request(subject, msgspec.json.encode(unwanted), CANCEL_S))
-                return msgspec.json.decode(reply, type=TaskEnded)
+                while (there := await _asked(self._bus, subject, data, FIRST_WAIT_S)) is None:
+                    _log.debug("worker %r is still at the end of task %s", worker, unwanted.task_id)
+                return there
             except Unavailable as exc:
                 # Its node is away. In a journal that we share its run is ended from here, whoever was at it.
                 _log.info("worker %r is not there to cancel task %s: %s", worker, unwanted.task_id, exc)

@@ -28,6 +28,9 @@ from ..events.subjects import Subjects
 PATIENCE_S = 10.0
 """How long one question waits for its answer before it is asked again."""
 
+LOOK_EVERY_S = 1.0
+"""How often it is looked meanwhile whether whoever was asked is alive."""
+
 _KEPT = 1024  # questions whose answer may have been lost on its way
 _log = get_logger("treadle")
 
@@ -63,9 +66,23 @@ class Elsewhere:
 
     async def ask(self, owner: str, message: Message) -> None:
         question = msgspec.json.encode(_Question(self._host.services.clock.new_id(), message))
-        subject = self._subjects.at(owner)
-        while not msgspec.json.decode(answer(await self._bus.request(subject, question, 2 * PATIENCE_S)), type=bool):
+        while not msgspec.json.decode(answer(await self._request(owner, question)), type=bool):
             _log.debug("%s is still at what was asked", owner)
+
+    async def _request(self, owner: str, question: bytes) -> BusMessage:
+        """The reply of `owner`.
+
+        Raises:
+            Unavailable: There is none, or it has died with our question.
+        """
+        asking = asyncio.ensure_future(self._bus.request(self._subjects.at(owner), question, 2 * PATIENCE_S))
+        try:
+            while not (await asyncio.wait((asking,), timeout=LOOK_EVERY_S))[0]:
+                if not await self._host.services.journal.is_alive(owner):
+                    raise Unavailable(owner, "it has died")
+            return asking.result()
+        finally:
+            asking.cancel()
 
     async def _answer(self, asked: BusMessage) -> bytes:
         """Whether it is done by now."""

@@ -30,7 +30,7 @@ from ..events.signal import DEPTH_LIMIT, too_deep
 from ..events.subjects import Subjects
 from .arguments import check_prompt
 from .buses.nats import NatsBus
-from .delegation import within
+from .delegation import FIRST_WAIT_S, encoded, within
 from .forks import begin_fork
 from .node import Node
 
@@ -292,9 +292,7 @@ class Services:
                 if message.subject != self._subjects.work(user_id, name):
                     raise Undecodable(f"a task of user {user_id!r} came on {message.subject!r}")
             ended = await within(min(asked.wait_s, POLL_S), self._node.host.worker(name).ask(asked))
-            if ended is not None:
-                return msgspec.json.encode(ended)
-            return b'{"task_id":%b,"state":"running"}' % msgspec.json.encode(asked.task.task_id)
+            return encoded(asked.task.task_id, ended)
 
         return work
 
@@ -303,7 +301,7 @@ class Services:
             asked: Unwanted = decoded(message.data, Unwanted)
             if message.subject != self._subjects.work_cancel(asked.cause.user_id, name):
                 raise Undecodable(f"the end of a task of user {asked.cause.user_id!r} came on {message.subject!r}")
-            return msgspec.json.encode(await self._node.host.worker(name).ask(asked))
+            return encoded(asked.task_id, await within(FIRST_WAIT_S, self._node.host.worker(name).ask(asked)))
 
         return cancel
 

@@ -39,6 +39,9 @@ WAVES = (WORKERS[:20], WORKERS[20:40], WORKERS[40:])
 PAID = "model"
 """What a paid model call is called in the ledger."""
 
+THINKING = "TREE_THINKING_S"
+"""The environment of a node: how long its models think, where that is not as long as they usually do."""
+
 USAGE = Usage(10, 5)
 THINKING_S = 0.1
 LINGERING_S = 0.05
@@ -97,7 +100,7 @@ def _paid(rule: Callable[[int, Sequence[Message]], ModelReply], ledger: Ledger) 
         since = max(index for index, message in enumerate(messages) if message.role == "user")
         turn = sum(message.role == "assistant" for message in messages[since:])
         ledger.write(PAID, f"{get_run_context().run_id}/{turn}", 1)
-        await asyncio.sleep(THINKING_S)
+        await asyncio.sleep(float(os.environ.get(THINKING, THINKING_S)))
         return rule(turn, messages[since:])
 
     return FunctionModel(answer)

@@ -61,6 +61,12 @@ class Outcome(Struct, frozen=True):
     broken: list[str]
 
 
+def node_of(name: str, directory: Path, options: Mapping[str, str], environment: Mapping[str, str]) -> Node:
+    """One that hosts the lead and some of the workers."""
+    outside = {LEDGER: str(directory / "ledger"), PARENT: str(os.getpid())}
+    return Node(name, directory, options, {**outside, **environment}, "cluster.crew:agents")
+
+
 async def answer_of_whole(directory: Path, *, persistent: bool) -> str:
     """The answer of the run that nobody kills: in one process."""
     async with System() as system:
@@ -80,8 +86,7 @@ async def fell(directory: Path, journal_url: str, nats_url: str, *, seed: int, k
         nodes: dict[str, Node] = {}
         for number, name in enumerate(NODES):
             place = f"{number}/{len(NODES)}/{'kept' if persistent else 'anew'}"
-            environment = {LEDGER: str(directory / "ledger"), PARENT: str(os.getpid()), PLACE: place}
-            nodes[name] = Node(name, directory, options, environment, "cluster.crew:agents")
+            nodes[name] = node_of(name, directory, options, {PLACE: place})
             await nodes[name].start()
             stack.push_async_callback(nodes[name].kill)
         await until_up(nodes)
