@@ -161,12 +161,12 @@ class Delegations:
         ended: TaskEnded = await self._host.worker(worker).ask(unwanted)
         return ended
 
-    async def take_up(self) -> None:
-        """Have the tasks that a former process of this node had begun gone on with, unless who asked has ended since.
+    async def take_up(self) -> list[tuple[str, Delegate]]:
+        """The tasks that a former process of this node had begun, and their workers, to be gone on with.
 
-        Returns when those are cancelled; the others go on beside.
+        Those whose asker has ended since are cancelled when this returns.
         """
-        asker = self._host.services.asker
+        asker, found = self._host.services.asker, list[tuple[str, Delegate]]()
         for worker in self._host.names():
             left: list[Delegate] = await self._host.worker(worker).ask(LeftTasks())
             for each in left:
@@ -175,4 +175,9 @@ class Delegations:
                     closing = RunCancelled(reason=f"the run that asked for it ended ({end})")
                     await self._host.worker(worker).ask(Unwanted(task.task_id, task.run_id, closing, each.cause))
                 else:
-                    self._host.worker(worker).tell(each)
+                    found.append((worker, each))
+        return found
+
+    async def go_on(self, worker: str, left: Delegate) -> None:
+        """Bring a task that was left to its end, for whoever asks for it again."""
+        await self.delegate(worker, left.task, left.cause)

@@ -370,7 +370,8 @@ class System:
             await self.services.serve_worker(spec.name)
         await self._elsewhere.start()
         if self._worker and self._resume:
-            await self._delegations.take_up()
+            for worker, left in await self._delegations.take_up():
+                self._spawn(self._delegations.go_on(worker, left))
         if not self._worker and isinstance(self.bus, NatsBus) and self.relay is not None:
             await self._membership.join(self.bus, self.signals, self.relay.identity)
         if self._resume and self._projections is not None:

@@ -1,6 +1,6 @@
 """Cancelling a run takes along all that it asked, and all that those asked, on whatever nodes they are."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,7 @@ async def is_closed(run_id: str, *systems: System) -> bool:
 @asynccontextmanager
 async def tree(
     server: EmbeddedServer, journals: str, directory: Path, gate: Gate, lead: Agent
-) -> AsyncIterator[Sequence[System]]:
+) -> AsyncGenerator[Sequence[System]]:
     """A lead, who asks `near` and `far` on two other nodes; `far` asks `deep`, on the node of `near`."""
     ns, own = namespace(), journals == "own"
     urls = [f"sqlite:{directory}/{number if own else 'shared'}.db" for number in range(3)]
