@@ -373,7 +373,8 @@ class Agent(AgentTimers, Drawable):
                 await agent.find_own_tools(current_services().remote)
             return await run_nested(asking, self, prompt, context, manner, shown)
         node = self._home.here
-        if node is None or awaiting([self]):
+        # Most agents ask nobody, and are asked here before each run: so that it costs them next to nothing.
+        if node is None or self._wanted or (self.spec.architecture.declared_workers() and awaiting([self])):
             node = await self.node()
         return await run_prompt(node, self.spec, prompt, context, manner, images=shown, feed=feed)
 

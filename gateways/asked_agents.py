@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
-from ..actors.children import Asked, spec_of
+from ..actors.children import Asked, HasSpec
 from ..actors.services import RemoteToolPort
 from ..actors.spec import AgentSpec
 from .models.secrets import Secrets
@@ -32,17 +32,22 @@ class Asking(Protocol):
 
 def with_asked(agents: Iterable[Asked]) -> Iterator[Asking]:
     """These agents and all that they lead to, once each; without those that are known by their names."""
+    return (agent for agent in _all(agents) if isinstance(agent, Asking))
+
+
+def awaiting(agents: Iterable[Asked]) -> list[Asking]:
+    """Those of them that do not know all of their tools yet."""
+    # Before each run: to ask whether something is an instance of a protocol takes longer than all the rest.
+    return [cast("Asking", agent) for agent in _all(agents) if getattr(agent, "awaited_tools", None)]
+
+
+def _all(agents: Iterable[Asked]) -> Iterator[HasSpec | AgentSpec]:
     waiting, seen = deque(agents), set[int]()
     while waiting:
         agent = waiting.popleft()
         if isinstance(agent, str) or id(agent) in seen:
             continue
         seen.add(id(agent))
-        if isinstance(agent, Asking):
-            yield agent
-        waiting += spec_of(agent).architecture.declared_workers().values()
-
-
-def awaiting(agents: Iterable[Asked]) -> list[Asking]:
-    """Those of them that do not know all of their tools yet."""
-    return [agent for agent in with_asked(agents) if agent.awaited_tools]
+        yield agent
+        spec = agent if isinstance(agent, AgentSpec) else agent.spec
+        waiting += spec.architecture.declared_workers().values()

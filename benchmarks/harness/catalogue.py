@@ -54,6 +54,69 @@ def model_call(name: str, title: str) -> Case:
     return Case(name=name, title=title, unit="×", contenders=ADAPTERS, aims=aims)
 
 
+ARCHITECTURES = (
+    "react",
+    "self_refine",
+    "reflexion",
+    "tree_of_thoughts",
+    "plan_and_execute",
+    "rewoo",
+    "router",
+    "supervisor",
+    "swarm",
+    "actor_critic",
+    "debate",
+    "blackboard",
+)
+"""Each with a script for its models in `scripts.py`."""
+
+AS_GRAPHS = ("react", "router", "supervisor", "swarm")
+"""Those that LangGraph's documentation draws as graphs."""
+
+
+def architecture(name: str, *, is_durable: bool) -> Case:
+    """A case about what an architecture costs beside the models that it asks."""
+    loomflow, langgraph = (
+        ("SqliteRuntime, no fsync", "SqliteSaver, sync, fsync") if is_durable else ("", "no checkpointer")
+    )
+    rivals = [peer("loomflow", "loomflow_architectures.py", note=loomflow)]
+    if name in AS_GRAPHS:
+        rivals.append(peer("LangGraph", "langgraph_graphs.py", note=f"a graph by hand, {langgraph}"))
+    return Case(
+        name=f"{name}_durable" if is_durable else name,
+        title=f"a run that thinks by {name}, {'durable in SQLite' if is_durable else 'in memory'}: time per model call",
+        unit="s",
+        contenders=(treadle("architectures"), *rivals),
+        rounds=3,
+    )
+
+
+def workflow(shape: str, title: str, *, is_durable: bool) -> Case:
+    """A case about what a node of a workflow costs beside its function, which adds one."""
+    mine = [treadle("workflows")]
+    rivals = [
+        peer("LangGraph", "langgraph_graphs.py", note="SqliteSaver, sync, fsync" if is_durable else "no checkpointer")
+    ]
+    if is_durable:
+        mine.append(treadle("workflows", "read_only", name="Treadle, read-only steps"))
+    else:
+        rivals.insert(0, peer("loomflow", "loomflow_architectures.py", note="has no durable ones"))
+    return Case(
+        name=f"workflow_{shape}_durable" if is_durable else f"workflow_{shape}",
+        title=f"{title}, {'durable in SQLite' if is_durable else 'in memory'}: time per node",
+        unit="s",
+        contenders=(*mine, *rivals),
+        rounds=3,
+    )
+
+
+WORKFLOWS = {
+    "chain": "ten functions one after the other",
+    "parallel": "ten functions beside one another",
+    "circle": "one function that comes up ten times",
+}
+
+
 def sized(name: str, title: str, *, needs_broker: bool = False) -> Case:
     """A case about journals of different sizes, which should cost the same."""
     small, middle, large = (contender.name for contender in SIZES)
@@ -312,6 +375,38 @@ CASES: tuple[Case, ...] = (
     sized("sized_sweep", "what a node asks every 5 s, 20 runs and 20 signals being left: time"),
     sized("sized_lists", "the newest runs and sessions of one user: time"),
     sized("sized_start", "a node starts, and takes signals: time", needs_broker=True),
+    *(architecture(name, is_durable=is_durable) for name in ARCHITECTURES for is_durable in (False, True)),
+    *(workflow(*shape, is_durable=is_durable) for shape in WORKFLOWS.items() for is_durable in (False, True)),
+    Case(
+        name="workflow_map",
+        title="a function over ten thousand items, a hundred at a time: time per item",
+        unit="s",
+        contenders=(
+            treadle("workflows", "memory", name="Treadle, in memory"),
+            treadle("workflows", "sqlite", name="Treadle, on SQLite"),
+            peer("LangGraph, in memory", "langgraph_graphs.py", "memory", note="a Send for each"),
+            peer("LangGraph, on SQLite", "langgraph_graphs.py", "sqlite", note="SqliteSaver, sync, fsync"),
+        ),
+        rounds=3,
+    ),
+    Case(
+        name="workflow_map_memory",
+        title="the same, on SQLite: memory while it goes on, and what is left of it after the next one",
+        unit="MiB",
+        contenders=(
+            treadle("workflows", "peak", name="Treadle, while it goes on"),
+            treadle("workflows", "left", name="Treadle, left after it"),
+        ),
+        aims=(Aim("nothing is left: under 5 MiB", 5.0, of="Treadle, left after it"),),
+        rounds=1,
+    ),
+    Case(
+        name="workflow_map_journal",
+        title="the same: bytes on disk for each item",
+        unit="bytes",
+        contenders=(treadle("workflows"),),
+        rounds=1,
+    ),
     Case(
         name="history_run",
         title="a run with so many events is read, as by who resumes it: time",

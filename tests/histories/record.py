@@ -1,6 +1,7 @@
 """Records histories for the corpus: `python tests/histories/record.py VERSION` fills `tests/histories/VERSION/`.
 
-Existing files are never rewritten: what was recorded has to be replayed for ever.
+Existing files are never rewritten: what was recorded has to be replayed for ever. `thoughts.py` records architectures
+and workflows.
 """
 
 import asyncio
