@@ -7,23 +7,35 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from treadle import Limits, Message, ModelReply, ToolSpec, Usage
+from treadle import Agent, Limits, Message, ModelReply, ToolCall, ToolSpec, Usage
 from treadle.actors.context import current_model_call
 from treadle.actors.model import ModelChunk
+from treadle.architecture import Supervisor
 
 from .points import Points
-from .programs import Program, World, desk
+from .programs import Program, World, desk, rule, tools_of
 from .provider import CENTS, MOST_OUT, Question, tokens_in
 
 BILLED = "billed"
 OTHERWISE = "billed, other words"
 """The same, whose client asks for something else: it closes what the one before it left open."""
+TEAM = "billed team"
+"""One that leads another, and both of them cost money."""
 
 TURNS = (["charge"],)
+DELEGATES = ToolCall("m0", "delegate", {"worker": "teller", "instructions": "Charge it."})
 PROVIDER_URL = "provider-url"
 """The file that says where the provider is."""
 
 _IN_TIME_S = 10
+
+
+def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+    """What the provider's model says, to whoever asks."""
+    leads, told = "You lead the workers" in messages[0].content, messages[-1]
+    if leads and told.role == "user":
+        return ModelReply("", (DELEGATES,), finish_reason="tool_calls")
+    return ModelReply(told.content) if leads else rule(*TURNS)(messages, tools)
 
 
 class BilledModel:
@@ -76,11 +88,18 @@ class BilledModel:
 def billed() -> Mapping[str, Program]:
     """Them, by name."""
 
-    def make(world: World) -> Any:
-        model = BilledModel((world.directory / PROVIDER_URL).read_text(), world.points)
-        return desk(world, model, budget=Limits(max_tokens=100_000))
+    def model(world: World) -> BilledModel:
+        return BilledModel((world.directory / PROVIDER_URL).read_text(), world.points)
+
+    def make(world: World) -> Agent:
+        return desk(world, model(world), budget=Limits(max_tokens=100_000))
+
+    def team(world: World) -> Agent:
+        teller = Agent("You work in a team.", model=model(world), tools=tools_of(world.ledger))
+        return desk(world, model(world), budget=Limits(max_tokens=100_000), architecture=Supervisor({"teller": teller}))
 
     return {
         BILLED: Program(BILLED, make),
         OTHERWISE: Program(OTHERWISE, make, (("conv-1", "Forget it."),)),
+        TEAM: Program(TEAM, team),
     }

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from crash import databases
 from crash.afterwards import afterwards, read
-from crash.billed import BILLED, OTHERWISE, PROVIDER_URL, TURNS
+from crash.billed import BILLED, OTHERWISE, PROVIDER_URL, TEAM, answer
 from crash.children import Children, Life
-from crash.programs import rule
+from crash.every_place import one_of_each_kind
 from crash.provider import Asked, Provider
 from postgres import PostgresServer
 
@@ -17,7 +18,7 @@ from treadle.events.budget import Budget
 from treadle.events.budget import evolve as spend
 from treadle.events.envelope import Recorded
 from treadle.events.model_step import ModelAttemptFailed, ModelCompleted, ModelRequested
-from treadle.events.run import Run, evolve
+from treadle.events.run import Run, evolve, run_stream
 
 PLACES = 6
 """How many places are tried on PostgreSQL, spread over all: a database for each life takes its time."""
@@ -25,7 +26,7 @@ PLACES = 6
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
-    with Provider(rule(*TURNS)) as running:
+    with Provider(answer) as running:
         yield running
 
 
@@ -62,6 +63,10 @@ async def check_bill(directory: Path, provider: Provider) -> set[str]:
     for run in runs.values():
         assert run.closed is not None
         same(run.closed.usage, run.usage)
+        for child in run.children.values():
+            assert child.ended is not None
+            its = runs[run_stream(child.requested.run_id)]
+            same(child.ended.usage, its.usage + its.usage_of_children)
     for budget in budgets.values():
         assert budget.reserved == {}
         same(budget.used, total)
@@ -173,6 +178,25 @@ async def test_a_second_kill_while_the_first_is_made_good_charges_neither_twice(
         await check_bill(where, provider)
         assert resumed.answers == report.answers, place
     assert deaths > 2
+
+
+async def test_what_the_members_of_a_team_were_sent_is_charged_to_it_wherever_it_is_killed(
+    children: Children, tmp_path: Path, provider: Provider
+) -> None:
+    whole = directory(tmp_path, "whole", provider)
+    report = children.live(Life(program=TEAM, directory=str(whole)))
+    assert await check_bill(whole, provider) == set()
+    assert len(provider.account(_account(whole))) == 4
+
+    in_between = [place for place in report.places if place.startswith("the answer is")]
+    for number, place in enumerate([*in_between, *one_of_each_kind(report, Random(7))]):
+        where = directory(tmp_path, number, provider)
+        assert children.die(Life(program=TEAM, directory=str(where), kill=place)), place
+        resumed = children.live(Life(program=TEAM, directory=str(where), name="2", resume=True))
+        await afterwards(where)
+        failures = await check_bill(where, provider)
+        assert (place in in_between) <= ("lost" in failures), place
+        assert resumed.answers == report.answers, place
 
 
 async def test_whatever_the_provider_was_sent_is_charged_on_postgresql_too(
