@@ -47,10 +47,27 @@ class Pass(NamedTuple):
         return said[1:] if said[0].role == "system" else said
 
 
+class Degraded(NamedTuple):
+    """The answer may go out, and is not what it should be; the run says why."""
+
+    why: str
+
+
+class Passed(NamedTuple):
+    """What came through all gates.
+
+    Attributes:
+        degraded: Why it is not what it should be, if a gate says so.
+    """
+
+    answer: str
+    degraded: str = ""
+
+
 class Judge(Protocol):
     """A gate in one run, with what it remembers of it."""
 
-    async def objection(self, passed: Pass, steps: Steps) -> str | None:
+    async def objection(self, passed: Pass, steps: Steps) -> str | Degraded | None:
         """What the model is told, as a turn of the user; None: the answer may pass.
 
         Args:
@@ -74,8 +91,8 @@ class Gate(Protocol):
         ...
 
 
-async def passing(architecture: "Architecture", gates: Sequence[Gate], steps: Steps) -> str:
-    """The first answer of `architecture` that passes all of `gates`.
+async def passing(architecture: "Architecture", gates: Sequence[Gate], steps: Steps) -> Passed:
+    """The first answer of `architecture` that no gate of `gates` objects to.
 
     Raises:
         Interrupted: A gate gave up, or a limit was reached; its output is the last answer that there was.
@@ -89,20 +106,28 @@ async def passing(architecture: "Architecture", gates: Sequence[Gate], steps: St
             answer = await architecture.run(part)
             steps.last = part.last  # where a correction of the answer goes on
             passed = Pass(answer, part)
-            objection = await _objection(judges, passed, steps)
-            if objection is None:
-                return answer
-            part = steps.part(prompt=objection, conversation=passed.conversation)
+            told = await _told(judges, passed, steps)
+            if isinstance(told, Passed):
+                return told
+            part = steps.part(prompt=told, conversation=passed.conversation)
     except Interrupted as exc:
-        # What the run's own model said last may be what it said of the answer.
-        output = exc.output if exc.output is not None else answer
         reason = exc.reason if isinstance(exc, NotPassed) else f"{prefix}{exc.reason}"
-        raise Interrupted(reason, str(exc), output) from exc
+        raise with_answer(exc, answer, reason) from exc
 
 
-async def _objection(judges: Sequence[Judge], passed: Pass, steps: Steps) -> str | None:
+def with_answer(interrupted: Interrupted, answer: str | None, reason: str = "") -> Interrupted:
+    """The same with an answer for its output, if it has none: the model's last words may be what it said of it."""
+    output = answer if interrupted.output is None else interrupted.output
+    return Interrupted(reason or interrupted.reason, str(interrupted), output)
+
+
+async def _told(judges: Sequence[Judge], passed: Pass, steps: Steps) -> str | Passed:
+    """What the model is told next; or what came through."""
+    degraded: list[str] = []
     for judge in judges:
         said = await judge.objection(passed, steps.part())
-        if said is not None:
+        if isinstance(said, Degraded):
+            degraded.append(said.why)
+        elif said is not None:
             return said
-    return None
+    return Passed(passed.answer, "; ".join(degraded))

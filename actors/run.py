@@ -49,7 +49,7 @@ from .answer import fitting
 from .children import Children, enter_children
 from .context import RunContext, enter_call, set_run_context
 from .deadline import Deadline
-from .gate import passing
+from .gate import Passed, passing, with_answer
 from .json_form import recordable
 from .living_plan import PlanOfRun, begin_plan, enter_plan
 from .model import Model
@@ -209,8 +209,8 @@ class RunActivation(StoredRun):
             with self._deadline:
                 await recall(self)
                 await begin_plan(self)
-                output = await self._answer()
-                await remember(self, output)
+                passed = await self._answer()
+                await remember(self, passed.answer)
         except Interrupted as exc:
             output = _last_text(state) if exc.output is None else exc.output
             return RunInterrupted(reason=exc.reason, output=output, turns=state.turns, usage=state.usage)
@@ -234,13 +234,19 @@ class RunActivation(StoredRun):
             error = "the strategy raised CancelledError, and nobody had cancelled it"
             _log.error("run %s failed: %s", self.run_id, error, exc_info=exc)
             return RunFailed(error=error, kind="CancelledError", turns=state.turns, usage=state.usage)
-        return RunCompleted(output=output, turns=state.turns, usage=state.usage, degraded=state.degraded)
+        degraded = "; ".join(why for why in (state.degraded, passed.degraded) if why)
+        return RunCompleted(output=passed.answer, turns=state.turns, usage=state.usage, degraded=degraded)
 
-    async def _answer(self) -> str:
-        """What the strategy came to, and brought into the form that was asked for."""
+    async def _answer(self) -> Passed:
+        """What the strategy came to, through all gates, and brought into the form that was asked for."""
         steps, asked = Steps(self), self.started.output
-        answer = await passing(self.spec.architecture, self.spec.gates, steps)
-        return answer if asked is None else await fitting(answer, steps, self.output(asked), asked)
+        passed = await passing(self.spec.architecture, self.spec.gates, steps)
+        if asked is None:
+            return passed
+        try:
+            return passed._replace(answer=await fitting(passed.answer, steps, self.output(asked), asked))
+        except Interrupted as exc:
+            raise with_answer(exc, passed.answer if self.spec.gates else None) from exc
 
     def output(self, asked: OutputFormat) -> Output:
         """The type behind what was asked for.

@@ -4,7 +4,6 @@ that did the work to say.
 A run that stops for any other reason is interrupted, and the reason says why: `run_until:max_iterations` …
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -16,6 +15,7 @@ from .gate import NotPassed, Pass
 from .model import Model
 from .stop_hooks import StopContext, context_of
 from .tool import say
+from .verdict import evidence_of, first_word
 
 if TYPE_CHECKING:
     from .steps import Steps
@@ -27,10 +27,6 @@ see that it does. Then say in one or two sentences what is missing, so that it c
 
 MET, NOT_MET = 0.75, 0.25
 """What a decider is sure of; what lies between is for the checker."""
-
-_VERDICT = re.compile(r"^[\W_]*(?P<word>NOT[_ -]?DONE|DONE)(?![a-z0-9])[\W_]*(?P<beside>.*)$", re.IGNORECASE)
-_SHOWN = 500
-"""How many characters of a tool's result the checker is shown."""
 
 Decider: TypeAlias = Callable[[StopContext], float | Awaitable[float]]
 """How probable it is that the condition holds, from 0 to 1."""
@@ -146,10 +142,8 @@ class _Judge:
 
     async def _checked(self, passed: Pass, steps: "Steps") -> _Verdict:
         until = self._until
-        question = (
-            f"The condition:\n{until.condition}\n\nWhat was asked for:\n{steps.prompt}\n\n{_happened(passed)}"
-            f"The answer:\n{passed.answer or '(nothing)'}\n\nDoes the condition hold?"
-        )
+        evidence = evidence_of(passed, steps)
+        question = f"The condition:\n{until.condition}\n\n{evidence}\n\nDoes the condition hold?"
         messages = [Message("system", until.checker_prompt), Message("user", question)]
         reply = await steps.model(messages, tools=False, whole=False, model=until.checker)
         return verdict_in(reply.text)
@@ -157,16 +151,13 @@ class _Judge:
 
 def verdict_in(text: str) -> _Verdict:
     """What a checker says. One that says neither word has not seen that the condition holds."""
-    first, _, rest = text.strip().partition("\n")
-    found = _VERDICT.match(first)
-    # "Done with the check: two tests fail" is none.
-    if found is not None and (found["word"].isupper() or not found["beside"]):
-        met = found["word"].upper() == "DONE"
-        reason = " ".join(f"{found['beside']} {rest}".split())
-        return _Verdict(met, "checker", reason or ("" if met else "the checker did not say what is missing"))
-    said = " ".join(text.split())
-    told = f"{said[:200]!r}" if said else "nothing"
-    return _Verdict(False, "checker", f"the checker said neither DONE nor NOT_DONE, but {told}")
+    word, said = first_word(text, "DONE", "NOT_DONE")
+    said = " ".join(said.split())
+    if word == "DONE":
+        return _Verdict(True, "checker", said)
+    if word:
+        return _Verdict(False, "checker", said or "the checker did not say what is missing")
+    return _Verdict(False, "checker", f"the checker said neither DONE nor NOT_DONE, but {said}")
 
 
 def _calls_of(passed: Pass) -> list[ToolCall]:
@@ -174,15 +165,6 @@ def _calls_of(passed: Pass) -> list[ToolCall]:
     said = passed.conversation
     begin = max((number for number, message in enumerate(said) if message.role == "user"), default=-1)
     return [ToolCall("", call.tool, call.args) for message in said[begin + 1 :] for call in message.tool_calls]
-
-
-def _happened(passed: Pass) -> str:
-    """What tools said, in the words that the model was told."""
-    results = [message for message in passed.conversation if message.role == "tool"]
-    if not results:
-        return ""
-    lines = [f"- {message.name}: {message.content[:_SHOWN]}" for message in results]
-    return "\n".join(["What tools said:", *lines, "", ""])
 
 
 def _cost_usd(steps: "Steps") -> float:

@@ -18,6 +18,7 @@ from ..actors.feed import Feed
 from ..actors.generation import Generation, options_of
 from ..actors.manner import Manner
 from ..actors.output import Output
+from ..actors.quality import QualityGate
 from ..actors.result import RunResult
 from ..actors.retry import RetryPolicy
 from ..actors.run_until import RunUntil
@@ -95,6 +96,7 @@ class Agent(AgentTimers, Drawable):
             `RunResult.plan`. A mapping or a `LivingPlan` says with what it begins. See docs/goals.md.
         stop_hooks: Functions of a `StopContext` that are asked before a run ends; one that returns a text sends it on.
         run_until: What has to hold before a run is completed, in words or as a `RunUntil`; a model checks it.
+        quality: Criteria that answers are judged by, or a `QualityGate` that says by whom and what comes of a bad one.
         tuning: Such adjustments in one piece; what is given beside it wins.
         secrets: Where the keys of its models are looked for, before the environment; see docs/secrets.md.
     Raises:
@@ -126,6 +128,7 @@ class Agent(AgentTimers, Drawable):
         living_plan: Any = None,
         stop_hooks: Sequence[StopHook] | None = None,
         run_until: str | RunUntil | Mapping[str, Any] | None = None,
+        quality: QualityGate | Sequence[str] | Mapping[str, Any] | None = None,
         tuning: Tuning | None = None,
         secrets: Secrets | None = None,
     ) -> None:
@@ -142,14 +145,14 @@ class Agent(AgentTimers, Drawable):
         self._home = Home(runtime)
         self.has_name = name is not None
         thinks = find_architecture(architecture)
-        goals = Goals(living_plan, stop_hooks, run_until, tuning, resolved)
+        goals = Goals(living_plan, stop_hooks, run_until, quality, tuning, resolved)
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
             name = "agent" if self._home.runtime != "memory" else f"agent-{next(_unnamed)}"
         self.spec = AgentSpec(
             name=name,
             model=resolved,
-            instructions=instructions,
+            instructions="\n\n".join(filter(None, (instructions, goals.told))),
             tools=_by_name(
                 [*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks), *goals.tools]
             ),

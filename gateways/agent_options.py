@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from ..actors.generation import Generation
+from ..actors.quality import QualityGate
 from ..actors.retry import RetryPolicy
 from ..actors.run_until import RunUntil
 from ..actors.spec import ApprovalHandler
@@ -36,6 +37,7 @@ class AgentOptions(TypedDict, total=False):
     response_tone: str | None
     living_plan: Any
     stop_hooks: Sequence[StopHook] | None
-    run_until: "str | RunUntil | Mapping[str, Any] | None"
+    run_until: str | RunUntil | Mapping[str, Any] | None
+    quality: QualityGate | Sequence[str] | Mapping[str, Any] | None
     tuning: Tuning | None
     secrets: Secrets | None

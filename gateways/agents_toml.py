@@ -17,6 +17,7 @@
     living_plan = true                          # or its steps, or a table
     stop_hooks = ["oncall.hooks:is_acknowledged"]
     run_until = "the alert is resolved"         # or a table: { condition = …, checker = …, max_iterations = … }
+    quality = ["names the host and the cause"]  # or a table: { criteria = […], threshold = …, on_fail = … }
 
     [agents.desk.generation]
     effort = "low"
@@ -76,6 +77,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "living_plan": (bool, dict, list),
     "stop_hooks": list,
     "run_until": (str, dict),
+    "quality": (list, dict),
 }
 
 

@@ -1,4 +1,4 @@
-"""What an agent's runs have to come to, as users say it: a living plan, stop hooks, `run_until`."""
+"""What an agent's runs have to come to, as users say it: a living plan, stop hooks, `run_until`, `quality`."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from ..actors.gate import Gate
 from ..actors.living_plan import LivingPlanPolicy, PlanGate, PlanMirror, make_plan_tools
 from ..actors.model import Model
 from ..actors.plan_drafts import steps_in
+from ..actors.quality import QualityGate
 from ..actors.run_until import RunUntil
 from ..actors.stop_hooks import MOST_ITERATIONS, StopHook, StopHooks
 from ..actors.tool import BadArguments, Tool
@@ -30,6 +31,7 @@ _OF_UNTIL = (
     "max_cost_usd",
     "checker_prompt",
 )
+_OF_QUALITY = ("criteria", "evaluator", "threshold", "on_fail", "max_retries", "evaluator_prompt")
 
 
 class Goals:
@@ -37,7 +39,8 @@ class Goals:
 
     Attributes:
         plan: How it plans, if it does; `tools` are for that.
-        gates: What its answers have to pass: its plan, then the hooks, then the condition, which costs a model call.
+        gates: What its answers have to pass: its plan, then the hooks, then what costs a model call.
+        told: What its model is told of them beside its instructions.
     Raises:
         ConfigError: Names the argument and what would do.
     """
@@ -47,6 +50,7 @@ class Goals:
         living_plan: Any,
         stop_hooks: Sequence[StopHook] | None,
         run_until: Any,
+        quality: Any,
         tuning: Tuning,
         model: Model,
     ) -> None:
@@ -64,6 +68,10 @@ class Goals:
             gates.append(until)
             for asked in (model, *([] if until.checker is None else [resolve_model(until.checker)])):
                 check_cost_caps(asked, Limits(max_cost_usd=until.max_cost_usd))
+        judged = quality_of(quality)
+        if judged is not None:
+            gates.append(judged)
+        self.told = "" if judged is None else judged.told
         self.gates = tuple(gates)
 
 
@@ -140,6 +148,23 @@ def run_until_of(given: Any) -> RunUntil | None:
         _check_keys("run_until", how, _OF_UNTIL)
         return RunUntil(how.pop("condition", ""), **how)
     return RunUntil(given)
+
+
+def quality_of(given: Any) -> QualityGate | None:
+    """What `quality=` means; None: nobody judges.
+
+    Raises:
+        ConfigError: It is no gate, or says something that there is not.
+    """
+    if given is None or isinstance(given, QualityGate):
+        return given
+    if isinstance(given, Mapping):
+        how = dict(cast("Mapping[str, Any]", given))
+        _check_keys("quality", how, _OF_QUALITY)
+        return QualityGate(how.pop("criteria", ()), **how)
+    if isinstance(given, str | Sequence):
+        return QualityGate(cast("Sequence[str]", given))
+    raise ConfigError(f"quality={given!r} is no gate; it takes criteria, a QualityGate, or a mapping")
 
 
 def _hooks(given: Any) -> Sequence[StopHook]:

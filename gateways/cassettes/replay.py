@@ -21,6 +21,7 @@ from ...actors.tool_execution import SettledElsewhere
 from ...events.envelope import Recorded
 from ...events.fork import copied
 from ...events.journal import Journal
+from ...events.plan import PlanOpened, PlanWritten
 from ...events.redaction import redacted
 from ...events.run import MemoryRecalled, MemoryUnreadable, Run, ValueRecorded, run_stream
 from ...events.tool_step import ToolCompleted, ToolFailed, ToolOutcomeUnknown
@@ -28,7 +29,7 @@ from ..node import Node
 from .cassette import Cassette
 from .cut import cut
 
-_VALUES = frozenset(kind.event_tag for kind in (MemoryRecalled, MemoryUnreadable, ValueRecorded))
+_VALUES = frozenset(kind.event_tag for kind in (MemoryRecalled, MemoryUnreadable, ValueRecorded, PlanOpened))
 
 
 class Replayed(Struct):
@@ -83,8 +84,10 @@ async def replay(
         forked_at=1,
         conversation=started.conversation or await messages_of(journal, await turns_before(journal, history)),
     )
-    # What a strategy could not know again is known: times, ids, and what memory said then.
-    values = tuple(copy for copy in copied(run_id, run_id, today.model, recorded) if copy.type in _VALUES)
+    # What a strategy could not know again is known: times, ids, what memory said then, and how its plan began. Tools
+    # that answer as then write no plan, so what they wrote is known too.
+    known = _VALUES if call_tools else _VALUES | {PlanWritten.event_tag}
+    values = tuple(copy for copy in copied(run_id, run_id, today.model, recorded) if copy.type in known)
     begun = RunRequest(
         run_id=run_id,
         prompt=started.prompt,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TruncatedAnswer,
         UnknownModel,
     )
+    from .actors.quality import QualityGate, QualityResult
     from .actors.result import RunResult
     from .actors.retry import RetryPolicy
     from .actors.run_until import RunUntil
@@ -121,6 +122,7 @@ _NAMES = {
         "TruncatedAnswer",
         "UnknownModel",
     ),
+    "actors.quality": ("QualityGate", "QualityResult"),
     "actors.result": ("RunResult",),
     "actors.retry": ("RetryPolicy",),
     "actors.run_until": ("RunUntil",),
@@ -238,6 +240,8 @@ __all__ = [
     "Owned",
     "PermanentModelError",
     "Price",
+    "QualityGate",
+    "QualityResult",
     "QuotaExceeded",
     "RateLimitError",
     "ReAct",

@@ -1,4 +1,5 @@
-"""A program for each architecture: agents alone and in teams, whose members charge and post for themselves.
+"""A program for each architecture: agents alone and in teams, whose members charge and post for themselves. And one
+that is sent on by its goals.
 
 Each is named for its class. All models are functions of what they are shown, and leave a line on the bill for each
 answer (`bill.py`).
@@ -43,6 +44,7 @@ from treadle.architecture import (
 )
 
 from .bill import paid
+from .goals import goals
 from .members import LESSON, in_turn, member, says_how_much, settled, uses
 from .programs import Program, World, calls, desk
 from .workflows import walk
@@ -64,6 +66,7 @@ def architectures() -> Mapping[str, Program]:
         Program("Swarm", swarm, TWO_PROMPTS),
         Program("BlackboardArchitecture", blackboard),
         Program("Reflexion of Supervisor", lambda world: led(world, Reflexion(supervisor(world)))),
+        Program("Goals", goals),
         Program("Workflow", lambda world: desk(world, calls()), (), afterwards=walk),
     ]
     return {program.name: program for program in made}

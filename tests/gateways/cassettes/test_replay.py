@@ -5,8 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripts import Script, turn, writes
 
-from treadle import Agent, FunctionModel, Message, ModelReply, NotFound, System, ToolCall, ToolSpec, tool
+from treadle import (
+    Agent,
+    FunctionModel,
+    Message,
+    ModelReply,
+    NotFound,
+    StopContext,
+    System,
+    ToolCall,
+    ToolSpec,
+    tool,
+)
 from treadle.events.envelope import Recorded
 from treadle.events.run import run_stream
 from treadle.events.tool_step import ToolRequested
@@ -127,3 +139,27 @@ async def test_an_end_that_differs_is_told(recorded: tuple[System, str]) -> None
 async def test_a_run_that_is_not_there_is_not_replayed(recorded: tuple[System, str]) -> None:
     with pytest.raises(NotFound):
         await again((recorded[0], "no-such-run"), desk())
+
+
+@pytest.mark.parametrize("call_tools", [True, False])
+async def test_a_replay_has_the_plan_and_asks_no_hook(call_tools: bool, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def hook(context: StopContext) -> str | None:
+        asked.append(context.output)
+        return "Well?" if context.iteration == 0 else None
+
+    def planner(model: Any) -> Agent:
+        return Agent(model=model, tools=[post], living_plan=["post it"], stop_hooks=[hook], name="desk")
+
+    done = {"description": "post it", "status": "done", "verified_by": ["post"]}
+    script = Script(turn("post", text="hello"), writes(done), "Posted.", "Really.")
+    async with System(journal=f"sqlite:{tmp_path}/runs.db", projections=False) as system:
+        result = await system.host(planner(script.model), name="desk").run("Go.")
+        assert asked == ["Posted.", "Really."]
+        replayed = await again((system, result.run_id), planner(FunctionModel(never)), call_tools=call_tools)
+    assert replayed.differences == []
+    assert replayed.result.plan == result.plan
+    assert result.plan is not None
+    assert result.plan.finished
+    assert len(asked) == 2
