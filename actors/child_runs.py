@@ -11,6 +11,7 @@ from .result import RunResult
 from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, StartRun
 from .run_history import RunRequest, history_of
 from .runtime import Ref
+from .session import NothingToResume
 from .session_messages import Prompt, ResumeSession
 from .spec import AgentSpec
 
@@ -37,8 +38,11 @@ class ChildRuns:
             failing.tries()
             try:
                 return await self._ended(spec, request)
-            except Fenced as exc:
+            except (Fenced, NothingToResume) as exc:
                 # Another process is at it: its end is in the journal when it comes. If that one dies, we go on with it.
+                # Or somebody here was quicker, and it ended between our look and our question.
+                if isinstance(exc, NothingToResume) and failing.for_too_long:
+                    raise
                 _log.debug("run %s is somebody else's: %s", request.run_id, exc)
             except (Unavailable, AppendUncertain) as exc:
                 if failing.for_too_long:
@@ -55,6 +59,8 @@ class ChildRuns:
             if history.state.closed is not None:
                 return history.result
             result = await self._continued(spec, request)
+            if result.run_id != request.run_id:  # it has ended, and its session is at another one
+                raise NothingToResume(request.session_id, request.run_id)
         if result.state in _ENDED:
             return result
         # It waits for somebody's approval, however long that takes, or was left, and is gone on with.

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import pytest
+from msgspec import structs
 from waiting import until
 
 from treadle import (
@@ -29,10 +30,14 @@ from treadle import (
     get_run_context,
     tool,
 )
+from treadle.actors import child_runs
 from treadle.actors.children import MAX_DEPTH
+from treadle.actors.run_history import RunHistory, RunRequest, history_of
 from treadle.architecture import RouterRoute
 from treadle.events.child_step import ChildEnded, ChildRequested
 from treadle.events.fork import NotAForkPoint
+from treadle.events.journal import Journal
+from treadle.events.run import Run as RunFold
 from treadle.events.run import RunStarted, run_stream
 
 WITHIN_S = 20
@@ -325,3 +330,37 @@ async def test_a_child_that_goes_on_with_a_conversation_of_its_own_belongs_to_th
     for child in await children_of(system, result.run_id):
         recorded = await system.journal.read(run_stream(child))
         assert {(each.session_id, each.correlation_id) for each in recorded} == {("own", "conv-1")}
+
+
+async def test_a_child_that_ends_while_it_is_looked_for_is_read_and_not_taken_for_another(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, asked = asyncio.Event(), list[str]()
+
+    async def answers(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        asked.append(messages[-1].content)
+        if len(asked) == 2:
+            await gate.wait()
+        return ModelReply(f"Done: {messages[-1].content}", usage=LITTLE)
+
+    helper = system.host(Agent(model=FunctionModel(answers)), name="helper")
+    children = (node := system.node).services.children
+    assert children is not None
+    first = await helper.session("own").start("one")
+    assert (await first.wait()).output == "Done: one"
+    second = await helper.session("own").start("two")
+    await until(lambda: len(asked) == 2, WITHIN_S)
+
+    late = [await history_of(node.journal, first.id)]
+
+    async def looks_too_early(journal: Journal, run_id: str) -> RunHistory:
+        return structs.replace(late.pop(), state=RunFold()) if late else await history_of(journal, run_id)
+
+    monkeypatch.setattr(child_runs, "history_of", looks_too_early)
+    request = RunRequest(run_id=first.id, prompt="one", session_id="own")
+    asking = asyncio.create_task(children.run(node.host.agent("helper"), request))
+    await until(lambda: not late, WITHIN_S)
+    gate.set()
+    assert (await asking).output == "Done: one"
+    assert (await second.wait()).output == "Done: two"
+    assert asked == ["one", "two"]

@@ -32,7 +32,8 @@ def complaints(history: History, effects: Sequence[Effect], expected: str) -> li
     lead = lead_of(history)
     end = lead[-1].event if lead else None
     answer = end.output if isinstance(end, RunCompleted) else f"nothing: {end}"
-    broken = [] if answer == expected else [f"the lead's answer is {answer!r}, and should be {expected!r}"]
+    other = sorted(set(answer.split("; ")) - set(expected.split("; ")))
+    broken = [] if answer == expected else [f"the lead's answer is not as it should be: {other}"]
     done = [effect for effect in effects if effect.tool != PAID]
     return [
         *broken,

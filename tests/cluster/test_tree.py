@@ -43,7 +43,9 @@ async def test_workers_whose_node_is_killed_while_their_lead_is_cancelled_end_wi
     await there.start()
     try:
         await until_up({"there": there})
-        async with System(journal=postgres_url, nats=nats_server.url, namespace=space) as here:
+        async with System(
+            journal=postgres_url, nats=nats_server.url, namespace=space, directory=tmp_path / "here"
+        ) as here:
             lead = here.host(crew(ledger, (), persistent=False)[0])
             run = await lead.session("s").start("Charge them all.")
             await until(lambda: len(ledger.effects()) == 1 + len(WAVES[0]), WITHIN_S)
