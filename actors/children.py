@@ -16,7 +16,15 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..events.budget import Scope
-from ..events.child_step import ChildEnded, ChildRequested, WorkerSpawned, end_child, request_child, spawn_worker
+from ..events.child_step import (
+    ChildEnded,
+    ChildRequested,
+    ChildStep,
+    WorkerSpawned,
+    end_child,
+    request_child,
+    spawn_worker,
+)
 from ..events.errors import ConfigError, TreadleError
 from ..events.message import Image, Message
 from ..events.run import Closing, Run, RunCancelled, RunState
@@ -129,6 +137,7 @@ class Children:
         name = agent if isinstance(agent, str) else spec_of(agent, role).name
         run, state = self._run, self._run.state
         role = role or name
+        question = _as_known(question, state.children.get(call_id))
         child_id, digest = f"{call_id}_{role}", _digest(question)
         asked = ChildRequested(step=step, call_id=call_id, run_id=child_id, agent=name, digest=digest, role=role)
         begun = request_child(run.run_id, asked, state)
@@ -331,6 +340,14 @@ def _context(given: RunContext, metadata: Mapping[str, Any]) -> RunContext | Non
         knowledge=given.knowledge,
         extensions=given.extensions,
     )
+
+
+def _as_known(question: Question, known: ChildStep | None) -> Question:
+    """`question` as it was asked before members were shown the pictures of a run, where it was asked then."""
+    if known is None or not question.images:
+        return question
+    without = structs.replace(question, images=())
+    return without if known.requested.digest == _digest(without) else question
 
 
 def _digest(question: Question) -> str:

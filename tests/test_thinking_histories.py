@@ -11,7 +11,7 @@ import pytest
 from histories.thinkers import THINKERS, Makes
 from msgspec import structs
 
-from treadle import FunctionModel, ReplayDivergence, RunResult
+from treadle import FunctionModel, Image, ReplayDivergence, RunResult
 from treadle.actors.run import RunActivation
 from treadle.actors.run_history import RunRequest
 from treadle.actors.strategies import self_refine
@@ -34,7 +34,7 @@ def nothing(*_: Any, **__: Any) -> Any:
     raise AssertionError("a replay called a model or a function")
 
 
-async def replayed(name: str, events: list[Recorded]) -> RunResult:
+async def replayed(name: str, events: list[Recorded], images: tuple[Image, ...] = ()) -> RunResult:
     """What today's code makes of a run, of which all but the end is recorded."""
     first, started = events[0], events[0].event
     assert isinstance(started, RunStarted)
@@ -42,7 +42,7 @@ async def replayed(name: str, events: list[Recorded]) -> RunResult:
     await node.start()
     try:
         meta = Meta(user_id=first.user_id, session_id=first.session_id, run_id=first.run_id, epoch=1)
-        facts = [recorded.event for recorded in events]
+        facts = [structs.replace(started, images=images), *(recorded.event for recorded in events[1:])]
         await node.journal.append(Append(StreamName(first.stream), EMPTY, facts, meta, first.at))
         thinker = THINKERS[name](Makes(FunctionModel(nothing), nothing))
         thinker.bind(node, started.agent)
@@ -75,6 +75,13 @@ async def test_a_run_cut_before_its_end_comes_to_the_same_without_any_call(path:
     assert isinstance(ended, RunCompleted)
     result = await replayed(path.stem, before)
     assert (result.output, result.turns) == (ended.output, ended.turns)
+
+
+async def test_a_run_with_pictures_that_its_members_were_not_shown_yet_goes_on() -> None:
+    """They were not, in the first team runs that had any."""
+    (path,) = [path for path in PATHS if path.match("0.1/thinking/actor_critic.jsonl")]
+    result = await replayed("actor_critic", load(path)[:-1], images=(Image(url="https://example.com/tide.png"),))
+    assert result.output == "The moon."
 
 
 async def test_other_words_to_a_critic_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

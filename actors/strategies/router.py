@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from ...events.child_step import ChildEnded
 from ...events.errors import ConfigError
 from ..children import Asked
-from ..decider import Choice, Decider
+from ..decider import Choice, Decider, Decision
 from ..steps import Steps
 from .members import (
     ANSWERS,
@@ -146,9 +146,8 @@ class Router:
     async def _choose(self, steps: Steps) -> Classified:
         if self._decider is not None:
             decided = await steps.value("router.decided", partial(self._decide, self._decider, steps.prompt))
-            said = decided if isinstance(decided, dict) else {"answer": decided}
-            name = str(said["answer"])
-            return Classified(name, said.get("confidence", 1.0), name)
+            said = convert(decided, Decision) if isinstance(self._decider, Decider) else Decision(str(decided))
+            return Classified(str(said.answer), said.confidence, str(said.answer))
         routes = "\n".join(f"- {route.name}: {route.description}".rstrip(": ") for route in self._routes.values())
         classifier = steps.part(note=filled(self._prompt, routes=routes))
         return choice_in((await classifier.model(classifier.messages(), tools=False)).text)

@@ -140,7 +140,7 @@ async def test_an_answer_of_another_model_degrades_the_runs_that_asked_for_it(sy
 
     row = FallbackModel([FunctionModel(down, name="first"), says("here")])
     expert = Agent(model=row, name="expert", retry_policy=RetryPolicy.disabled())
-    desk = Team.router([RouterRoute("a", expert)], decider=lambda *_: "a", model="echo", name="desk")
+    desk = Team.router([RouterRoute("a", expert)], decider=lambda prompt, routes: "a", model="echo", name="desk")
     flow = system.host(Workflow.chain([desk], name="flow"))
     result = await flow.run("Go")
     assert (result.output, result.state) == ("here", RunState.DEGRADED)

@@ -1,5 +1,6 @@
 """Deciders: rules in the place of a model. What they decide is recorded, and what is no decision is refused."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -33,6 +34,10 @@ class SlowRules:
         return self._decision
 
 
+def by_hand(prompt: str, thoughts: Sequence[str]) -> float:
+    return 1.0
+
+
 def desk(decider: Decider, **how: Any) -> tuple[Agent, Member, Member]:
     a, b = Member("by a"), Member("by b")
     routes = [RouterRoute("a", a.agent, "first things"), RouterRoute("b", b.agent)]
@@ -62,7 +67,7 @@ async def test_what_was_decided_is_in_the_run() -> None:
     assert [each["value"] for each in values] == [{"answer": "b", "confidence": 0.75}]
 
 
-@pytest.mark.parametrize("decider", [Rules(1.0), SlowRules(1.0), lambda prompt, thoughts: 1.0])
+@pytest.mark.parametrize("decider", [Rules(1.0), SlowRules(1.0), by_hand])
 async def test_thoughts_are_scored_without_a_call(decider: Decider) -> None:
     parts = Parts({"think ahead": "1. North.\n2. South.", "": "North it is."})
     thinks = TreeOfThoughts(branch_factor=2, evaluator_decider=decider)

@@ -40,7 +40,9 @@ class Team:
 
 def routed() -> Team:
     a, b = Member(CAT), Member(CAT)
-    return Team(a, None, Router([RouterRoute("a", a.agent), RouterRoute("b", b.agent)], decider=lambda *_: "a"))
+    return Team(
+        a, None, Router([RouterRoute("a", a.agent), RouterRoute("b", b.agent)], decider=lambda prompt, routes: "a")
+    )
 
 
 def criticised() -> Team:
@@ -127,7 +129,7 @@ async def test_a_member_that_is_hosted_under_its_name_is_told_the_same() -> None
     member = Member(CAT)
     async with System() as system:
         system.host(member.agent, name="expert")
-        desk = Router([RouterRoute("a", "expert")], decider=lambda *_: "a")
+        desk = Router([RouterRoute("a", "expert")], decider=lambda prompt, routes: "a")
         team = system.host(Agent(model="echo", architecture=desk), name="desk")
         await system.start_hosting()
         result = await team.run("What is this?", images=[PNG], response_tone="casual", output_schema=Found)
@@ -143,5 +145,7 @@ async def test_the_form_of_the_team_wins_over_that_of_who_answers() -> None:
         plant: str
 
     member = Member(CAT, output_schema=Other)
-    desk = Agent(model="echo", architecture=Router([RouterRoute("a", member.agent)], decider=lambda *_: "a"))
+    desk = Agent(
+        model="echo", architecture=Router([RouterRoute("a", member.agent)], decider=lambda prompt, routes: "a")
+    )
     assert (await desk.run("What is this?", output_schema=Found)).value == Found(animal="cat")

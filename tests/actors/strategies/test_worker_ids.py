@@ -13,7 +13,9 @@ IDS = {"a": "clerk-7"}
 
 def desk(member: Member, **how: Any) -> Agent:
     routes = [RouterRoute("a", member.agent)]
-    return Agent(model="echo", architecture=Router(routes, decider=lambda *_: "a", role_to_worker_id=IDS, **how))
+    return Agent(
+        model="echo", architecture=Router(routes, decider=lambda prompt, routes: "a", role_to_worker_id=IDS, **how)
+    )
 
 
 def said(member: Member) -> list[str]:

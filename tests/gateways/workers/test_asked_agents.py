@@ -19,7 +19,7 @@ def reader() -> Agent:
 
 
 def team() -> Agent:
-    return Team.router([RouterRoute("read", reader())], decider=lambda *_: "read", model="echo")
+    return Team.router([RouterRoute("read", reader())], decider=lambda prompt, routes: "read", model="echo")
 
 
 def flow() -> Workflow:
