@@ -1,35 +1,24 @@
-"""The living plan of a run, as its agent has it: how it begins, the tools that write and read it, the gate that holds
-the run to it.
+"""The living plan of a run: how it begins, and how it is written.
 
-It is a fold of the run's events (`events/plan.py`), so whoever goes on with the run has it, and so has a fork.
+It is a fold of the run's events (`events/plan.py`), so whoever goes on with the run has it, and so has a fork. A model
+works on it with the tools of `plan_tools.py`, and the gate in `plan_gate.py` holds the run to it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from ..events.errors import NotFound
-from ..events.message import ToolSpec
-from ..events.plan import STATUSES, LivingPlan, LivingPlanStep, PlanWritten, open_plan, unused_calls, write_plan
+from ..events.plan import LivingPlan, PlanWritten, open_plan, write_plan
 from ..events.run import Run
 from .context import current_call
 from .foreign import called
-from .gate import NotPassed, Pass
-from .plan_drafts import plan_in
-from .plan_words import reminder
 from .run_history import history_of
-from .stop_hooks import MOST_ITERATIONS
-from .tool import BadArguments, Tool
 
 if TYPE_CHECKING:
     from .run import RunActivation
-    from .steps import Steps
-
-MOST_REMINDERS = 3
-"""How often in a row a model is reminded of open steps while it leaves its plan as it is."""
 
 
 class PlanNote(Struct, frozen=True, kw_only=True):
@@ -64,9 +53,6 @@ class LivingPlanPolicy(Struct, frozen=True, kw_only=True):
     auto_stop_hook: bool = True
     carry_on: bool = True
     mirror: PlanMirror | None = None
-
-
-# --- in a run --------------------------------------------------------------------------------------------------------
 
 
 class PlanOfRun:
@@ -124,6 +110,18 @@ def get_active_plan() -> LivingPlan | None:
     return None if found is None else found.plan
 
 
+def plan_of_run() -> PlanOfRun:
+    """The plan of the run whose tool runs this code.
+
+    Raises:
+        LookupError: This code does not run inside of a run, or its tool does not run on the run's own node.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise LookupError("plans belong to runs: this works in a tool that a run called on its node") from None
+
+
 async def begin_plan(run: "RunActivation") -> None:
     """Record how the plan of a run begins, once: a replay and a fork are shown the same."""
     policy = run.spec.living_plan
@@ -140,141 +138,3 @@ async def begin_plan(run: "RunActivation") -> None:
     if unfinished is None:
         unfinished, from_run_id = policy.seed, ""
     run.record(open_plan(unfinished, from_run_id, run.state))
-
-
-# --- its tools -------------------------------------------------------------------------------------------------------
-
-
-def make_plan_tools() -> list[Tool]:
-    """`plan_write` and `plan_read`, over the plan of the run that calls them."""
-    write = ToolSpec(
-        name="plan_write",
-        description=(
-            "Write your plan, all of it: this replaces the one that there is. Returns the plan as it is kept, and the "
-            "tool calls that can still show that a step is done."
-        ),
-        parameters=_PARAMETERS,
-        idempotent=True,
-        concurrency_safe=False,  # after the other calls of its turn, which may show a step
-    )
-    read = ToolSpec(
-        name="plan_read",
-        description="Read your plan as it is kept.",
-        parameters=msgspec.Raw(b'{"type":"object","properties":{},"additionalProperties":false}'),
-        read_only=True,
-        concurrency_safe=False,
-    )
-    return [Tool(write, _write, True, _bind_plan), Tool(read, _read, True, _bind_nothing)]
-
-
-async def _write(wanted: LivingPlan) -> str:
-    plan = await _of_run().write(wanted)
-    return _told(plan)
-
-
-async def _read() -> str:
-    plan = _of_run().plan
-    return "There is no plan; plan_write writes one." if plan is None else _told(plan)
-
-
-def _told(plan: LivingPlan) -> str:
-    unused = unused_calls(_of_run().state)
-    return f"{plan.render()}\n\nCalls that can show a step: {', '.join(unused) or 'none so far'}."
-
-
-def _of_run() -> PlanOfRun:
-    try:
-        return _current.get()
-    except LookupError:
-        raise LookupError("plans belong to runs: this works in a tool that a run called on its node") from None
-
-
-def _bind_plan(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"wanted": plan_in(args)}
-
-
-def _bind_nothing(args: Mapping[str, Any]) -> Mapping[str, Any]:
-    if args:
-        raise BadArguments(f"plan_read takes no arguments, and was given {', '.join(args)}")
-    return {}
-
-
-_PARAMETERS = msgspec.Raw(
-    msgspec.json.encode(
-        {
-            "type": "object",
-            "properties": {
-                "goal": {"type": "string", "description": "What the plan is for; may be left out once it is said."},
-                "steps": {
-                    "type": "array",
-                    "description": "Every step of the plan, in order.",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "description": {"type": "string", "description": "What is to be done; one of a kind."},
-                            "status": {"type": "string", "enum": list(STATUSES)},
-                            "finding": {
-                                "type": "string",
-                                "description": "What came of it, or why it is blocked or skipped.",
-                            },
-                            "verified_by": {
-                                "type": "array",
-                                "items": {"type": "string"},
-                                "description": "Calls that show that it is done, as tool#number or the tool's name.",
-                            },
-                        },
-                        "required": ["description", "status"],
-                        "additionalProperties": False,
-                    },
-                },
-            },
-            "required": ["steps"],
-            "additionalProperties": False,
-        }
-    )
-)
-
-
-# --- its gate --------------------------------------------------------------------------------------------------------
-
-
-class PlanGate:
-    """Sends a run on while a step of its plan is todo or doing.
-
-    It gives up, as `living_plan:unfinished`, when the plan stays as it is after so many reminders in a row, and after
-    as many in all as stop hooks have.
-    """
-
-    prefix = ""
-
-    def __init__(self, most: int = MOST_ITERATIONS) -> None:
-        self._most = most
-
-    def judge(self) -> "_Judge":
-        return _Judge(self._most)
-
-
-class _Judge:
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._reminders = 0
-        self._in_vain = 0
-        self._revision = -1
-
-    async def objection(self, passed: Pass, steps: "Steps") -> str | None:
-        def look() -> dict[str, Any]:
-            found = steps.so_far.plan
-            return {"revision": 0, "open": []} if found is None else {
-                "revision": found.revision, "open": found.plan.open_steps
-            }  # fmt: skip
-
-        seen: dict[str, Any] = await steps.value("living_plan.open", look)
-        if not seen["open"]:
-            return None
-        self._in_vain = self._in_vain + 1 if seen["revision"] == self._revision else 0
-        self._revision = seen["revision"]
-        if self._in_vain == MOST_REMINDERS or self._reminders == self._most:
-            why = f"{len(seen['open'])} steps of the plan are open after {self._reminders} reminders"
-            raise NotPassed("living_plan:unfinished", why)
-        self._reminders += 1
-        return reminder(msgspec.convert(seen["open"], list[LivingPlanStep]))

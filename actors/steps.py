@@ -214,6 +214,11 @@ class Steps:
         return [*before, question]
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the run had an answer before, which was sent back."""
+        return self._opening.conversation is not None
+
+    @property
     def so_far(self) -> Run:
         """What the run has recorded, to be read only. In a replay that is more than there was: record what you read."""
         return self._run.state

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..actors.gate import Gate
-from ..actors.living_plan import LivingPlanPolicy, PlanGate, PlanMirror, make_plan_tools
+from ..actors.living_plan import LivingPlanPolicy, PlanMirror
 from ..actors.model import Model
 from ..actors.plan_drafts import steps_in
+from ..actors.plan_gate import PlanGate
+from ..actors.plan_tools import make_plan_tools
 from ..actors.quality import QualityGate
 from ..actors.run_until import RunUntil
 from ..actors.stop_hooks import MOST_ITERATIONS, StopHook, StopHooks

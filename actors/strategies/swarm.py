@@ -116,10 +116,10 @@ class Swarm:
             turn = self._next(turn, passed)
 
     async def _first(self, steps: Steps) -> str:
-        """Who is asked first: who had the session's last message, or the entry."""
+        """Who is first: who has control if the run is sent on, who had the session's last message, or the entry."""
         if not self._resume_last:
             return self._entry
-        before = await steps.previous_run()
+        before = steps.so_far if steps.goes_on else await steps.previous_run()
         last = self._entry if before is None else self._active(before)
         found: str = await steps.value(_ACTIVE, lambda: last)
         return found if found in self._peers else self._entry

@@ -1,4 +1,4 @@
-"""One of each architecture, and a workflow: made the same when their runs are recorded and when they are replayed.
+"""One of each architecture, a workflow, an agent with goals: made the same when their runs are recorded and replayed.
 
 What stands here is a part of the histories: a changed instruction, route or prompt is another question to a model. What
 an architecture says by itself is not here, and a change of that is what the histories are to find.
@@ -7,7 +7,7 @@ an architecture says by itself is not here, and a change of that is what the his
 from collections.abc import Callable
 from typing import Any
 
-from treadle import END, START, Agent, FunctionModel, Team, Workflow, step, tool
+from treadle import END, START, Agent, FunctionModel, StopContext, Team, Workflow, step, tool
 from treadle.architecture import PlanAndExecute, Reflexion, ReWOO, RouterRoute, SelfRefine, TreeOfThoughts
 
 TASK = "How do the tides work?"
@@ -66,4 +66,15 @@ THINKERS: dict[str, Callable[[Makes], Thinker]] = {
         Team.blackboard, {"a": makes.member()}, coordinator=makes.member(), decider=makes.member()
     ),
     "workflow": Makes.workflow,
+    "goals": lambda makes: makes.member(
+        tools=[makes.look_up()],
+        living_plan=["Find the cause."],
+        stop_hooks=[wants_a_reason],
+        run_until="it says which way",
+        quality=["It names the tides."],
+    ),
 }
+
+
+def wants_a_reason(context: StopContext) -> str | None:
+    return "Say why." if context.iteration == 0 else None

@@ -17,6 +17,7 @@ _PLAN = """[{"id": "E1", "tool": "look_up", "args": {"topic": "moon"}},
             {"id": "E2", "tool": "look_up", "args": {"topic": "{{E1}}"}}]"""
 _NEXT = '{"terminate": false, "next_agent": "a", "instruction": "Go on."}'
 _POOR, _GOOD = '{"score": 0.3, "issues": ["Say why."], "summary": "Thin."}', '{"score": 0.95, "issues": []}'
+_FOUND = {"description": "Find the cause.", "status": "done", "verified_by": ["look_up"]}
 
 Said = str | Sequence[ToolCall]
 
@@ -38,6 +39,15 @@ SCRIPTS: dict[str, list[Said]] = {
     "debate": [*["It pulls.\nFinal answer: the moon"] * 4, "The moon."],
     "blackboard": [_NEXT, "It pulls.", '{"terminate": true}', "The moon."],
     "workflow": ["The moon."] * 3,
+    "goals": [
+        [ToolCall("1", "look_up", {"topic": "tides"})],
+        "The moon.",  # the plan is open
+        [ToolCall("2", "plan_write", {"steps": [_FOUND]})],
+        "The moon.",  # the hook objects
+        *["It pulls.", "NOT_DONE\nWhich way?"],
+        *["It pulls up.", "DONE", "FAIL\n- Name the tides."],
+        *["It pulls the tides up.", "DONE", "PASS"],
+    ],
 }
 """What the models say, in the order in which they are asked; where several are asked at once, they all say the same."""
 

@@ -1,4 +1,4 @@
-"""What other systems say that is not so, and offer that does nothing (A1 to A3, A6, A9, A12, L17, L20, L21)."""
+"""What other systems say that is not so, and offer that does nothing (A1 to A4, A6, A9, A12, L17, L20, L21)."""
 
 import asyncio
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from known_failures.agents import Opened, Waiting, asks, once
+from scripts import Script
 from waiting import until
 
 from treadle import (
@@ -14,6 +15,7 @@ from treadle import (
     FunctionModel,
     Message,
     ModelReply,
+    QualityGate,
     Run,
     RunError,
     RunState,
@@ -59,6 +61,23 @@ async def test_a_run_that_used_up_its_turns_is_interrupted_and_says_so(opened: O
 
     assert (result.state, result.interrupted, result.interruption_reason) == (RunState.INTERRUPTED, True, "max_turns")
     assert (result.turns, result.output) == (3, "")
+
+
+async def test_a_quality_gate_decides_tells_its_criteria_and_feeds_its_critique_back(opened: Opened) -> None:
+    """A4"""
+    script = Script("It rains.", "It rains: bring a coat.")
+    judge = FunctionModel(
+        lambda messages, tools: "PASS" if "coat" in messages[-1].content else "FAIL\n- say what to do"
+    )
+    gate = QualityGate.criteria(["It gives advice."], evaluator=judge)
+
+    result = await opened(script.model, quality=gate).run("How is the weather?")
+
+    assert (result.state, result.output) == (RunState.COMPLETED, "It rains: bring a coat.")
+    assert "It gives advice." in script.asked[0][0].content
+    assert "say what to do" in script.told[-1]
+    bad = opened(Script("It rains.").model, 2, quality=gate)
+    assert (await bad.run("And now?")).state == RunState.INTERRUPTED
 
 
 async def test_an_answer_that_begins_with_error_is_an_answer(opened: Opened) -> None:

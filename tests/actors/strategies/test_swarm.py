@@ -8,6 +8,7 @@ import pytest
 from cuts import holds_at_every_cut
 from hosting import namespace
 from members import Member
+from msgspec import structs
 from pydantic import BaseModel
 from turns import Turns, calls, hands_over, results
 
@@ -20,9 +21,11 @@ from treadle import (
     ModelReply,
     RunError,
     RunState,
+    StopContext,
     System,
     ToolSpec,
 )
+from treadle.actors.stop_hooks import StopHooks
 from treadle.actors.strategies import Peer
 from treadle.architecture import Supervisor, Swarm
 from treadle.events.run import RunStarted
@@ -305,3 +308,25 @@ async def test_every_cut_of_a_swarm_that_goes_in_circles_ends_with_the_same_reas
 def test_what_cannot_be_a_swarm_is_refused(make: Callable[[], object], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         make()
+
+
+async def test_a_swarm_that_is_sent_on_goes_on_with_the_peer_that_has_control() -> None:
+    triage_said, triage = peer(hands_over("billing", "Refund it."))
+
+    def settles(messages: Sequence[Message]) -> str:
+        return f"Done: {messages[-1].content}"
+
+    billing_said, billing = peer(settles)
+
+    def hook(context: StopContext) -> str | None:
+        return "Say when." if "when" not in context.output else None
+
+    made = team({"triage": triage, "billing": billing}, "triage")
+    made.spec = structs.replace(made.spec, gates=(StopHooks([hook]),))
+    result = await holds_at_every_cut(made.spec, "My order.", lambda: triage_said.calls + billing_said.calls)
+    assert result.output == "Done: Say when."
+    assert [message.content for message in billing_said.asked[1][1:]][-3:] == [
+        "My order.",
+        "Done: Refund it.",
+        "Say when.",
+    ]
