@@ -116,11 +116,14 @@ class Children:
         """Record a worker of the run's own. Raises `CannotSpawn`."""
         self._run.record(spawn_worker(spawned, taken, most, self._run.state))
 
-    async def ask(self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "") -> ChildEnded:
+    async def ask(
+        self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "", steered: int = 0
+    ) -> ChildEnded:
         """What came of a child: recorded, or asked for now.
 
         Args:
             role: What the strategy calls the agent; the name of one that has none.
+            steered: How much of what the run was told is in the question.
         Raises:
             ConfigError: The run is as deep as runs may be.
             ReplayDivergence: Something else was asked there before.
@@ -130,7 +133,9 @@ class Children:
         run, state = self._run, self._run.state
         role = role or name
         child_id, digest = f"{call_id}_{role}", _digest(question)
-        asked = ChildRequested(step=step, call_id=call_id, run_id=child_id, agent=name, digest=digest, role=role)
+        asked = ChildRequested(
+            step=step, call_id=call_id, run_id=child_id, agent=name, digest=digest, role=role, steered=steered
+        )
         begun = request_child(run.run_id, asked, state)
         ended = state.children[call_id].ended if not begun else None
         if ended is not None:

@@ -28,6 +28,17 @@ class ApproveThere(Struct, frozen=True, tag="approve"):
     note: str = ""
 
 
+class SteerThere(Struct, frozen=True, tag="steer"):
+    """Tell a run something. Done when that is on disk."""
+
+    run_id: str
+    text: str
+    steering_id: str
+    by: str = ""
+    now: bool = False
+    to: str = ""
+
+
 class EndThere(Struct, frozen=True, tag="end"):
     """Close a run. Done when that is on disk."""
 
@@ -76,7 +87,7 @@ class SignalThere(Struct, frozen=True, tag="signal"):
     signal: RuntimeSignal
 
 
-Message: TypeAlias = ApproveThere | EndThere | PromptThere | SignalThere
+Message: TypeAlias = ApproveThere | SteerThere | EndThere | PromptThere | SignalThere
 
 
 class ElsewherePort(Protocol):

@@ -22,6 +22,7 @@ from ..events.errors import (
     AppendUncertain,
     ConfigError,
     Fenced,
+    NotFound,
     Owned,
     ReadOnly,
     ReplayDivergence,
@@ -41,11 +42,14 @@ from ..events.run import (
     RunInterrupted,
     RunStarted,
     RunSuspended,
+    TooLate,
     close,
     decide_approval,
+    steer,
     take_over,
 )
-from .answer import fitting
+from ..events.steering import RunSteered, known_steering
+from .answer import GoingOn, fitting
 from .children import Children, enter_children
 from .context import RunContext, enter_call, set_run_context
 from .deadline import Deadline
@@ -90,6 +94,8 @@ class RunActivation(StoredRun):
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
         self._ends = False  # what it comes to is settled, and is being recorded
+        self._answered = False  # it has its answer, and is told nothing any more
+        self.heard = 0  # how much of what it was told those have been shown who make its answer
         self._abandoned = ""  # why it was left, if it was
         self.moving = False
         self.taken_over = False  # an earlier activation began it
@@ -241,12 +247,21 @@ class RunActivation(StoredRun):
         """What the strategy came to, through all gates, and brought into the form that was asked for."""
         steps, asked = Steps(self), self.started.output
         passed = await passing(self.spec.architecture, self.spec.gates, steps)
-        if asked is None:
-            return passed
-        try:
-            return passed._replace(answer=await fitting(passed.answer, steps, self.output(asked), asked))
-        except Interrupted as exc:
-            raise with_answer(exc, passed.answer if self.spec.gates else None) from exc
+        while True:
+            if asked is not None:
+                try:
+                    passed = passed._replace(answer=await fitting(passed.answer, steps, self.output(asked), asked))
+                except Interrupted as exc:
+                    raise with_answer(exc, passed.answer if self.spec.gates else None) from exc
+            # A run whose agent has asked no model of its own has nobody to go on with: its result says so.
+            if self.heard >= len(self.state.steerings) or not self.state.models:
+                self._answered = True
+                return passed
+            goes_on = GoingOn(passed.answer, steps, self.spec.architecture)
+            try:
+                passed = await passing(goes_on, self.spec.gates, steps)
+            except Interrupted as exc:
+                raise with_answer(exc, passed.answer) from exc
 
     def output(self, asked: OutputFormat) -> Output:
         """The type behind what was asked for.
@@ -359,6 +374,31 @@ class RunActivation(StoredRun):
         started = self.started
         history = started.conversation or self.request.history
         return opening_messages(started, history, self.state, answer=answer)
+
+    # --- what it is told meanwhile ---
+
+    async def steer(self, steered: RunSteered) -> None:
+        """Tell the run something; durable when this returns. Its next model call is shown it.
+
+        Raises:
+            RunClosed: It has ended, or has its answer.
+            NotFound: It has not begun.
+            OtherSteering: It was told something else under this id.
+        """
+        if self.state.started is None:
+            raise NotFound("run", self.run_id, "it has not begun")
+        if (self._answered or self._ends) and not known_steering(self.run_id, steered, self.state):
+            raise TooLate(self.run_id)
+        told = steer(self.run_id, steered, self.state)
+        self.record(told)
+        await self.barrier()
+        if told and steered.now:
+            self.models.cut(len(self.state.steerings))
+
+    async def steer_left(self, steered: RunSteered, reason: str) -> None:
+        """The same for a run that was left for this reason, and stays so until somebody goes on with it."""
+        self.record([*steer(self.run_id, steered, self.state), RunSuspended(reason=reason)])
+        await self.barrier()
 
     # --- approvals ---
 

@@ -5,12 +5,13 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from ..events.errors import ConfigError, Owned
+from ..events.errors import ConfigError, NotFound, Owned
 from ..events.logs import get_logger
 from ..events.message import OutputFormat
-from ..events.run import RunCancelled, RunClosed, RunInterrupted, run_stream
+from ..events.run import Run, RunCancelled, RunClosed, RunInterrupted, run_stream
+from ..events.steering import RunSteered, known_steering
 from .absent import absent
-from .elsewhere import ApproveThere, Message, end_there
+from .elsewhere import ApproveThere, Message, SteerThere, end_there
 from .feed import Feed
 from .host import Host
 from .manner import Manner
@@ -90,6 +91,22 @@ class ApproveCall(Struct, frozen=True):
     note: str = ""
 
 
+class SteerRun(Struct, frozen=True):
+    """Tell the run something; answers None when that is on disk. A run that was left is told, and stays left.
+
+    Attributes:
+        steering_id: Telling it twice under one id tells it once.
+        now: Model calls that are going on are cut short.
+        to: Whom it is for instead: the agents of this role that the run asks, or the one whose run has this id.
+    """
+
+    text: str
+    steering_id: str
+    by: str = ""
+    now: bool = False
+    to: str = ""
+
+
 class Abandon(Struct, frozen=True):
     """Whoever waited has gone: suspend the run. Answers None when that is on disk."""
 
@@ -107,15 +124,15 @@ class MoveRun(Struct, frozen=True):
     leaving: bool = False
 
 
-RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon | MoveRun
+RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | SteerRun | Abandon | MoveRun
 
 
 class RunActor(CoroutineActor):
     """One run. Its address is its stream.
 
     starting     nothing to do: a run is loaded when a message asks for it
-    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `EndRun`,
-                 `Abandon` and `MoveRun` act on it meanwhile
+    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `SteerRun`,
+                 `EndRun`, `Abandon` and `MoveRun` act on it meanwhile
     passivating  only when no strategy runs
     stopped      the strategy was cancelled: the run is open in the journal, as suspended
     """
@@ -143,6 +160,8 @@ class RunActor(CoroutineActor):
                 return self.later(self._await_end(spec))
             case ApproveCall():
                 return self.later(self._approve(message))
+            case SteerRun():
+                return self.later(self._steer(message))
             case Abandon():
                 return self.later(self._abandon())
             case MoveRun():
@@ -292,6 +311,52 @@ class RunActor(CoroutineActor):
             history = await history_of(self._host.services.journal, self._run_id)
             raise RunClosed(self._run_id, history.state.state)
         await self._going[0].approve(message.call_id, message.allowed, message.by, message.note)
+
+    async def _steer(self, message: SteerRun) -> None:
+        if message.to:
+            state = self._going[0].state if self._going is not None else None
+            await self._steer_child(
+                state or (await history_of(self._host.services.journal, self._run_id)).state, message
+            )
+            return
+        steered = RunSteered(steering_id=message.steering_id, text=message.text, by=message.by, now=message.now)
+        try:
+            if await self._steer_left(steered):
+                return
+            if self._going is None:
+                await self._go_on(ContinueRun(reason="it was steered"))
+        except Owned as exc:
+            there = SteerThere(self._run_id, message.text, message.steering_id, message.by, message.now)
+            await self._ask_elsewhere(exc, there)
+            return
+        if self._going is None:
+            raise RunClosed(self._run_id, (await history_of(self._host.services.journal, self._run_id)).state.state)
+        await self._going[0].steer(steered)
+
+    async def _steer_left(self, steered: RunSteered) -> bool:
+        """Tell it to a run that was left; False when it was not."""
+        async with self._continuing:
+            if self._going is not None:
+                return False
+            history = await history_of(self._host.services.journal, self._run_id)
+            if history.state.closed is not None or not history.state.suspended:
+                return False
+            if known_steering(self._run_id, steered, history.state):
+                return True
+            run = RunActivation(self._host.agent(history.agent), self._host.services, history.request)
+            if not await run.continue_("it was steered"):
+                return False
+            await run.steer_left(steered, history.state.suspended)
+            return True
+
+    async def _steer_child(self, state: Run, message: SteerRun) -> None:
+        going = [child.requested for child in state.children.values() if child.ended is None]
+        meant = [asked.run_id for asked in going if message.to in (asked.role, asked.run_id)]
+        if not meant:
+            known = ", ".join(f"{asked.role} ({asked.run_id})" for asked in going) or "nobody"
+            raise NotFound("worker", message.to, f"run {self._run_id!r} waits for {known} now")
+        for run_id in meant:
+            await self._host.run(run_id).ask(SteerRun(message.text, message.steering_id, message.by, message.now))
 
     async def _go_on(self, message: ContinueRun) -> None:
         """Have the run go on here; done when it does, or has ended.

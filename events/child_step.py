@@ -28,6 +28,7 @@ class ChildRequested(Event, tag="run.child_requested"):
         run_id: The child's.
         digest: SHA-256 (16 hex digits) of what it is asked: a replay that would ask something else diverges.
         role: What the strategy calls the agent.
+        steered: How much of what the run was told is in the question: the first so many (`steering.py`).
     """
 
     step: str
@@ -36,6 +37,7 @@ class ChildRequested(Event, tag="run.child_requested"):
     agent: str
     digest: str
     role: str = ""
+    steered: int = 0
 
 
 class ChildEnded(Event, tag="run.child_ended"):

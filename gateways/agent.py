@@ -461,7 +461,7 @@ class Agent(AgentTimers, Drawable):
                     yield event
 
     def session(self, session_id: str, *, user_id: str | None = None) -> "Session":
-        """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
+        """A conversation: `start`, `run`, `stream`, `resume`, `steer`, `signal`, `approve`, `cancel`, `history`."""
         from .run_handle import Session
 
         check_id("session_id", session_id)
@@ -478,6 +478,28 @@ class Agent(AgentTimers, Drawable):
 
         check_id("run_id", run_id)
         return await Run(await self.node(), run_id).fork(at, model=model, fork_id=fork_id)
+
+    async def steer(
+        self,
+        run_id: str = "",
+        text: str = "",
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        now: bool = False,
+        to: str = "",
+        by: str = "",
+        id: str = "",
+    ) -> str:
+        """As `Run.steer`: `agent.steer(run_id, "Use euros.")`, or `agent.steer(text="Use euros.", session_id="s")`."""
+        from .run_handle import Run
+
+        check_id("run_id", run_id)
+        if bool(run_id) == bool(session_id):
+            raise ConfigError("steer takes a run_id or a session_id, one of them")
+        if session_id:
+            return await self.session(session_id, user_id=user_id).steer(text, now=now, to=to, by=by, id=id)
+        return await Run(await self.node(), run_id).steer(text, now=now, to=to, by=by or user_id or "", id=id)
 
     async def signal(
         self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False

@@ -16,6 +16,7 @@ _STYLES = {
     "run.interrupted": "bold yellow",
     "run.suspended": "yellow",
     "run.taken_over": "yellow",
+    "run.steered": "bold cyan",
     "tool.failed": "red",
     "tool.outcome_unknown": "red",
     "approval.requested": "bold magenta",
@@ -63,6 +64,9 @@ def _told(event: Event) -> str:
         case "run.copied":
             shared = Event(type=payload["type"], run_id=event.run_id, payload=payload["payload"])
             return f"{shared.type}  {told(shared)}"
+        case "run.steered":
+            by = f"{payload['by']}: " if payload.get("by") else ""
+            return cut(by + str(payload.get("text", "")))
         case "tool.requested" | "approval.requested":
             why = f" ({payload['reason']}), call {payload['call_id']}" if "reason" in payload else ""
             again = f", attempt {payload['attempt']}" if payload.get("attempt", 1) > 1 else ""
