@@ -225,8 +225,12 @@ class RunActivation(StoredRun):
         except TimeoutError as exc:
             if not self._deadline.expired:
                 return RunFailed(error=say(exc), kind="TimeoutError", turns=state.turns, usage=state.usage)
-            error = f"the run took longer than Agent(timeout={self.spec.timeout_s:g}) seconds"
-            return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage)
+            limit_s = self.spec.timeout_s
+            error = (
+                f"the run took longer than timeout_s={limit_s:g} seconds; {self.spec.name!r} sets it, None is no limit"
+            )
+            details = {"setting": "timeout_s", "limit_s": limit_s}
+            return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage, details=details)
         except ModelError as exc:
             return RunFailed(
                 error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage, details=exc.details

@@ -186,6 +186,8 @@ class Services(Struct, kw_only=True):
     Attributes:
         resolve: The model of a name, as `model=` takes it; raises ConfigError when there is none.
         model_of: The same, made once.
+        patience_s: How long a run waits for others that are not there: a worker, one that offers a tool, room in a
+            budget. None: as long as each of them says.
     """
 
     journal: Journal
@@ -204,3 +206,4 @@ class Services(Struct, kw_only=True):
     elsewhere: "ElsewherePort | None" = None
     resolve: Callable[[str], Model] | None = None
     model_of: Callable[[str], Model] | None = None
+    patience_s: float | None = None

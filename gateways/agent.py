@@ -36,7 +36,7 @@ from ..events.signal import RuntimeSignal
 from .agent_home import Home
 from .agent_timers import AgentTimers
 from .architectures import find_architecture
-from .arguments import HowToAnswer, check_context, check_id, check_prompt, manner_of, signal_of
+from .arguments import HowToAnswer, check_context, check_id, check_prompt, check_seconds, manner_of, signal_of
 from .asked_agents import awaiting, with_asked
 from .goals import Goals
 from .images import Picture, images_of
@@ -81,8 +81,9 @@ class Agent(AgentTimers, Drawable):
             estimate, give `options={"max_tokens": …}`: without it 1,024 output tokens are set aside for each call.
         memory: Show working blocks, facts and earlier conversations to the model, and remember runs.
         max_turns: Model calls in one run.
-        timeout_s: Seconds that a run may take; None: no limit.
-        model_timeout_s: Seconds that one model call may take.
+        timeout_s: Seconds that a run may take, waiting for approvals included; None: no limit. Also as `timeout`.
+        model_timeout_s: Seconds that one attempt at a model call may take; None: no limit.
+        approval_timeout_s: Seconds after which an approval that nobody has answered is a no; None: it waits.
         generation: How the model is to answer: temperature, length, effort …
         options: Passed to the model with every call, for models that take other words than `Generation` has.
         retry_policy: What is done about a model call that failed and may succeed later; else what the model brings.
@@ -119,6 +120,8 @@ class Agent(AgentTimers, Drawable):
         max_turns: int = 50,
         timeout_s: float | None = None,
         model_timeout_s: float | None = 600.0,
+        approval_timeout_s: float | None = None,
+        timeout: float | None = None,
         generation: Generation | None = None,
         options: Mapping[str, Any] | None = None,
         retry_policy: RetryPolicy | None = None,
@@ -136,6 +139,8 @@ class Agent(AgentTimers, Drawable):
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
+        if timeout is not None and timeout_s is not None:
+            raise ConfigError(f"timeout={timeout!r} and timeout_s={timeout_s!r} are one setting; give one of them")
         tuning = tuning or Tuning()
         resolved = resolve_model(model)
         self._secrets = secrets
@@ -159,8 +164,9 @@ class Agent(AgentTimers, Drawable):
             architecture=thinks,
             approvals=approval_handler or "deny",
             max_turns=max_turns,
-            timeout_s=timeout_s,
-            model_timeout_s=model_timeout_s,
+            timeout_s=check_seconds("timeout_s", timeout_s if timeout is None else timeout),
+            model_timeout_s=check_seconds("model_timeout_s", model_timeout_s),
+            approval_timeout_s=check_seconds("approval_timeout_s", approval_timeout_s),
             budget=budget,
             budget_per_user=budget_per_user,
             memory=memory,

@@ -23,7 +23,7 @@ from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
 from . import schedules
 from .agent import Agent
-from .arguments import check_id, signal_of
+from .arguments import check_id, check_seconds, signal_of
 from .askers import Askers
 from .auditor import Auditor
 from .broker.patience import patiently
@@ -103,6 +103,8 @@ class System:
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
         drain_s: How long a step may take when its run moves to another node; then its outcome is unknown.
+        patience_s: How long a run waits for others that are not there: a worker, one that offers a tool, or room in a
+            budget that other calls hold. Default: 60.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
         worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
         clock: Where times and ids come from.
@@ -123,6 +125,7 @@ class System:
         monitor_port: int = 0,
         projections: bool = True,
         drain_s: float = DRAIN_S,
+        patience_s: float | None = None,
         resume: bool = True,
         worker: bool = False,
         clock: Clock = SYSTEM_CLOCK,
@@ -138,6 +141,7 @@ class System:
         self._ports = nats_port, monitor_port
         self._with_projections = projections
         self._drain_s = drain_s
+        self._patience_s = check_seconds("patience_s", patience_s)
         self._resume = resume
         self._worker = worker
         self._clock = clock
@@ -258,7 +262,8 @@ class System:
         node.services.work = self._delegations
         if self._worker and isinstance(self.bus, NatsBus):
             node.services.asker = Askers(self.bus, self.subjects, journal)
-        node.services.remote = RemoteTools(self.bus, self.subjects, node.clock, journal)
+        node.services.patience_s = self._patience_s
+        node.services.remote = RemoteTools(self.bus, self.subjects, node.clock, journal, self._patience_s)
         self.offers = Offers(self.bus, self.subjects, node.clock, node.threads, journal=journal, services=node.services)
         self._stack.push_async_callback(self.offers.close)
         self.services = Services(node, self.bus, self.subjects)
