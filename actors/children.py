@@ -16,7 +16,16 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..events.budget import Scope
-from ..events.child_step import ChildEnded, ChildRequested, WorkerSpawned, end_child, request_child, spawn_worker
+from ..events.child_step import (
+    ChildEnded,
+    ChildRequested,
+    ChildWaits,
+    WorkerSpawned,
+    end_child,
+    note_waiting,
+    request_child,
+    spawn_worker,
+)
 from ..events.errors import ConfigError, TreadleError
 from ..events.message import Image, Message
 from ..events.run import Closing, Run, RunCancelled, RunState
@@ -92,6 +101,10 @@ class ChildPort(Protocol):
         """Leave it open; on disk when this returns."""
         ...
 
+    def tell_waiting(self, parent_run_id: str, waits: ChildWaits, parked: bool) -> None:
+        """Tell the run that asked for a child what that waits for now."""
+        ...
+
 
 class Children:
     """Whom a run asks."""
@@ -146,13 +159,25 @@ class Children:
         run.record(begun)
         # A child whose parent was never stored would be nobody's.
         await run.until_stored()
-        if isinstance(agent, str):
-            ended = await self._delegated(agent, asked, question, depth)
-        else:
-            self._here.add(call_id)
-            ended = await self._run_here(spec_of(agent, role), asked, question, depth)
+        with run.parking.child(call_id, current_call().call_id if in_call() else ""):
+            if isinstance(agent, str):
+                ended = await self._delegated(agent, asked, question, depth)
+            else:
+                self._here.add(call_id)
+                ended = await self._run_here(spec_of(agent, role), asked, question, depth)
         run.record(end_child(ended, run.state))
         return ended
+
+    def waits(self, waits: ChildWaits, parked: bool) -> bool:
+        """A child waits, or goes on; whether that is news.
+
+        Args:
+            parked: It can do nothing else.
+        """
+        news = note_waiting(waits, self._run.state)
+        self._run.record(news)
+        self._run.parking.child_waits(waits.call_id, waits=parked)
+        return bool(news)
 
     @property
     def user_id(self) -> str:

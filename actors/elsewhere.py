@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from ..events.budget import Scope
+from ..events.child_step import WaitingCall
 from ..events.message import Image, OutputFormat
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
@@ -37,6 +38,16 @@ class SteerThere(Struct, frozen=True, tag="steer"):
     by: str = ""
     now: bool = False
     to: str = ""
+
+
+class WaitsThere(Struct, frozen=True, tag="waits"):
+    """Tell a run what one that it asked for waits for. Done when it knows."""
+
+    run_id: str
+    call_id: str
+    waiting: tuple[WaitingCall, ...]
+    at: int
+    parked: bool
 
 
 class EndThere(Struct, frozen=True, tag="end"):
@@ -87,7 +98,7 @@ class SignalThere(Struct, frozen=True, tag="signal"):
     signal: RuntimeSignal
 
 
-Message: TypeAlias = ApproveThere | SteerThere | EndThere | PromptThere | SignalThere
+Message: TypeAlias = ApproveThere | SteerThere | WaitsThere | EndThere | PromptThere | SignalThere
 
 
 class ElsewherePort(Protocol):

@@ -18,12 +18,12 @@ from typing import Any, Never
 
 from msgspec import structs
 
+from ..events.child_step import ChildWaits, WaitingCall
 from ..events.errors import (
     AppendUncertain,
     ConfigError,
     Fenced,
     NotFound,
-    Owned,
     ReadOnly,
     ReplayDivergence,
     TreadleError,
@@ -46,7 +46,6 @@ from ..events.run import (
     close,
     decide_approval,
     steer,
-    take_over,
 )
 from ..events.steering import RunSteered, known_steering
 from .answer import GoingOn, fitting
@@ -89,7 +88,8 @@ class RunActivation(StoredRun):
         super().__init__(services, request)
         self.spec = equipped(spec)
         self._session: SessionSide | None = None
-        self.parking = Parking()
+        self.parking = Parking(self.tell_parent if request.parent_run_id else _nothing)
+        self._told: tuple[Any, ...] = ((), False)  # what the run that asked for this one knows
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
@@ -104,8 +104,8 @@ class RunActivation(StoredRun):
         self.models = ModelCalls(self)
         self.tools = ToolCalls(self)
         self.children = Children(self)
-        # Whether it can come to wait for an approval from outside.
-        self.may_park = any(tool.spec.destructive or tool.spec.requires_permission for tool in spec.tools.values())
+        # Whether it can come to wait for an approval from outside: by a tool of its own, or of an agent that it asks.
+        self.may_park = bool(spec.tools) or spec.architecture.name != "react"
 
     # --- beginning and ending ---
 
@@ -144,23 +144,9 @@ class RunActivation(StoredRun):
         self.record_with([started], session.opening() if session is not None else None, session)
 
     async def continue_(self, reason: str) -> bool:
-        """Read the run's history and take it over; False when it had ended already.
-
-        Raises:
-            Owned: A living process works on it; names that process.
-            Fenced: Somebody else took it over at the same moment, and goes on with it.
-        """
-        await self._entity.load()
-        if self.state.closed is not None or self.state.started is None:
-            return False
-        # Of the very history that the take-over is appended to: a new owner between the two is a conflict.
-        owner, journal = self.state.owner, self.services.journal
-        if owner != journal.owner and not self.state.suspended and await journal.is_alive(owner):
-            raise Owned(self._entity.stream, owner, self._entity.meta.epoch - 1)
-        self.record(take_over(self.services.journal.owner, reason, self.state))
-        await self.barrier()
-        self.taken_over = True
-        return True
+        """As of `StoredRun`."""
+        self.taken_over = await super().continue_(reason)
+        return self.taken_over
 
     async def drive(self, session: SessionSide | None = None) -> RunResult:
         """Run the strategy to its end and record it; the result is on disk when this returns. Begins a new run.
@@ -399,11 +385,6 @@ class RunActivation(StoredRun):
         if told and steered.now:
             self.models.cut(len(self.state.steerings))
 
-    async def steer_left(self, steered: RunSteered, reason: str) -> None:
-        """The same for a run that was left for this reason, and stays so until somebody goes on with it."""
-        self.record([*steer(self.run_id, steered, self.state), RunSuspended(reason=reason)])
-        await self.barrier()
-
     # --- approvals ---
 
     async def approve(self, call_id: str, allowed: bool, by: str = "", note: str = "") -> None:
@@ -415,6 +396,29 @@ class RunActivation(StoredRun):
         self.record(decide_approval(self.run_id, call_id, allowed, by, note, self.state))
         await self.barrier()
         self.parking.answer(call_id, allowed)
+        self.tell_parent()
+
+    def child_waits(self, waits: ChildWaits, parked: bool) -> None:
+        """A run that this one asked for waits for an approval, or goes on."""
+        if self.children.waits(waits, parked):
+            self.tell_parent()
+
+    def tell_parent(self, *, again: bool = False) -> None:
+        """Tell the run that asked for this one what it waits for now, if that is news.
+
+        Args:
+            again: It may have forgotten.
+        """
+        port, request = self.services.children, self.request
+        told = (tuple(self.state.waiting_for), self.parking.parked.is_set())
+        if not request.parent_run_id or port is None or (told == self._told and not again):
+            return
+        self._told = told
+        waiting = tuple(
+            WaitingCall(**{**structs.asdict(asked), "run_id": asked.run_id or self.run_id}) for asked in told[0]
+        )
+        waits = ChildWaits(call_id=request.parent_call_id, waiting=waiting, at=self.version)
+        port.tell_waiting(request.parent_run_id, waits, told[1])
 
 
 class _Step:
@@ -442,6 +446,10 @@ class _Step:
         self.going -= 1
         if self._run.moving and not self.going:
             self._run.abandon(_MOVES)
+
+
+def _nothing() -> None:
+    """Nobody is told: nobody has asked for the run."""
 
 
 def catalogue(spec: AgentSpec) -> tuple[ToolSpec, ...]:

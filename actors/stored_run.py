@@ -12,10 +12,10 @@ from typing import Protocol
 from msgspec import structs
 
 from ..events.envelope import Meta
-from ..events.errors import Fenced, VersionConflict
+from ..events.errors import Fenced, Owned, VersionConflict
 from ..events.event import Event
 from ..events.journal import Append, Pending
-from ..events.run import Closing, Run, RunStarted, evolve, run_stream
+from ..events.run import Closing, Run, RunStarted, evolve, run_stream, take_over
 from .entity import Entity, Fold
 from .feed import Batch, Feed, Note
 from .result import RunResult, result_of
@@ -116,6 +116,26 @@ class StoredRun:
     def attach(self, feed: Feed) -> None:
         """`feed` hears everything from here on."""
         self.feeds.append(feed)
+
+    # --- taking over ---
+
+    async def continue_(self, reason: str) -> bool:
+        """Read the run's history and take it over; False when it had ended already.
+
+        Raises:
+            Owned: A living process works on it; names that process.
+            Fenced: Somebody else took it over at the same moment, and goes on with it.
+        """
+        await self._entity.load()
+        if self.state.closed is not None or self.state.started is None:
+            return False
+        # Of the very history that the take-over is appended to: a new owner between the two is a conflict.
+        owner, journal = self.state.owner, self.services.journal
+        if owner != journal.owner and not self.state.suspended and await journal.is_alive(owner):
+            raise Owned(self._entity.stream, owner, self._entity.meta.epoch - 1)
+        self.record(take_over(self.services.journal.owner, reason, self.state))
+        await self.barrier()
+        return True
 
     # --- recording ---
 

@@ -259,6 +259,7 @@ class ToolCalls:
         known = self._run.state.tools[call_id]
         if known.decision is not None:
             return known.decision.allowed  # whoever saw the question in the journal was quick
+        self._run.tell_parent()
         try:
             async with asyncio.timeout(self._left_s(known)):
                 return await self._run.parking.wait(call_id)
@@ -278,6 +279,7 @@ class ToolCalls:
         note = f"nobody answered{within} (approval_timeout_s)"
         self._run.record(decide_approval(self._run.run_id, call_id, False, "treadle", note, self._run.state))
         self._run.parking.answer(call_id, False)
+        self._run.tell_parent()
         return False
 
     async def _execute(self, plan: "_Plan") -> Outcome:

@@ -13,10 +13,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct, field, structs
 
 from .budget import Scope
-from .child_step import ChildEnded, ChildRequested, ChildStep, WorkerSpawned
+from .child_step import ChildEnded, ChildRequested, ChildStep, ChildWaits, WorkerSpawned
 from .envelope import StreamName, decode_event
 from .errors import Refused
 from .event import Event
@@ -276,8 +276,15 @@ class Run(Struct):
 
     @property
     def waiting_for(self) -> list[ApprovalRequested]:
-        """The approvals that nobody has decided on."""
-        return [step.approval for step in self.tools.values() if step.waiting and step.approval is not None]
+        """The approvals that nobody has decided on: the run's own, and those of the runs below it."""
+        own = [step.approval for step in self.tools.values() if step.waiting and step.approval is not None]
+        below = [
+            ApprovalRequested(**structs.asdict(call))
+            for child in self.children.values()
+            if child.ended is None and child.waits is not None
+            for call in child.waits.waiting
+        ]
+        return [*own, *below]
 
     @property
     def unheard(self) -> list[RunSteered]:
@@ -342,6 +349,8 @@ def evolve(state: Run, event: Event) -> Run:
             state.usage_of_children += event.usage
             if event.state == RunState.DEGRADED:
                 state.degraded = state.degraded or f"{child.requested.role or child.requested.agent}: {event.error}"
+        case ChildWaits():
+            state.children[event.call_id].waits = event
         case WorkerSpawned():
             state.spawned[event.role] = event
         case PlanOpened() | PlanWritten():

@@ -64,6 +64,8 @@ class ApprovalRequested(Event, tag="run.approval_requested"):
 
     Attributes:
         until: When nobody has answered by then, the answer is no; ISO 8601, empty for no limit.
+        run_id: In a list of what a run waits for, the run below it whose call that is; empty for its own, and as an
+            event.
     """
 
     step: str
@@ -72,6 +74,7 @@ class ApprovalRequested(Event, tag="run.approval_requested"):
     reason: Literal["destructive", "permission", "unknown_outcome"]
     args: dict[str, Any] = {}
     until: str = ""
+    run_id: str = ""
 
 
 class ApprovalDecided(Event, tag="run.approval_decided"):

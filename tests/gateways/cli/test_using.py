@@ -139,7 +139,8 @@ def test_a_call_waits_for_its_approval(running: Shell, answer: str, done: list[s
     [waiting] = shown["waiting"]
     assert waiting["tool"] == "restart"
     assert f"treadle approve {waiting['call_id']} --allow" in running.run("show", run).stdout
-    [answered] = running.lines("approve", waiting["call_id"], answer, "--by", "user:dora", "--note", "fine")
+    named = [waiting["call_id"]] if answer == "--allow" else [run, waiting["call_id"]]
+    [answered] = running.lines("approve", *named, answer, "--by", "user:dora", "--note", "fine")
     assert answered["allowed"] == (answer == "--allow")
     running.lines("watch", run)
     assert [line for line in running.ledger() if line.startswith(f"restart {session}")] == done
