@@ -8,7 +8,8 @@ ends takes along the children that are still going on, and one that is left leav
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -31,6 +32,7 @@ from ..events.message import Image, Message
 from ..events.run import Closing, Run, RunCancelled, RunState
 from ..events.worker import TaskAccepted, TaskEnded
 from .context import RunContext, current_call, in_call
+from .feed import Below, ChildFeed, Note
 from .manner import PLAIN, Manner
 from .result import RunResult
 from .run_history import RunRequest, history_of
@@ -159,14 +161,35 @@ class Children:
         run.record(begun)
         # A child whose parent was never stored would be nobody's.
         await run.until_stored()
-        with run.parking.child(call_id, current_call().call_id if in_call() else ""):
-            if isinstance(agent, str):
-                ended = await self._delegated(agent, asked, question, depth)
-            else:
-                self._here.add(call_id)
-                ended = await self._run_here(spec_of(agent, role), asked, question, depth)
+        async with self._told(asked, question, agent):
+            with run.parking.child(call_id, current_call().call_id if in_call() else ""):
+                if isinstance(agent, str):
+                    ended = await self._delegated(agent, asked, question, depth)
+                else:
+                    self._here.add(call_id)
+                    ended = await self._run_here(spec_of(agent, role), asked, question, depth)
         run.record(end_child(ended, run.state))
         return ended
+
+    @asynccontextmanager
+    async def _told(self, asked: ChildRequested, question: Question, agent: Asked) -> AsyncGenerator[None]:
+        """Whoever reads the run, and the runs below it, is told what the child does in the block."""
+        run, services = self._run, self._run.services
+        if not any(feed.children for feed in run.feeds):
+            yield
+            return
+        of = Below(asked.run_id, question.session_id or asked.run_id, run.run_id, asked.role, 1, Note("", {}))
+        feed = ChildFeed(lambda: [feed for feed in run.feeds if feed.children], of)
+        far = isinstance(agent, str) and services.work is not None and not services.work.is_here(agent)
+        if far and services.far is not None:
+            async with services.far.follow(asked.run_id, feed):
+                yield
+            return
+        services.readers[asked.run_id] = (feed,)
+        try:
+            yield
+        finally:
+            del services.readers[asked.run_id]
 
     def waits(self, waits: ChildWaits, parked: bool) -> bool:
         """A child waits, or goes on; whether that is news.

@@ -17,7 +17,7 @@ from ..events.event import Event
 from ..events.journal import Append, Pending
 from ..events.run import Closing, Run, RunStarted, evolve, run_stream, take_over
 from .entity import Entity, Fold
-from .feed import Batch, Feed, Note
+from .feed import Batch, Note, Reader
 from .result import RunResult, result_of
 from .run_history import RunRequest
 from .services import Services
@@ -54,7 +54,7 @@ class StoredRun:
         self.user_id = request.user_id
         self.session_id = request.session_id or request.run_id
         self.request = request
-        self.feeds: list[Feed] = []
+        self.feeds: list[Reader] = list(services.readers.get(request.run_id, ()))
         self._entity = Entity(
             services.journal,
             services.clock,
@@ -113,7 +113,7 @@ class StoredRun:
         """What others record with the events that this run leads to, by its call `causation_id` or as a whole."""
         return structs.replace(self._entity.meta, causation_id=causation_id)
 
-    def attach(self, feed: Feed) -> None:
+    def attach(self, feed: Reader) -> None:
         """`feed` hears everything from here on."""
         self.feeds.append(feed)
 

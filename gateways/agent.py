@@ -444,8 +444,13 @@ class Agent(AgentTimers, Drawable):
         output_schema: Any = None,
         output_validation_retries: int | None = None,
         response_tone: str | None = None,
+        children: bool = True,
     ) -> AsyncIterator[Event]:
         """Run a prompt and yield what happens: recorded events once they are on disk, chunks as they come.
+
+        So do the runs below it, of a team's workers for one: their events have a `depth` above 0, their own `run_id`,
+        and the `role` in which they were asked. Their beginnings and ends are told by `child.requested` and
+        `child.ended` alone, so a stream has one `run.started` and one end. `children=False` leaves them all out.
 
         With an `output_schema`, here or on the agent, `output.partial` events have the answer as far as it is written,
         and `run.completed` has all of it, as `payload["result"]["parsed"]`.
@@ -453,7 +458,7 @@ class Agent(AgentTimers, Drawable):
         A failed run ends with its `run.failed` event and does not raise. A reader that is slow slows the model down;
         one that leaves suspends the run.
         """
-        feed = Feed()
+        feed = Feed(children=children)
         request = context_of(context, user_id, session_id, metadata)
         manner = self.manner(
             output_schema=output_schema,

@@ -105,8 +105,11 @@ class Delegations:
         self._subjects = subjects or Subjects()
         self._missing: set[str] = set()
 
+    def is_here(self, worker: str) -> bool:
+        return self._bus is None or worker in self._host
+
     async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
-        if self._bus is None or worker in self._host:
+        if self._bus is None or self.is_here(worker):
             self._host.agent(worker)  # refuses a worker that is nowhere
             return await self._until_ended(worker, partial(self._wait, worker, Delegate(task, cause)))
         return await self._until_ended(worker, partial(self._poll, self._bus, worker, Delegate(task, cause)))

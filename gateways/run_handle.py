@@ -57,9 +57,13 @@ class Run:
     def _typed(self, result: RunResult) -> RunResult:
         return typed(result, self._output, *(spec.manner.output for spec in self._node.host))
 
-    async def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """Its events above version `after`, from the start and live, until it has ended."""
-        async for event in self._node.watch(self.id, after):
+    async def events(self, after: int = 0, *, children: bool = False) -> AsyncIterator[Event]:
+        """Its events above version `after`, from the start and live, until it has ended.
+
+        Args:
+            children: As of `System.watch`.
+        """
+        async for event in self._node.watch(self.id, after, children=children):
             yield event
 
     async def result(self) -> RunResult:
@@ -215,10 +219,17 @@ class Session:
             raise
 
     def stream(
-        self, prompt: str, *, images: Sequence[Picture] = (), **manner: Unpack[HowToAnswer]
+        self,
+        prompt: str,
+        *,
+        images: Sequence[Picture] = (),
+        children: bool = True,
+        **manner: Unpack[HowToAnswer],
     ) -> AsyncIterator[Event]:
         """As `Agent.stream`."""
-        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id, images=images, **manner)
+        return self.agent.stream(
+            prompt, user_id=self.user_id, session_id=self.id, images=images, children=children, **manner
+        )
 
     async def resume(self, prompt: str | None = None, **manner: Unpack[HowToAnswer]) -> RunResult:
         """As `Agent.resume`."""

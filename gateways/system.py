@@ -33,6 +33,7 @@ from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus, shown_urls
 from .delegation import Delegations
 from .elsewhere import Elsewhere
+from .far_runs import FarRuns
 from .firings import Firings
 from .journals import open_journal
 from .membership import Membership
@@ -272,6 +273,7 @@ class System:
         self._stack.push_async_callback(self._elsewhere.close)
         if self._nats is not None:
             node.services.elsewhere = self._elsewhere
+            node.services.far = FarRuns(self.bus, self.subjects, journal)
         self._tenants = Tenants(journal, self.subjects, self.services)
         self.signals = Signals(self.bus, node.host, self.subjects, hand_on=membership.hand_on)
         self._stack.push_async_callback(self.signals.close)
@@ -491,12 +493,16 @@ class System:
         """Forget a timer; False when there is none of this id, or it has fired. What it has begun goes on."""
         return await self.node.timers.cancel(id)
 
-    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+    async def watch(self, run_id: str, after: int = 0, *, children: bool = False) -> AsyncIterator[Event]:
         """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double.
 
         Works for runs of other processes on the same journal too.
+
+        Args:
+            children: The events of the runs below it, too, between `child.requested` and `child.ended`: all of those of
+                each run that had not ended at `after`.
         """
-        async for event in self.node.watch(run_id, after):
+        async for event in self.node.watch(run_id, after, children=children):
             yield event
 
     async def _status(self, data: bytes) -> Status:

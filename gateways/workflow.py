@@ -243,14 +243,15 @@ class Workflow(Shapes, Drawable):
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         response_tone: str | None = None,
+        children: bool = True,
     ) -> AsyncIterator[Event]:
-        """Walk through the graph, and yield what happens.
+        """Walk through the graph, and yield what happens; in its agents too, as `Agent.stream` does.
 
         Recorded events come once they are on disk; between them `workflow.started`, `workflow.step_started`,
         `workflow.step_completed`, `workflow.step_failed` and `workflow.completed`, which are live. A failed run ends
         with its `run.failed` and does not raise. A reader that leaves suspends the run.
         """
-        feed = Feed()
+        feed = Feed(children=children)
         request, manner = self._request(input, user_id, session_id, metadata), self._how(response_tone)
         node = await self.node()
         events = LiveEvents(request.session_id, None)

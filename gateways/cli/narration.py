@@ -37,7 +37,7 @@ def style_of(event: Event) -> str:
 def line_of(event: Event, *, with_run: bool = False) -> str:
     """Time, version, type and what there is to say; with the run's id where several are watched."""
     at = event.at.astimezone().strftime("%H:%M:%S.%f")[:-3] if event.at is not None else " " * 12
-    run = f"{event.run_id}  " if with_run else ""
+    run = f"{'  ' * event.depth}{event.run_id}  " if with_run else ""
     return f"{at}  {run}{event.version or '':>4}  {event.type:<20}  {told(event)}".rstrip()
 
 
