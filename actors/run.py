@@ -48,6 +48,7 @@ from ..events.run import (
     steer,
 )
 from ..events.steering import RunSteered, known_steering
+from ..events.tool_step import ApprovalRequested
 from .answer import GoingOn, fitting
 from .children import Children, enter_children
 from .context import RunContext, enter_call, set_run_context
@@ -89,7 +90,10 @@ class RunActivation(StoredRun):
         self.spec = equipped(spec)
         self._session: SessionSide | None = None
         self.parking = Parking(self.tell_parent if request.parent_run_id else _nothing)
-        self._told: tuple[Any, ...] = ((), False)  # what the run that asked for this one knows
+        self._told: tuple[tuple[ApprovalRequested, ...], bool] = (
+            (),
+            False,
+        )  # as its parent knows it
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
@@ -415,7 +419,16 @@ class RunActivation(StoredRun):
             return
         self._told = told
         waiting = tuple(
-            WaitingCall(**{**structs.asdict(asked), "run_id": asked.run_id or self.run_id}) for asked in told[0]
+            WaitingCall(
+                run_id=asked.run_id or self.run_id,
+                step=asked.step,
+                call_id=asked.call_id,
+                tool=asked.tool,
+                reason=asked.reason,
+                args=asked.args,
+                until=asked.until,
+            )
+            for asked in told[0]
         )
         waits = ChildWaits(call_id=request.parent_call_id, waiting=waiting, at=self.version)
         port.tell_waiting(request.parent_run_id, waits, told[1])
