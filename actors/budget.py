@@ -204,13 +204,16 @@ class Budgets:
             raise
 
     async def _ask(self, scope: str, message: Reserve) -> None:
+        wait_s = self._host.services.patience_s or WAIT_S
         try:
-            await self._host.budget(scope).ask(message, WAIT_S)
+            await self._host.budget(scope).ask(message, wait_s)
         except AskTimeout as exc:
             asked = message.asked
             self._host.budget(scope).tell(Release(asked.call_id, "it waited too long for others", message.cause))
             tokens = asked.input_tokens + asked.output_tokens
-            raise BudgetExceeded(scope, f"what other calls hold for {WAIT_S:g} s now", tokens, 0) from exc
+            raise BudgetExceeded(
+                scope, f"what other calls hold for {wait_s:g} s now (patience_s of the system)", tokens, 0
+            ) from exc
 
     async def settle(self, scopes: Scopes, call_id: str, usage: Usage, cause: Meta) -> None:
         for scope, _ in scopes:

@@ -2,13 +2,14 @@
 
 import asyncio
 
+from ..events.child_step import ChildWaits
 from ..events.errors import AppendUncertain, Fenced, NotFound, Owned, Unavailable
 from ..events.logs import get_logger
 from ..events.run import RunCancelled, RunState
 from .context import RunContext
 from .host import Host
 from .result import RunResult
-from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, StartRun
+from .run_actor import Abandon, AwaitEnd, ContinueRun, EndRun, NoteWaiting, StartRun
 from .run_history import RunRequest, history_of
 from .runtime import Ref
 from .session import NothingToResume
@@ -115,6 +116,9 @@ class ChildRuns:
 
     async def abandon(self, run_id: str) -> None:
         await self._host.run(run_id).ask(Abandon())
+
+    def tell_waiting(self, parent_run_id: str, waits: ChildWaits, parked: bool) -> None:
+        self._host.run(parent_run_id).tell(NoteWaiting(waits, parked))
 
 
 class _Failing:

@@ -8,7 +8,8 @@ ends takes along the children that are still going on, and one that is left leav
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -20,8 +21,10 @@ from ..events.child_step import (
     ChildEnded,
     ChildRequested,
     ChildStep,
+    ChildWaits,
     WorkerSpawned,
     end_child,
+    note_waiting,
     request_child,
     spawn_worker,
 )
@@ -30,6 +33,7 @@ from ..events.message import Image, Message
 from ..events.run import Closing, Run, RunCancelled, RunState
 from ..events.worker import TaskAccepted, TaskEnded
 from .context import RunContext, current_call, in_call
+from .feed import Below, ChildFeed, Note
 from .manner import PLAIN, Manner
 from .result import RunResult
 from .run_history import RunRequest, history_of
@@ -100,6 +104,10 @@ class ChildPort(Protocol):
         """Leave it open; on disk when this returns."""
         ...
 
+    def tell_waiting(self, parent_run_id: str, waits: ChildWaits, parked: bool) -> None:
+        """Tell the run that asked for a child what that waits for now."""
+        ...
+
 
 class Children:
     """Whom a run asks."""
@@ -124,11 +132,14 @@ class Children:
         """Record a worker of the run's own. Raises `CannotSpawn`."""
         self._run.record(spawn_worker(spawned, taken, most, self._run.state))
 
-    async def ask(self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "") -> ChildEnded:
+    async def ask(
+        self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "", steered: int = 0
+    ) -> ChildEnded:
         """What came of a child: recorded, or asked for now.
 
         Args:
             role: What the strategy calls the agent; the name of one that has none.
+            steered: How much of what the run was told is in the question.
         Raises:
             ConfigError: The run is as deep as runs may be.
             ReplayDivergence: Something else was asked there before.
@@ -139,7 +150,9 @@ class Children:
         role = role or name
         question = _as_known(question, state.children.get(call_id))
         child_id, digest = f"{call_id}_{role}", _digest(question)
-        asked = ChildRequested(step=step, call_id=call_id, run_id=child_id, agent=name, digest=digest, role=role)
+        asked = ChildRequested(
+            step=step, call_id=call_id, run_id=child_id, agent=name, digest=digest, role=role, steered=steered
+        )
         begun = request_child(run.run_id, asked, state)
         ended = state.children[call_id].ended if not begun else None
         if ended is not None:
@@ -150,13 +163,46 @@ class Children:
         run.record(begun)
         # A child whose parent was never stored would be nobody's.
         await run.until_stored()
-        if isinstance(agent, str):
-            ended = await self._delegated(agent, asked, question, depth)
-        else:
-            self._here.add(call_id)
-            ended = await self._run_here(spec_of(agent, role), asked, question, depth)
+        async with self._told(asked, question, agent):
+            with run.parking.child(call_id, current_call().call_id if in_call() else ""):
+                if isinstance(agent, str):
+                    ended = await self._delegated(agent, asked, question, depth)
+                else:
+                    self._here.add(call_id)
+                    ended = await self._run_here(spec_of(agent, role), asked, question, depth)
         run.record(end_child(ended, run.state))
         return ended
+
+    @asynccontextmanager
+    async def _told(self, asked: ChildRequested, question: Question, agent: Asked) -> AsyncGenerator[None]:
+        """Whoever reads the run, and the runs below it, is told what the child does in the block."""
+        run, services = self._run, self._run.services
+        if not any(feed.children for feed in run.feeds):
+            yield
+            return
+        of = Below(asked.run_id, question.session_id or asked.run_id, run.run_id, asked.role, 1, Note("", {}))
+        feed = ChildFeed(lambda: [feed for feed in run.feeds if feed.children], of)
+        far = isinstance(agent, str) and services.work is not None and not services.work.is_here(agent)
+        if far and services.far is not None:
+            async with services.far.follow(asked.run_id, feed):
+                yield
+            return
+        services.readers[asked.run_id] = (feed,)
+        try:
+            yield
+        finally:
+            del services.readers[asked.run_id]
+
+    def waits(self, waits: ChildWaits, parked: bool) -> bool:
+        """A child waits, or goes on; whether that is news.
+
+        Args:
+            parked: It can do nothing else.
+        """
+        news = note_waiting(waits, self._run.state)
+        self._run.record(news)
+        self._run.parking.child_waits(waits.call_id, waits=parked)
+        return bool(news)
 
     @property
     def user_id(self) -> str:

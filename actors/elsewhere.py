@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 from msgspec import Struct
 
 from ..events.budget import Scope
+from ..events.child_step import WaitingCall
 from ..events.message import Image, OutputFormat
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
@@ -26,6 +27,27 @@ class ApproveThere(Struct, frozen=True, tag="approve"):
     allowed: bool
     by: str = ""
     note: str = ""
+
+
+class SteerThere(Struct, frozen=True, tag="steer"):
+    """Tell a run something. Done when that is on disk."""
+
+    run_id: str
+    text: str
+    steering_id: str
+    by: str = ""
+    now: bool = False
+    to: str = ""
+
+
+class WaitsThere(Struct, frozen=True, tag="waits"):
+    """Tell a run what one that it asked for waits for. Done when it knows."""
+
+    run_id: str
+    call_id: str
+    waiting: tuple[WaitingCall, ...]
+    at: int
+    parked: bool
 
 
 class EndThere(Struct, frozen=True, tag="end"):
@@ -76,7 +98,7 @@ class SignalThere(Struct, frozen=True, tag="signal"):
     signal: RuntimeSignal
 
 
-Message: TypeAlias = ApproveThere | EndThere | PromptThere | SignalThere
+Message: TypeAlias = ApproveThere | SteerThere | WaitsThere | EndThere | PromptThere | SignalThere
 
 
 class ElsewherePort(Protocol):

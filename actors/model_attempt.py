@@ -71,7 +71,7 @@ class ModelAttempt:
                 sent = self._answering or (self.sent and not isinstance(exc, TreadleError))
                 raise ModelError(say(exc), type(exc).__name__, may_be_charged=sent) from exc
             self.spent = True
-            why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s)"
+            why = f"model {model.name!r} did not answer within {limit_s:g} s (model_timeout_s), which its agent sets"
             raise OutOfTime(why, may_be_charged=True) from exc
 
     async def _collect(

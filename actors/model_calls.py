@@ -6,7 +6,8 @@ sent; so when its answer is lost with the process, whoever goes on with the run 
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from msgspec import structs
 
 from ..events.message import Message, ModelReply, ToolSpec, Usage
 from ..events.model_step import (
+    STEERED,
     ModelAttemptFailed,
     ModelCompleted,
     ModelFailed,
     ModelFellBack,
     ModelRequested,
     ModelStep,
+    cut_short,
     give_up,
     request_model,
 )
@@ -31,6 +34,7 @@ from .model_charges import Interrupted, ModelCharges, bill_of, most_of
 from .model_errors import CircuitOpen, ModelError, TransientModelError, model_error
 from .output import directed
 from .stand_in import who_answers
+from .steering import CutShort
 from .steps import digest_of
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ class ModelCalls:
     def __init__(self, run: "RunActivation") -> None:
         self._run = run
         self._beginning: set[str] = set()  # steps beside one another that are about to make their first attempt
+        self._going: dict[str, asyncio.Timeout] = {}  # what can be cut short, by its step
         self.charges = ModelCharges(run)
 
     async def call(
@@ -57,23 +62,29 @@ class ModelCalls:
         tools: bool | Collection[str],
         answer: bool = False,
         model: Model | None = None,
+        steered: int = 0,
     ) -> ModelReply:
         """The answer of the model at this step: recorded, or asked for now.
 
         Args:
             tools: Whether it is shown the run's tools; or which of them.
             model: Who is asked, if not the agent's own.
+            steered: How much of what the run was told is in `messages`.
         Raises:
             ModelError: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget.
+            CutShort: The run was told something that the model is not to answer without; recorded.
         """
         state, run_id, digest = self._run.state, self._run.run_id, digest_of(messages)
         if step not in state.models and state.turns + len(self._beginning) >= self._run.started.max_turns:
             raise Interrupted("max_turns", f"the run has made {state.turns} model calls, its limit is max_turns")
-        begun = request_model(run_id, step, digest, state)
+        begun = request_model(run_id, step, digest, state, steered)
         if step in state.models:
             self._run.record(give_up(step, "lost", _LOST, state))
+            if any(each.now for each in state.steerings[steered:]):
+                self._run.record(cut_short(step, state))
             await self.charges.square(state.models[step])
+            begun = request_model(run_id, step, digest, state, steered)
         if not begun:
             return _answer_of(state.models[step])
         own = model or self._run.spec.model
@@ -82,8 +93,8 @@ class ModelCalls:
         try:
             while True:
                 call = state.models.get(step)
-                await self._until(call)
-                (asked,) = request_model(run_id, step, digest, state)
+                await self._until(step, call)
+                (asked,) = request_model(run_id, step, digest, state, steered)
                 reply = await self._attempt(asked, asking.model(call.alternative if call else 0), asking)
                 if reply is not None:
                     return reply
@@ -96,7 +107,32 @@ class ModelCalls:
             return catalogue if tools else ()
         return tuple(tool for tool in catalogue if tool.name in tools)
 
-    async def _until(self, call: ModelStep | None) -> None:
+    def cut(self, steerings: int) -> None:
+        """Cut short what is going on without having been shown this many steerings."""
+        for step, going in list(self._going.items()):
+            if self._run.state.models[step].requested.steered < steerings:
+                del self._going[step]
+                going.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def _may_be_cut(self, step: str) -> AsyncGenerator[None]:
+        """The block ends when the run is told something that is not to wait. Raises `CutShort`; that is recorded."""
+        going = asyncio.timeout(None)
+        try:
+            async with going:
+                self._going[step] = going
+                try:
+                    yield
+                finally:
+                    self._going.pop(step, None)
+        except TimeoutError:
+            if not going.expired():
+                raise
+            self._run.record(cut_short(step, self._run.state))
+            await self.charges.square(self._run.state.models[step])
+            raise CutShort from None
+
+    async def _until(self, step: str, call: ModelStep | None) -> None:
         """Wait for the time of the next attempt, which is recorded: whoever goes on with the run waits for the rest.
 
         Nothing goes on meanwhile, so a run that moves to another node leaves at once.
@@ -108,9 +144,10 @@ class ModelCalls:
         if wait_s <= 0:
             return
         await self._run.barrier()
-        with self._run.parking.work(), self._run.step.rest():
-            # The time was another machine's, perhaps, whose clock is wrong; nobody ever asked for more than this.
-            await clock.sleep(min(wait_s, max(policy.max_delay_s, policy.max_retry_after_s)))
+        async with self._may_be_cut(step):
+            with self._run.parking.work(), self._run.step.rest():
+                # The time was another machine's, perhaps, whose clock is wrong; nobody ever asked for more than this.
+                await clock.sleep(min(wait_s, max(policy.max_delay_s, policy.max_retry_after_s)))
 
     async def _attempt(self, asked: ModelRequested, model: Model, asking: "_Asking") -> ModelReply | None:
         """Make one attempt and record it; None when another is to follow.
@@ -139,14 +176,16 @@ class ModelCalls:
             elsewhere=lambda refusal: asking.falls_back(known, refusal),
         )
         try:
-            await self._before_sending(watched, billed)
-            with self._run.parking.work():
-                async with passing:
-                    reply = await attempt.ask(messages, asking.tools, options)
-        except asyncio.CancelledError:
-            if billed and not attempt.sent:
-                self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
-            raise
+            async with self._may_be_cut(asked.step):
+                try:
+                    await self._before_sending(watched, billed)
+                    with self._run.parking.work():
+                        async with passing:
+                            reply = await attempt.ask(messages, asking.tools, options)
+                except asyncio.CancelledError:
+                    if billed and not attempt.sent:
+                        self._run.record(give_up(asked.step, "cancelled", _UNSENT, self._run.state, sent=False))
+                    raise
         except ModelError as error:
             if await self._failed(asked.step, error, attempt, model, asking):
                 raise
@@ -268,9 +307,11 @@ def _endpoint(model: Model) -> str:
 
 
 def _answer_of(call: ModelStep) -> ModelReply:
-    """What was recorded. Raises ModelError when that is a failure."""
+    """What was recorded. Raises ModelError when that is a failure, and CutShort when it was cut short."""
     outcome = call.outcome
     if isinstance(outcome, ModelCompleted):
         return outcome.reply
     assert isinstance(outcome, ModelFailed)
+    if outcome.kind == STEERED:
+        raise CutShort
     raise model_error(outcome.error, outcome.kind, status=outcome.status, request_id=outcome.request_id)

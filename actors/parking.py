@@ -1,7 +1,11 @@
-"""Calls that wait for somebody's approval, and the moment when a run can do nothing but wait."""
+"""Calls that wait for somebody's approval, and the moment when a run can do nothing but wait.
+
+A child is at work for the run that asks it, until it waits itself; whoever asks it only waits for it meanwhile.
+"""
 
 import asyncio
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -13,14 +17,20 @@ _member_of: "ContextVar[Parking | None]" = ContextVar("treadle_parking", default
 class Parking:
     """Who waits in one run, and how many model and tool calls are going on beside.
 
+    Args:
+        changed: Called when `parked` was set or cleared.
+
     Attributes:
         parked: Set while calls wait and nothing goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self.parked = asyncio.Event()
+        self.changed = changed
         self._working = 0
         self._answers: dict[str, asyncio.Future[bool]] = {}
+        self._children: dict[str, bool] = {}  # those that are asked now, and whether they wait
+        self._asking: Counter[str] = Counter()  # how many of them a tool's call asks
 
     @contextmanager
     def work(self) -> Generator[None]:
@@ -54,12 +64,51 @@ class Parking:
         """Let the call go on, if it waits."""
         answer = self._answers.pop(call_id, None)
         if answer is not None and not answer.done():
-            self.parked.clear()
+            self._go_on()
             answer.set_result(allowed)
 
+    @contextmanager
+    def child(self, call_id: str, asked_by: str) -> Generator[None]:
+        """A child is asked in the block.
+
+        Args:
+            asked_by: The tool's call in which it is; empty when the strategy asks it.
+        """
+        asker, asks = asked_by or call_id, int(_member_of.get() is self) + bool(asked_by)
+        self._working += 1 if self._asking[asker] else 1 - asks
+        self._asking[asker] += 1
+        self._children[call_id] = False
+        try:
+            yield
+        finally:
+            self.child_waits(call_id, waits=False)
+            del self._children[call_id]
+            self._asking[asker] -= 1
+            if not self._asking[asker]:
+                del self._asking[asker]
+                self._working += asks
+            self.end()
+
+    def child_waits(self, call_id: str, *, waits: bool) -> None:
+        """A child that is asked can do nothing but wait, or can again."""
+        if self._children.get(call_id, waits) == waits:
+            return
+        self._children[call_id] = waits
+        if waits:
+            self.end()
+        else:
+            self.begin()
+            self._go_on()
+
     def _look(self) -> None:
-        if self._answers and not self._working:
+        if (self._answers or any(self._children.values())) and self._working <= 0 and not self.parked.is_set():
             self.parked.set()
+            self.changed()
+
+    def _go_on(self) -> None:
+        if self.parked.is_set():
+            self.parked.clear()
+            self.changed()
 
 
 class Crew:

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from ..events.message import OutputFormat, ToolCall, Usage
 from ..events.plan import LivingPlan
 from ..events.run import Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
+from ..events.steering import RunSteered
 from ..events.tool_step import ApprovalRequested, ToolCompleted
 from .output import given_in
 from .tool import as_text
@@ -32,6 +33,7 @@ class RunResult(Struct, kw_only=True):
             at the most that they may have used, and answers whose usage the provider did not tell at a guess.
         waiting_for: The approvals that the run waits for.
         plan: The living plan as it was left; None for an agent without one.
+        unheard: What the run was told and has not taken up: it will, or it has ended before it could.
         ended_by: The tool call whose result the answer is, if one ended the turn: `forward_message`, `handoff` …
     """
 
@@ -57,6 +59,7 @@ class RunResult(Struct, kw_only=True):
     started_at: datetime = _NEVER
     finished_at: datetime = _NEVER
     waiting_for: list[ApprovalRequested] = field(default_factory=list[ApprovalRequested])
+    unheard: list[RunSteered] = field(default_factory=list[RunSteered])
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     plan: LivingPlan | None = None
     ended_by: ToolCall | None = None
@@ -105,6 +108,7 @@ def result_of(
         estimated=state.estimated,
         started_at=started_at or _NEVER,
         finished_at=last_at or _NEVER,
+        unheard=state.unheard,
     )
     if state.started is not None:
         result.metadata = dict(state.started.metadata)

@@ -18,11 +18,12 @@ from typing import Any, Never
 
 from msgspec import structs
 
+from ..events.child_step import ChildWaits, WaitingCall
 from ..events.errors import (
     AppendUncertain,
     ConfigError,
     Fenced,
-    Owned,
+    NotFound,
     ReadOnly,
     ReplayDivergence,
     TreadleError,
@@ -41,11 +42,14 @@ from ..events.run import (
     RunInterrupted,
     RunStarted,
     RunSuspended,
+    TooLate,
     close,
     decide_approval,
-    take_over,
+    steer,
 )
-from .answer import fitting
+from ..events.steering import RunSteered, known_steering
+from ..events.tool_step import ApprovalRequested
+from .answer import GoingOn, fitting
 from .children import Children, enter_children
 from .context import RunContext, enter_call, set_run_context
 from .deadline import Deadline
@@ -85,11 +89,17 @@ class RunActivation(StoredRun):
         super().__init__(services, request)
         self.spec = equipped(spec)
         self._session: SessionSide | None = None
-        self.parking = Parking()
+        self.parking = Parking(self.tell_parent if request.parent_run_id else _nothing)
+        self._told: tuple[tuple[ApprovalRequested, ...], bool] = (
+            (),
+            False,
+        )  # as its parent knows it
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
         self._stopped = False
         self._ends = False  # what it comes to is settled, and is being recorded
+        self._answered = False  # it has its answer, and is told nothing any more
+        self.heard = 0  # how much of what it was told those have been shown who make its answer
         self._abandoned = ""  # why it was left, if it was
         self.moving = False
         self.taken_over = False  # an earlier activation began it
@@ -98,8 +108,8 @@ class RunActivation(StoredRun):
         self.models = ModelCalls(self)
         self.tools = ToolCalls(self)
         self.children = Children(self)
-        # Whether it can come to wait for an approval from outside.
-        self.may_park = any(tool.spec.destructive or tool.spec.requires_permission for tool in spec.tools.values())
+        # Whether it can come to wait for an approval from outside: by a tool of its own, or of an agent that it asks.
+        self.may_park = bool(spec.tools) or spec.architecture.name != "react"
 
     # --- beginning and ending ---
 
@@ -138,23 +148,9 @@ class RunActivation(StoredRun):
         self.record_with([started], session.opening() if session is not None else None, session)
 
     async def continue_(self, reason: str) -> bool:
-        """Read the run's history and take it over; False when it had ended already.
-
-        Raises:
-            Owned: A living process works on it; names that process.
-            Fenced: Somebody else took it over at the same moment, and goes on with it.
-        """
-        await self._entity.load()
-        if self.state.closed is not None or self.state.started is None:
-            return False
-        # Of the very history that the take-over is appended to: a new owner between the two is a conflict.
-        owner, journal = self.state.owner, self.services.journal
-        if owner != journal.owner and not self.state.suspended and await journal.is_alive(owner):
-            raise Owned(self._entity.stream, owner, self._entity.meta.epoch - 1)
-        self.record(take_over(self.services.journal.owner, reason, self.state))
-        await self.barrier()
-        self.taken_over = True
-        return True
+        """As of `StoredRun`."""
+        self.taken_over = await super().continue_(reason)
+        return self.taken_over
 
     async def drive(self, session: SessionSide | None = None) -> RunResult:
         """Run the strategy to its end and record it; the result is on disk when this returns. Begins a new run.
@@ -219,8 +215,12 @@ class RunActivation(StoredRun):
         except TimeoutError as exc:
             if not self._deadline.expired:
                 return RunFailed(error=say(exc), kind="TimeoutError", turns=state.turns, usage=state.usage)
-            error = f"the run took longer than Agent(timeout={self.spec.timeout_s:g}) seconds"
-            return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage)
+            limit_s = self.spec.timeout_s
+            error = (
+                f"the run took longer than timeout_s={limit_s:g} seconds; {self.spec.name!r} sets it, None is no limit"
+            )
+            details = {"setting": "timeout_s", "limit_s": limit_s}
+            return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage, details=details)
         except ModelError as exc:
             return RunFailed(
                 error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage, details=exc.details
@@ -241,12 +241,21 @@ class RunActivation(StoredRun):
         """What the strategy came to, through all gates, and brought into the form that was asked for."""
         steps, asked = Steps(self), self.started.output
         passed = await passing(self.spec.architecture, self.spec.gates, steps)
-        if asked is None:
-            return passed
-        try:
-            return passed._replace(answer=await fitting(passed.answer, steps, self.output(asked), asked))
-        except Interrupted as exc:
-            raise with_answer(exc, passed.answer if self.spec.gates else None) from exc
+        while True:
+            if asked is not None:
+                try:
+                    passed = passed._replace(answer=await fitting(passed.answer, steps, self.output(asked), asked))
+                except Interrupted as exc:
+                    raise with_answer(exc, passed.answer if self.spec.gates else None) from exc
+            # A run whose agent has asked no model of its own has nobody to go on with: its result says so.
+            if self.heard >= len(self.state.steerings) or not self.state.models:
+                self._answered = True
+                return passed
+            goes_on = GoingOn(passed.answer, steps, self.spec.architecture)
+            try:
+                passed = await passing(goes_on, self.spec.gates, steps)
+            except Interrupted as exc:
+                raise with_answer(exc, passed.answer) from exc
 
     def output(self, asked: OutputFormat) -> Output:
         """The type behind what was asked for.
@@ -360,6 +369,26 @@ class RunActivation(StoredRun):
         history = started.conversation or self.request.history
         return opening_messages(started, history, self.state, answer=answer)
 
+    # --- what it is told meanwhile ---
+
+    async def steer(self, steered: RunSteered) -> None:
+        """Tell the run something; durable when this returns. Its next model call is shown it.
+
+        Raises:
+            RunClosed: It has ended, or has its answer.
+            NotFound: It has not begun.
+            OtherSteering: It was told something else under this id.
+        """
+        if self.state.started is None:
+            raise NotFound("run", self.run_id, "it has not begun")
+        if (self._answered or self._ends) and not known_steering(self.run_id, steered, self.state):
+            raise TooLate(self.run_id)
+        told = steer(self.run_id, steered, self.state)
+        self.record(told)
+        await self.barrier()
+        if told and steered.now:
+            self.models.cut(len(self.state.steerings))
+
     # --- approvals ---
 
     async def approve(self, call_id: str, allowed: bool, by: str = "", note: str = "") -> None:
@@ -371,6 +400,38 @@ class RunActivation(StoredRun):
         self.record(decide_approval(self.run_id, call_id, allowed, by, note, self.state))
         await self.barrier()
         self.parking.answer(call_id, allowed)
+        self.tell_parent()
+
+    def child_waits(self, waits: ChildWaits, parked: bool) -> None:
+        """A run that this one asked for waits for an approval, or goes on."""
+        if self.children.waits(waits, parked):
+            self.tell_parent()
+
+    def tell_parent(self, *, again: bool = False) -> None:
+        """Tell the run that asked for this one what it waits for now, if that is news.
+
+        Args:
+            again: It may have forgotten.
+        """
+        port, request = self.services.children, self.request
+        told = (tuple(self.state.waiting_for), self.parking.parked.is_set())
+        if not request.parent_run_id or port is None or (told == self._told and not again):
+            return
+        self._told = told
+        waiting = tuple(
+            WaitingCall(
+                run_id=asked.run_id or self.run_id,
+                step=asked.step,
+                call_id=asked.call_id,
+                tool=asked.tool,
+                reason=asked.reason,
+                args=asked.args,
+                until=asked.until,
+            )
+            for asked in told[0]
+        )
+        waits = ChildWaits(call_id=request.parent_call_id, waiting=waiting, at=self.version)
+        port.tell_waiting(request.parent_run_id, waits, told[1])
 
 
 class _Step:
@@ -398,6 +459,10 @@ class _Step:
         self.going -= 1
         if self._run.moving and not self.going:
             self._run.abandon(_MOVES)
+
+
+def _nothing() -> None:
+    """Nobody is told: nobody has asked for the run."""
 
 
 def catalogue(spec: AgentSpec) -> tuple[ToolSpec, ...]:

@@ -1,16 +1,30 @@
 """The actor around a run: takes messages for it while its strategy works beside them."""
 
 import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, structs
 
-from ..events.errors import ConfigError, Owned
+from ..events.child_step import ChildWaits
+from ..events.errors import ConfigError, NotFound, Owned
+from ..events.event import Event
 from ..events.logs import get_logger
 from ..events.message import OutputFormat
-from ..events.run import RunCancelled, RunClosed, RunInterrupted, run_stream
+from ..events.run import (
+    Run,
+    RunCancelled,
+    RunClosed,
+    RunInterrupted,
+    RunSuspended,
+    decide_approval,
+    run_stream,
+    steer,
+)
+from ..events.steering import RunSteered
 from .absent import absent
-from .elsewhere import ApproveThere, Message, end_there
+from .elsewhere import ApproveThere, Message, SteerThere, WaitsThere, end_there
 from .feed import Feed
 from .host import Host
 from .manner import Manner
@@ -21,7 +35,7 @@ from .run_history import RunHistory, RunRequest, history_of
 from .runtime import CoroutineActor, Ref, Reply
 from .session_messages import EndOpenRun, ResumeSession
 from .spec import AgentSpec
-from .stored_run import SessionSide
+from .stored_run import SessionSide, StoredRun
 
 _LOOK_S = 0.2
 _log = get_logger("treadle.actors")
@@ -90,6 +104,35 @@ class ApproveCall(Struct, frozen=True):
     note: str = ""
 
 
+class SteerRun(Struct, frozen=True):
+    """Tell the run something; answers None when that is on disk. A run that was left is told, and stays left.
+
+    Attributes:
+        steering_id: Telling it twice under one id tells it once.
+        now: Model calls that are going on are cut short.
+        to: Whom it is for instead: the agents of this role that the run asks, or the one whose run has this id.
+    """
+
+    text: str
+    steering_id: str
+    by: str = ""
+    now: bool = False
+    to: str = ""
+
+
+class NoteWaiting(Struct, frozen=True):
+    """A run that this one asked for waits, or goes on. Answers None when that is noted; one that is at rest forgets it.
+
+    Attributes:
+        parked: It can do nothing but wait.
+        anywhere: Another node, if it works on this run, is told.
+    """
+
+    waits: ChildWaits
+    parked: bool
+    anywhere: bool = True
+
+
 class Abandon(Struct, frozen=True):
     """Whoever waited has gone: suspend the run. Answers None when that is on disk."""
 
@@ -107,15 +150,17 @@ class MoveRun(Struct, frozen=True):
     leaving: bool = False
 
 
-RunMessage = StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | Abandon | MoveRun
+RunMessage = (
+    StartRun | ContinueRun | EndRun | EndUnbegun | AwaitEnd | ApproveCall | SteerRun | NoteWaiting | Abandon | MoveRun
+)
 
 
 class RunActor(CoroutineActor):
     """One run. Its address is its stream.
 
     starting     nothing to do: a run is loaded when a message asks for it
-    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `EndRun`,
-                 `Abandon` and `MoveRun` act on it meanwhile
+    running      `StartRun` and `ContinueRun` drive the strategy beside the messages; `ApproveCall`, `SteerRun`,
+                 `EndRun`, `Abandon` and `MoveRun` act on it meanwhile
     passivating  only when no strategy runs
     stopped      the strategy was cancelled: the run is open in the journal, as suspended
     """
@@ -143,6 +188,10 @@ class RunActor(CoroutineActor):
                 return self.later(self._await_end(spec))
             case ApproveCall():
                 return self.later(self._approve(message))
+            case SteerRun():
+                return self.later(self._steer(message))
+            case NoteWaiting():
+                return self.later(self._note_waiting(message))
             case Abandon():
                 return self.later(self._abandon())
             case MoveRun():
@@ -209,6 +258,7 @@ class RunActor(CoroutineActor):
                 _check_output(run.run_id, run.started.output, message.output)
             if message.feed is not None:
                 run.attach(message.feed)
+            run.tell_parent(again=True)
             return self.later(_end_or_parking(run, driving))
         history = await history_of(self._host.services.journal, self._run_id)
         if history.state.closed is not None:
@@ -279,10 +329,43 @@ class RunActor(CoroutineActor):
                     return result
         return await self._going[1]
 
+    async def _note_waiting(self, message: NoteWaiting) -> None:
+        if self._going is not None:
+            self._going[0].child_waits(message.waits, message.parked)
+            return
+        elsewhere, journal = self._host.services.elsewhere, self._host.services.journal
+        if elsewhere is None or not message.anywhere:
+            return
+        try:
+            state = (await history_of(journal, self._run_id)).state
+        except NotFound:
+            return  # it is in a journal of its own, and is told of the end
+        if state.closed is None and state.owner != journal.owner and await journal.is_alive(state.owner):
+            waits = message.waits
+            there = WaitsThere(self._run_id, waits.call_id, waits.waiting, waits.at, message.parked)
+            await elsewhere.ask(state.owner, there)
+
+    async def _below(self, call_id: str) -> str:
+        """The run below this one that made a call; empty when it is the run's own, or nobody's."""
+        if self._going is not None:
+            state = self._going[0].state
+        else:
+            state = (await history_of(self._host.services.journal, self._run_id)).state
+        asked = [child.requested.run_id for child in state.children.values() if child.ended is None]
+        return next((run_id for run_id in asked if call_id.startswith(f"{run_id}_")), "")
+
     async def _approve(self, message: ApproveCall) -> None:
+        if below := await self._below(message.call_id):
+            await self._host.run(below).ask(message)
+            await self._go_on_if_hosted()
+            return
         if self._going is None:
             try:
-                await self._go_on(ContinueRun(reason="an approval was answered"))
+                history = await self._at_rest()
+                if history.agent in self._host:
+                    await self._go_on(ContinueRun(reason="an approval was answered"))
+                elif await self._record_at_rest(partial(_decided, self._run_id, message)):
+                    return  # whoever asks this run goes on with it
             except Owned as exc:
                 await self._ask_elsewhere(
                     exc, ApproveThere(self._run_id, message.call_id, message.allowed, message.by, message.note)
@@ -292,6 +375,77 @@ class RunActor(CoroutineActor):
             history = await history_of(self._host.services.journal, self._run_id)
             raise RunClosed(self._run_id, history.state.state)
         await self._going[0].approve(message.call_id, message.allowed, message.by, message.note)
+
+    async def _go_on_if_hosted(self) -> None:
+        """A run of which nothing was going on but what it waited for goes on now."""
+        if self._going is None:
+            try:
+                history = await self._at_rest()
+            except Owned:
+                return  # it goes on there
+            if history.state.closed is None and history.agent in self._host:
+                await self._go_on(ContinueRun(reason="an approval was answered"))
+
+    async def _steer(self, message: SteerRun) -> None:
+        if message.to:
+            state = self._going[0].state if self._going is not None else None
+            await self._steer_child(
+                state or (await history_of(self._host.services.journal, self._run_id)).state, message
+            )
+            return
+        steered = RunSteered(steering_id=message.steering_id, text=message.text, by=message.by, now=message.now)
+        if self._going is None:
+            try:
+                history = await self._at_rest()
+                if history.state.suspended or history.agent not in self._host:
+                    if await self._record_at_rest(lambda state: steer(self._run_id, steered, state)):
+                        return
+                else:
+                    await self._go_on(ContinueRun(reason="it was steered"))
+            except Owned as exc:
+                there = SteerThere(self._run_id, message.text, message.steering_id, message.by, message.now)
+                await self._ask_elsewhere(exc, there)
+                return
+        if self._going is None:
+            raise RunClosed(self._run_id, (await history_of(self._host.services.journal, self._run_id)).state.state)
+        await self._going[0].steer(steered)
+
+    async def _steer_child(self, state: Run, message: SteerRun) -> None:
+        going = [child.requested for child in state.children.values() if child.ended is None]
+        meant = [asked.run_id for asked in going if message.to in (asked.role, asked.run_id)]
+        if not meant:
+            known = ", ".join(f"{asked.role} ({asked.run_id})" for asked in going) or "nobody"
+            raise NotFound("worker", message.to, f"run {self._run_id!r} waits for {known} now")
+        for run_id in meant:
+            await self._host.run(run_id).ask(SteerRun(message.text, message.steering_id, message.by, message.now))
+
+    async def _at_rest(self) -> RunHistory:
+        """A run that nobody works on. Raises `Owned`: somebody does, and has to be asked."""
+        journal, stream = self._host.services.journal, run_stream(self._run_id)
+        history = await history_of(journal, self._run_id)
+        state = history.state
+        at_work = state.closed is None and not state.suspended and state.owner != journal.owner
+        if at_work and await journal.is_alive(state.owner):
+            [last] = await journal.read(stream, (await journal.head(stream)).version - 1, 1)
+            raise Owned(stream, state.owner, last.epoch)
+        return history
+
+    async def _record_at_rest(self, decide: Callable[[Run], Sequence[Event]]) -> bool:
+        """Record in a run that nobody works on, and leave it so; False when somebody does by now, or it has ended."""
+        async with self._continuing:
+            if self._going is not None:
+                return False
+            history = await history_of(self._host.services.journal, self._run_id)
+            if history.state.closed is not None:
+                return False
+            if decide(history.state):
+                run = StoredRun(self._host.services, history.request)
+                if not await run.continue_("it is told something while nobody works on it"):
+                    return False
+                left = RunSuspended(reason=history.state.suspended or "nobody has gone on with it")
+                run.record([*decide(run.state), left])
+                await run.barrier()
+            return True
 
     async def _go_on(self, message: ContinueRun) -> None:
         """Have the run go on here; done when it does, or has ended.
@@ -319,6 +473,10 @@ class RunActor(CoroutineActor):
     def _session_of(self, history: RunHistory) -> Ref:
         request = history.request
         return self._host.session(request.user_id, history.agent, request.session_id)
+
+
+def _decided(run_id: str, message: ApproveCall, state: Run) -> Sequence[Event]:
+    return decide_approval(run_id, message.call_id, message.allowed, message.by, message.note, state)
 
 
 def _check_output(run_id: str, asked: OutputFormat | None, wanted: Output | None) -> None:

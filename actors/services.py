@@ -5,10 +5,11 @@ call of whoever asks (`current_cause` of `context.py` in a tool, `RunActivation.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..events.blackboard import Posted
 from ..events.budget import Limits
@@ -21,6 +22,7 @@ from ..events.worker import TaskAccepted, TaskEnded
 from .circuit import Circuits
 from .clock import Clock
 from .context import CallContext, RunContext
+from .feed import ChildFeed, Reader
 from .model import Model, ModelChunk
 from .output import OutputOf
 from .threads import ToolThreads
@@ -78,6 +80,14 @@ class BudgetPort(Protocol):
     async def spend_time(self, scopes: Scopes, seconds: float, cause: Meta) -> None: ...
 
 
+class FarPort(Protocol):
+    """What runs of other processes tell."""
+
+    def follow(self, run_id: str, feed: ChildFeed) -> AbstractAsyncContextManager[None]:
+        """Tell `feed` of the run that is worked on elsewhere in the block: what was, what is, and its chunks."""
+        ...
+
+
 class Unwanted(Struct, frozen=True):
     """A task that nobody wants any more: who delegated it has ended.
 
@@ -95,6 +105,10 @@ class Unwanted(Struct, frozen=True):
 
 class WorkPort(Protocol):
     """Workers, here or elsewhere."""
+
+    def is_here(self, worker: str) -> bool:
+        """Whether its runs are runs of this process."""
+        ...
 
     async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
         """Have a worker do a task; one that was done before is answered again.
@@ -186,6 +200,9 @@ class Services(Struct, kw_only=True):
     Attributes:
         resolve: The model of a name, as `model=` takes it; raises ConfigError when there is none.
         model_of: The same, made once.
+        readers: Who wants to hear of runs that may begin here, by the runs' ids.
+        patience_s: How long a run waits for others that are not there: a worker, one that offers a tool, room in a
+            budget. None: as long as each of them says.
     """
 
     journal: Journal
@@ -201,6 +218,9 @@ class Services(Struct, kw_only=True):
     blackboard: BlackboardPort | None = None
     output_of: OutputOf | None = None
     live: Live | None = None
+    far: FarPort | None = None
     elsewhere: "ElsewherePort | None" = None
     resolve: Callable[[str], Model] | None = None
     model_of: Callable[[str], Model] | None = None
+    patience_s: float | None = None
+    readers: dict[str, Sequence[Reader]] = field(default_factory=dict[str, Sequence[Reader]])

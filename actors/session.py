@@ -39,6 +39,7 @@ from .session_messages import (
     DescribeSession,
     EndOpenRun,
     MoveSession,
+    NameOpenRun,
     ParkSignal,
     Prompt,
     ResumeSession,
@@ -53,7 +54,15 @@ FOLD: Fold[Session] = Fold(Session, evolve, SNAPSHOT)
 _log = get_logger("treadle.actors")
 
 SessionMessage = (
-    Prompt | ResumeSession | AbandonPrompt | SignalSession | MoveSession | ParkSignal | EndOpenRun | DescribeSession
+    Prompt
+    | ResumeSession
+    | AbandonPrompt
+    | SignalSession
+    | MoveSession
+    | ParkSignal
+    | EndOpenRun
+    | DescribeSession
+    | NameOpenRun
 )
 
 
@@ -157,6 +166,8 @@ class SessionActor(CoroutineActor):
                 return self.later(self._end_open(message))
             case DescribeSession():
                 return self.later(self._describe())
+            case NameOpenRun():
+                return self.later(self._open_run())
 
     # --- what is waiting ---
 
@@ -225,6 +236,12 @@ class SessionActor(CoroutineActor):
         if self._state.waiting and self.agent in self._host:
             self._converse()
         return await self._history()
+
+    async def _open_run(self) -> str:
+        if self._live_run:
+            return self._live_run
+        await self._entity.refresh()
+        return self._state.open.run_id if self._state.open is not None else ""
 
     async def _history(self) -> list[Message]:
         """The conversation so far. Pictures are read where they stand, each in its run."""

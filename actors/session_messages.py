@@ -112,3 +112,7 @@ class EndOpenRun(Struct, frozen=True):
 
 class DescribeSession(Struct, frozen=True):
     """Answers with a copy of the session's conversation: a list of `Message`."""
+
+
+class NameOpenRun(Struct, frozen=True):
+    """Answers with the id of the run that has not ended; empty when there is none."""

@@ -52,6 +52,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
         max_turns: Model calls in one run; the run is interrupted after them.
         timeout_s: Seconds that one activation of a run may work, waiting for approvals included; None: no limit.
         model_timeout_s: Seconds that one model call may take.
+        approval_timeout_s: Seconds after which an approval that nobody has answered is a no; None: it waits.
         retry: What is done about a model call that failed and may succeed later.
         manner: How it answers, where a run does not say otherwise.
         living_plan: How it plans; None: it has no plan.
@@ -68,6 +69,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
     max_turns: int = 50
     timeout_s: float | None = None
     model_timeout_s: float | None = 600.0
+    approval_timeout_s: float | None = None
     budget: Limits | None = None
     budget_per_user: Limits | None = None
     memory: bool = False

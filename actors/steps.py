@@ -27,9 +27,12 @@ from .manner import PLAIN, Manner
 from .model_charges import Interrupted
 from .parking import Crew
 from .run_history import history_of
+from .steering import CutShort, put_in, with_steerings
 from .tool import as_text
 
 if TYPE_CHECKING:
+    from ..events.child_step import ChildStep
+    from ..events.model_step import ModelStep
     from .children import Asked
     from .model import Model
     from .run import RunActivation
@@ -94,10 +97,11 @@ class Opening(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """A model call and its answer."""
+    """A model call and its answer; `tools` are those that it was shown, as `Steps.model` takes them."""
 
     messages: Sequence[Message]
     reply: ModelReply
+    tools: bool | Collection[str] = False
 
 
 class Steps:
@@ -306,9 +310,10 @@ class Steps:
         whole: bool = True,
         model: "Model | str | None" = None,
     ) -> ModelReply:
-        """One model call.
+        """One model call. It is shown what the run was told while it went on (`actors/steering.py`).
 
         Args:
+            messages: What the run was told is put into a list, and stays there for the calls after this one.
             tools: Whether it is shown the run's tools; or the names of those that it is shown.
             answer: Its text may become the run's answer: a model that knows how is held to `output_schema=`.
             whole: A reply that was cut off at the most tokens it may have ends the run, with what there is of it, and
@@ -318,16 +323,33 @@ class Steps:
             ModelError: The model did not answer; recorded.
             Interrupted: A limit is reached: turns, budget, tokens.
         """
-        step = self._step()
         asked = self._run.model_of(model) if isinstance(model, str) else model
-        if self._run.moving:
-            await self._run.leave()
-        with self._run.step:
-            reply = await self._run.models.call(step, messages, tools=tools, answer=answer, model=asked)
+        conversation = messages if isinstance(messages, list) else list(messages)
+        reply: ModelReply | None = None
+        while reply is None:
+            step = self._step()
+            if self._run.moving:
+                await self._run.leave()
+            steered = self._steered(self._run.state.models.get(step))
+            if steered:
+                put_in(conversation, self._run.state.steerings[:steered], self.messages()[-1].content)
+            with self._run.step:
+                try:
+                    reply = await self._run.models.call(
+                        step, conversation, tools=tools, answer=answer, model=asked, steered=steered
+                    )
+                except CutShort:
+                    continue
+            if answer or tools:
+                self._run.heard = max(self._run.heard, steered)
         if whole and reply.finish_reason == "length":
             raise Interrupted("max_tokens", "the model's answer was cut off at the most tokens that it may have")
-        self.last = Exchange(tuple(messages), reply)
+        self.last = Exchange(tuple(conversation), reply, tools)
         return reply
+
+    def _steered(self, known: "ModelStep | ChildStep | None") -> int:
+        """How much of what the run was told this step is shown: as it is recorded, or all there is by now."""
+        return len(self._run.state.steerings) if known is None else known.requested.steered
 
     async def agent(
         self,
@@ -342,7 +364,7 @@ class Steps:
     ) -> ChildEnded:
         """Ask another agent, in a run of its own, under the same user and budgets; what came of it.
 
-        An agent that fails is a result, not an error.
+        An agent that fails is a result, not an error. What the run was told while it went on is a part of the question.
 
         Args:
             agent: An agent, or the name of one that is hosted: here, or on another node.
@@ -355,9 +377,14 @@ class Steps:
         step = self._step()
         if self._run.moving:
             await self._run.leave()
+        call_id = f"{self._run.run_id}_{step}_0"
+        steered = self._steered(self._run.state.children.get(call_id))
+        if steered:
+            prompt = with_steerings(prompt, self._run.state.steerings[:steered])
+            self._run.heard = max(self._run.heard, steered)
         question = Question(prompt=prompt, history=history, images=tuple(images), session_id=session_id, manner=manner)
         with self._run.step:
-            return await self._run.children.ask(step, f"{self._run.run_id}_{step}_0", agent, question, role=role)
+            return await self._run.children.ask(step, call_id, agent, question, role=role, steered=steered)
 
     async def tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """The tool calls of one turn: together, destructive ones after the others and one by one.

@@ -12,12 +12,12 @@ from typing import Protocol
 from msgspec import structs
 
 from ..events.envelope import Meta
-from ..events.errors import Fenced, VersionConflict
+from ..events.errors import Fenced, Owned, VersionConflict
 from ..events.event import Event
 from ..events.journal import Append, Pending
-from ..events.run import Closing, Run, RunStarted, evolve, run_stream
+from ..events.run import Closing, Run, RunStarted, evolve, run_stream, take_over
 from .entity import Entity, Fold
-from .feed import Batch, Feed, Note
+from .feed import Batch, Note, Reader
 from .result import RunResult, result_of
 from .run_history import RunRequest
 from .services import Services
@@ -54,7 +54,7 @@ class StoredRun:
         self.user_id = request.user_id
         self.session_id = request.session_id or request.run_id
         self.request = request
-        self.feeds: list[Feed] = []
+        self.feeds: list[Reader] = list(services.readers.get(request.run_id, ()))
         self._entity = Entity(
             services.journal,
             services.clock,
@@ -113,9 +113,29 @@ class StoredRun:
         """What others record with the events that this run leads to, by its call `causation_id` or as a whole."""
         return structs.replace(self._entity.meta, causation_id=causation_id)
 
-    def attach(self, feed: Feed) -> None:
+    def attach(self, feed: Reader) -> None:
         """`feed` hears everything from here on."""
         self.feeds.append(feed)
+
+    # --- taking over ---
+
+    async def continue_(self, reason: str) -> bool:
+        """Read the run's history and take it over; False when it had ended already.
+
+        Raises:
+            Owned: A living process works on it; names that process.
+            Fenced: Somebody else took it over at the same moment, and goes on with it.
+        """
+        await self._entity.load()
+        if self.state.closed is not None or self.state.started is None:
+            return False
+        # Of the very history that the take-over is appended to: a new owner between the two is a conflict.
+        owner, journal = self.state.owner, self.services.journal
+        if owner != journal.owner and not self.state.suspended and await journal.is_alive(owner):
+            raise Owned(self._entity.stream, owner, self._entity.meta.epoch - 1)
+        self.record(take_over(self.services.journal.owner, reason, self.state))
+        await self.barrier()
+        return True
 
     # --- recording ---
 

@@ -6,6 +6,7 @@ says that the call may have happened, and only that.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from ..events.tool_step import (
     request_tool,
 )
 from .context import CallContext
+from .deadline import Deadline
 from .foreign import called, contained
 from .spec import ApprovalQuestion
 from .tool import BadArguments, Tool, say
@@ -206,7 +208,12 @@ class ToolCalls:
         asked = known.approval if known is not None else None
         if known is None or asked is None or asked.reason != reason or known.used:
             question = ApprovalRequested(
-                step=plan.step, call_id=plan.call_id, tool=plan.call.tool, reason=reason, args=plan.call.args
+                step=plan.step,
+                call_id=plan.call_id,
+                tool=plan.call.tool,
+                reason=reason,
+                args=plan.call.args,
+                until=self._until(),
             )
             self._run.record([question])
             known = self._run.state.tools[plan.call_id]
@@ -221,6 +228,10 @@ class ToolCalls:
             return False
         return await self._wait_for_answer(plan.call_id)
 
+    def _until(self) -> str:
+        limit_s = self._run.spec.approval_timeout_s
+        return "" if limit_s is None else (self._run.services.clock.now() + timedelta(seconds=limit_s)).isoformat()
+
     async def _ask_handler(self, plan: "_Plan", reason: Any) -> bool:
         handler = self._run.spec.approvals
         assert callable(handler)
@@ -229,10 +240,13 @@ class ToolCalls:
             self._run.run_id, self._run.session_id, self._run.user_id, self._run.spec.name,
         )  # fmt: skip
         await self._run.barrier()
+        deadline = Deadline(self._run.spec.approval_timeout_s)
         try:
-            allowed = await contained(called(handler, question))
+            allowed = await contained(called(handler, question), deadline)
             note = "" if allowed else "the approval handler said no"
         except Exception as exc:
+            if deadline.expired and isinstance(exc, TimeoutError):
+                return self._nobody_answered(plan.call_id)
             _log.exception("the approval handler of agent %s raised; the call is denied", self._run.spec.name)
             allowed, note = False, f"the approval handler raised {say(exc)}"
         self._run.record(
@@ -242,10 +256,31 @@ class ToolCalls:
 
     async def _wait_for_answer(self, call_id: str) -> bool:
         await self._run.barrier()
-        decision = self._run.state.tools[call_id].decision
-        if decision is not None:
-            return decision.allowed  # whoever saw the question in the journal was quick
-        return await self._run.parking.wait(call_id)
+        known = self._run.state.tools[call_id]
+        if known.decision is not None:
+            return known.decision.allowed  # whoever saw the question in the journal was quick
+        self._run.tell_parent()
+        try:
+            async with asyncio.timeout(self._left_s(known)):
+                return await self._run.parking.wait(call_id)
+        except TimeoutError:
+            decision = self._run.state.tools[call_id].decision
+            return decision.allowed if decision is not None else self._nobody_answered(call_id)
+
+    def _left_s(self, asked: ToolStep) -> float | None:
+        """Seconds until nobody has answered; counted from the question, whatever processes have waited since."""
+        if asked.approval is None or not asked.approval.until:
+            return None
+        return (datetime.fromisoformat(asked.approval.until) - self._run.services.clock.now()).total_seconds()
+
+    def _nobody_answered(self, call_id: str) -> bool:
+        limit_s = self._run.spec.approval_timeout_s
+        within = f" within {limit_s:g} s" if limit_s is not None else " in time"
+        note = f"nobody answered{within} (approval_timeout_s)"
+        self._run.record(decide_approval(self._run.run_id, call_id, False, "treadle", note, self._run.state))
+        self._run.parking.answer(call_id, False)
+        self._run.tell_parent()
+        return False
 
     async def _execute(self, plan: "_Plan") -> Outcome:
         """Call the tool. Whatever it does, there is an outcome."""

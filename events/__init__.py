@@ -12,6 +12,6 @@ journal.py      port: the append-only log             (adapters: gateways/journa
 bus.py          port: telling and asking              (adapters: gateways/buses)
 run.py session.py memory.py blackboard.py worker.py call.py budget.py
                 one category each: events, state, evolve, decisions
-model_step.py tool_step.py
+model_step.py tool_step.py steering.py
                 what a run does to the world: the larger part of its category
 """

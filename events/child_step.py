@@ -5,7 +5,7 @@ that it had asked, running or ended, and nothing is done twice.
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, structs
 
@@ -28,6 +28,7 @@ class ChildRequested(Event, tag="run.child_requested"):
         run_id: The child's.
         digest: SHA-256 (16 hex digits) of what it is asked: a replay that would ask something else diverges.
         role: What the strategy calls the agent.
+        steered: How much of what the run was told is in the question: the first so many (`steering.py`).
     """
 
     step: str
@@ -36,6 +37,7 @@ class ChildRequested(Event, tag="run.child_requested"):
     agent: str
     digest: str
     role: str = ""
+    steered: int = 0
 
 
 class ChildEnded(Event, tag="run.child_ended"):
@@ -63,6 +65,34 @@ class ChildEnded(Event, tag="run.child_ended"):
         return self.state in ("completed", "degraded")
 
 
+class WaitingCall(Struct, frozen=True, omit_defaults=True):
+    """A call of a child, or of one below it, that waits for somebody's approval; as of `ApprovalRequested`.
+
+    Attributes:
+        run_id: Whose call it is.
+    """
+
+    run_id: str
+    step: str
+    call_id: str
+    tool: str
+    reason: Literal["destructive", "permission", "unknown_outcome"]
+    args: dict[str, Any] = {}
+    until: str = ""
+
+
+class ChildWaits(Event, tag="run.child_waits"):
+    """What a child waits for now: approvals of its own and of those below it; nothing when it goes on.
+
+    Attributes:
+        at: The version of the child's stream that says so.
+    """
+
+    call_id: str
+    waiting: tuple[WaitingCall, ...] = ()
+    at: int = 0
+
+
 class WorkerSpawned(Event, tag="run.worker_spawned"):
     """The model has made up a worker, whom this run may ask from now on.
 
@@ -83,6 +113,7 @@ class ChildStep(Struct, gc=False):
 
     requested: ChildRequested
     copied: bool = False
+    waits: ChildWaits | None = None
     ended: ChildEnded | None = None
 
 
@@ -111,6 +142,16 @@ def end_child(ended: ChildEnded, state: "Run") -> list[ChildEnded]:
     """What came of a child, once."""
     known = state.children.get(ended.call_id)
     return [ended] if known is not None and known.ended is None else []
+
+
+def note_waiting(waits: ChildWaits, state: "Run") -> list[ChildWaits]:
+    """What a child waits for; nothing when that is known, was before what is known, or the child has ended."""
+    known = state.children.get(waits.call_id)
+    if known is None or known.ended is not None:
+        return []
+    if known.waits is None:
+        return [waits] if waits.waiting else []
+    return [waits] if waits.at > known.waits.at and waits.waiting != known.waits.waiting else []
 
 
 class CannotSpawn(Refused):

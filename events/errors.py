@@ -222,4 +222,14 @@ class RunError(Refused):
 
 
 class RunTimeout(RunError):
-    """A run was closed because it had taken longer than its time-out."""
+    """A run was closed because it had taken longer than its time-out.
+
+    Attributes:
+        setting: Which one: `timeout_s`, of the agent or the workflow whose run it is.
+        limit_s: Its number of seconds.
+    """
+
+    def __init__(self, message: str, result: Any = None, *, setting: str = "timeout_s", limit_s: float = 0.0) -> None:
+        super().__init__(message, result)
+        self.setting = setting
+        self.limit_s = limit_s

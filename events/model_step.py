@@ -23,6 +23,7 @@ class ModelRequested(Event, tag="run.model_requested"):
         model: The model that is asked, when it is not the run's own.
         most: What the attempt may use at most, as far as that is known: charged when its answer is lost. Of models
             that cost something; on disk before the request is sent.
+        steered: How much of what the run was told is among the messages: the first so many (`steering.py`).
     """
 
     step: str
@@ -31,6 +32,7 @@ class ModelRequested(Event, tag="run.model_requested"):
     attempt: int = 1
     model: str = ""
     most: Usage = Usage()
+    steered: int = 0
 
 
 class ModelAttemptFailed(Event, tag="run.model_attempt_failed"):
@@ -85,7 +87,8 @@ class ModelFailed(Event, tag="run.model_failed"):
     """The call came to nothing, in its last attempt.
 
     Attributes:
-        kind: The word of the taxonomy in `actors/model_errors.py`; the name of the exception when it is not in there.
+        kind: The word of the taxonomy in `actors/model_errors.py`; the name of the exception when it is not in there;
+            `steered` when the call was cut short since the run was told something: the next step asks anew.
         usage, estimated: What is charged for the last attempt, as of `ModelAttemptFailed`.
     """
 
@@ -106,6 +109,9 @@ def usage_of(event: ModelCompleted | ModelAttemptFailed | ModelFailed) -> Usage:
 
 
 # --- state -----------------------------------------------------------------------------------------------------------
+
+STEERED = "steered"
+"""The kind of a call that was cut short, and is made anew by another step."""
 
 NO_FAULT = ("lost", "cancelled")
 """Kinds of failed attempts that tell nothing of the model: its answer was lost on our side, or not wanted any more."""
@@ -147,8 +153,11 @@ class ModelStep(Struct, gc=False):
 # --- decisions -------------------------------------------------------------------------------------------------------
 
 
-def request_model(run_id: str, step: str, digest: str, state: "Run") -> list[ModelRequested]:
+def request_model(run_id: str, step: str, digest: str, state: "Run", steered: int = 0) -> list[ModelRequested]:
     """The intent of a model call; nothing when its answer is recorded.
+
+    Args:
+        steered: How much of what the run was told is in the messages that `digest` is of.
 
     Raises:
         ReplayDivergence: Another call was recorded at this step.
@@ -158,14 +167,15 @@ def request_model(run_id: str, step: str, digest: str, state: "Run") -> list[Mod
     if known is None:
         if step in state.values:
             raise ReplayDivergence(run_id, step, state.values[step].event_tag, "a model call")
-        return [ModelRequested(step=step, call_id=call_id, digest=digest)]
+        return [ModelRequested(step=step, call_id=call_id, digest=digest, steered=steered)]
     if known.requested.digest != digest:
         raise ReplayDivergence(
             run_id, step, f"a model call with digest {known.requested.digest}", f"one with digest {digest}"
         )
     if known.outcome is not None:
         return []
-    return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=known.requested.attempt + 1)]
+    again = known.requested.attempt + 1
+    return [ModelRequested(step=step, call_id=call_id, digest=digest, attempt=again, steered=known.requested.steered)]
 
 
 def give_up(step: str, kind: str, error: str, state: "Run", *, sent: bool = True) -> list[ModelAttemptFailed]:
@@ -187,6 +197,29 @@ def give_up(step: str, kind: str, error: str, state: "Run", *, sent: bool = True
             model=asked.model,
             error=error,
             kind=kind,
+            usage=usage,
+            estimated=usage != Usage(),
+        )
+    ]
+
+
+def cut_short(step: str, state: "Run") -> list[ModelFailed]:
+    """The end of a call whose answer is not waited for, since the run was told something new; nothing when it has one.
+
+    It is charged at the most that it may have used, if it was going on: nobody knows how far the model had come.
+    """
+    call = state.models.get(step)
+    if call is None or call.outcome is not None:
+        return []
+    asked = call.requested
+    usage = asked.most if call.unanswered else Usage()
+    return [
+        ModelFailed(
+            step=step,
+            call_id=asked.call_id,
+            error="cut short: the run was told something, and the model is asked anew",
+            kind=STEERED,
+            model=asked.model,
             usage=usage,
             estimated=usage != Usage(),
         )

@@ -4,25 +4,26 @@ Everything a run does to the world has an intent before it and an outcome after 
 `step` names the place in the strategy that asked (see `actors/steps.py`): after a crash the strategy runs
 again from the top, and what has an outcome under its step is answered from here.
 
-The stream is told in five files, each with its events, their state and the decisions on them: here what a run is, how
+The stream is told in six files, each with its events, their state and the decisions on them: here what a run is, how
 it begins and ends, and the fold of all of it; `model_step.py` its model calls, `tool_step.py` its tool calls,
-`child_step.py` the agents that it asks, `plan.py` its plan.
+`child_step.py` the agents that it asks, `plan.py` its plan, `steering.py` what it is told meanwhile.
 """
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct, field, structs
 
 from .budget import Scope
-from .child_step import ChildEnded, ChildRequested, ChildStep, WorkerSpawned
+from .child_step import ChildEnded, ChildRequested, ChildStep, ChildWaits, WorkerSpawned
 from .envelope import StreamName, decode_event
 from .errors import Refused
 from .event import Event
 from .message import Image, Message, OutputFormat, ToolSpec, Usage
 from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested, ModelStep
 from .plan import PlanOpened, PlanWritten, RunPlan, evolve_plan
+from .steering import RunSteered, known_steering
 from .tool_step import (
     ApprovalDecided,
     ApprovalRequested,
@@ -235,6 +236,7 @@ class Run(Struct):
         usage: What it used itself; `usage_of_children` what they did, with theirs.
         degraded: Why its answers are not those of the models that were to be asked: its own, or an asked agent's.
         plan: Its living plan, if it has one.
+        steerings: What it was told, in this order.
     """
 
     started: RunStarted | None = None
@@ -245,6 +247,7 @@ class Run(Struct):
     values: dict[str, Value] = field(default_factory=dict[str, Value])
     children: dict[str, ChildStep] = field(default_factory=dict[str, ChildStep])
     spawned: dict[str, WorkerSpawned] = field(default_factory=dict[str, WorkerSpawned])
+    steerings: list[RunSteered] = field(default_factory=list[RunSteered])
     turns: int = 0
     usage: Usage = Usage()
     usage_of_children: Usage = Usage()
@@ -273,8 +276,26 @@ class Run(Struct):
 
     @property
     def waiting_for(self) -> list[ApprovalRequested]:
-        """The approvals that nobody has decided on."""
-        return [step.approval for step in self.tools.values() if step.waiting and step.approval is not None]
+        """The approvals that nobody has decided on: the run's own, and those of the runs below it."""
+        own = [step.approval for step in self.tools.values() if step.waiting and step.approval is not None]
+        below = [
+            ApprovalRequested(**structs.asdict(call))
+            for child in self.children.values()
+            if child.ended is None and child.waits is not None
+            for call in child.waits.waiting
+        ]
+        return [*own, *below]
+
+    @property
+    def unheard(self) -> list[RunSteered]:
+        """What it was told and no step of it has been shown: what is still to come, or came too late."""
+        if not self.steerings:
+            return []
+        shown = [
+            *(call.requested.steered for call in self.models.values()),
+            *(child.requested.steered for child in self.children.values()),
+        ]
+        return self.steerings[max(shown, default=0) :]
 
 
 def evolve(state: Run, event: Event) -> Run:
@@ -328,10 +349,14 @@ def evolve(state: Run, event: Event) -> Run:
             state.usage_of_children += event.usage
             if event.state == RunState.DEGRADED:
                 state.degraded = state.degraded or f"{child.requested.role or child.requested.agent}: {event.error}"
+        case ChildWaits():
+            state.children[event.call_id].waits = event
         case WorkerSpawned():
             state.spawned[event.role] = event
         case PlanOpened() | PlanWritten():
             state.plan = evolve_plan(event, state.plan)
+        case RunSteered():
+            state.steerings.append(event)
         case RunCompleted() | RunFailed() | RunCancelled() | RunInterrupted():
             state.closed = event
         case _:
@@ -370,6 +395,13 @@ class RunClosed(Refused):
         self.state = state
 
 
+class TooLate(RunClosed):
+    """The run has its answer, which is being recorded; nothing can be told to it any more, and nothing was recorded."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id, RunState.COMPLETED)
+
+
 class NothingToApprove(Refused):
     """No such call is waiting for an approval."""
 
@@ -395,6 +427,20 @@ def decide_approval(run_id: str, call_id: str, allowed: bool, by: str, note: str
     if step is None or not step.waiting:
         raise NothingToApprove(run_id, call_id, [asked.call_id for asked in state.waiting_for])
     return [ApprovalDecided(call_id=call_id, allowed=allowed, by=by, note=note)]
+
+
+def steer(run_id: str, steered: RunSteered, state: Run) -> list[RunSteered]:
+    """Tell the run something; nothing when it was told that before.
+
+    Raises:
+        RunClosed: The run has ended.
+        OtherSteering: It was told something else under this id.
+    """
+    if known_steering(run_id, steered, state):
+        return []
+    if state.closed is not None:
+        raise RunClosed(run_id, state.state)
+    return [steered]
 
 
 def take_over(owner: str, reason: str, state: Run) -> list[RunTakenOver]:

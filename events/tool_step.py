@@ -61,6 +61,11 @@ class ApprovalRequested(Event, tag="run.approval_requested"):
     It comes before `run.tool_requested`: the intent is recorded when the call may start, so an intent without an
     outcome always means that the call may have happened. Then the reason is `unknown_outcome`, and allowing it
     means doing it again.
+
+    Attributes:
+        until: When nobody has answered by then, the answer is no; ISO 8601, empty for no limit.
+        run_id: In a list of what a run waits for, the run below it whose call that is; empty for its own, and as an
+            event.
     """
 
     step: str
@@ -68,6 +73,8 @@ class ApprovalRequested(Event, tag="run.approval_requested"):
     tool: str
     reason: Literal["destructive", "permission", "unknown_outcome"]
     args: dict[str, Any] = {}
+    until: str = ""
+    run_id: str = ""
 
 
 class ApprovalDecided(Event, tag="run.approval_decided"):

@@ -36,7 +36,7 @@ from ..events.signal import RuntimeSignal
 from .agent_home import Home
 from .agent_timers import AgentTimers
 from .architectures import find_architecture
-from .arguments import HowToAnswer, check_context, check_id, check_prompt, manner_of, signal_of
+from .arguments import HowToAnswer, check_context, check_id, check_prompt, check_seconds, manner_of, signal_of
 from .asked_agents import awaiting, with_asked
 from .goals import Goals
 from .images import Picture, images_of
@@ -81,8 +81,9 @@ class Agent(AgentTimers, Drawable):
             estimate, give `options={"max_tokens": …}`: without it 1,024 output tokens are set aside for each call.
         memory: Show working blocks, facts and earlier conversations to the model, and remember runs.
         max_turns: Model calls in one run.
-        timeout_s: Seconds that a run may take; None: no limit.
-        model_timeout_s: Seconds that one model call may take.
+        timeout_s: Seconds that a run may take, waiting for approvals included; None: no limit. Also as `timeout`.
+        model_timeout_s: Seconds that one attempt at a model call may take; None: no limit.
+        approval_timeout_s: Seconds after which an approval that nobody has answered is a no; None: it waits.
         generation: How the model is to answer: temperature, length, effort …
         options: Passed to the model with every call, for models that take other words than `Generation` has.
         retry_policy: What is done about a model call that failed and may succeed later; else what the model brings.
@@ -119,6 +120,8 @@ class Agent(AgentTimers, Drawable):
         max_turns: int = 50,
         timeout_s: float | None = None,
         model_timeout_s: float | None = 600.0,
+        approval_timeout_s: float | None = None,
+        timeout: float | None = None,
         generation: Generation | None = None,
         options: Mapping[str, Any] | None = None,
         retry_policy: RetryPolicy | None = None,
@@ -136,6 +139,8 @@ class Agent(AgentTimers, Drawable):
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
         if isinstance(approval_handler, str) and approval_handler not in ("allow", "deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
+        if timeout is not None and timeout_s is not None:
+            raise ConfigError(f"timeout={timeout!r} and timeout_s={timeout_s!r} are one setting; give one of them")
         tuning = tuning or Tuning()
         resolved = resolve_model(model)
         self._secrets = secrets
@@ -159,8 +164,9 @@ class Agent(AgentTimers, Drawable):
             architecture=thinks,
             approvals=approval_handler or "deny",
             max_turns=max_turns,
-            timeout_s=timeout_s,
-            model_timeout_s=model_timeout_s,
+            timeout_s=check_seconds("timeout_s", timeout_s if timeout is None else timeout),
+            model_timeout_s=check_seconds("model_timeout_s", model_timeout_s),
+            approval_timeout_s=check_seconds("approval_timeout_s", approval_timeout_s),
             budget=budget,
             budget_per_user=budget_per_user,
             memory=memory,
@@ -438,8 +444,13 @@ class Agent(AgentTimers, Drawable):
         output_schema: Any = None,
         output_validation_retries: int | None = None,
         response_tone: str | None = None,
+        children: bool = True,
     ) -> AsyncIterator[Event]:
         """Run a prompt and yield what happens: recorded events once they are on disk, chunks as they come.
+
+        So do the runs below it, of a team's workers for one: their events have a `depth` above 0, their own `run_id`,
+        and the `role` in which they were asked. Their beginnings and ends are told by `child.requested` and
+        `child.ended` alone, so a stream has one `run.started` and one end. `children=False` leaves them all out.
 
         With an `output_schema`, here or on the agent, `output.partial` events have the answer as far as it is written,
         and `run.completed` has all of it, as `payload["result"]["parsed"]`.
@@ -447,7 +458,7 @@ class Agent(AgentTimers, Drawable):
         A failed run ends with its `run.failed` event and does not raise. A reader that is slow slows the model down;
         one that leaves suspends the run.
         """
-        feed = Feed()
+        feed = Feed(children=children)
         request = context_of(context, user_id, session_id, metadata)
         manner = self.manner(
             output_schema=output_schema,
@@ -461,7 +472,7 @@ class Agent(AgentTimers, Drawable):
                     yield event
 
     def session(self, session_id: str, *, user_id: str | None = None) -> "Session":
-        """A conversation: `start`, `run`, `stream`, `resume`, `signal`, `approve`, `cancel`, `history`."""
+        """A conversation: `start`, `run`, `stream`, `resume`, `steer`, `signal`, `approve`, `cancel`, `history`."""
         from .run_handle import Session
 
         check_id("session_id", session_id)
@@ -478,6 +489,28 @@ class Agent(AgentTimers, Drawable):
 
         check_id("run_id", run_id)
         return await Run(await self.node(), run_id).fork(at, model=model, fork_id=fork_id)
+
+    async def steer(
+        self,
+        run_id: str = "",
+        text: str = "",
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        now: bool = False,
+        to: str = "",
+        by: str = "",
+        id: str = "",
+    ) -> str:
+        """As `Run.steer`: `agent.steer(run_id, "Use euros.")`, or `agent.steer(text="Use euros.", session_id="s")`."""
+        from .run_handle import Run
+
+        check_id("run_id", run_id)
+        if bool(run_id) == bool(session_id):
+            raise ConfigError("steer takes a run_id or a session_id, one of them")
+        if session_id:
+            return await self.session(session_id, user_id=user_id).steer(text, now=now, to=to, by=by, id=id)
+        return await Run(await self.node(), run_id).steer(text, now=now, to=to, by=by or user_id or "", id=id)
 
     async def signal(
         self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False

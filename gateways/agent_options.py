@@ -29,6 +29,8 @@ class AgentOptions(TypedDict, total=False):
     max_turns: int
     timeout_s: float | None
     model_timeout_s: float | None
+    approval_timeout_s: float | None
+    timeout: float | None
     generation: Generation | None
     options: Mapping[str, Any] | None
     retry_policy: RetryPolicy | None

@@ -69,6 +69,8 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "response_tone": str,
     "timeout_s": (int, float),
     "model_timeout_s": (int, float),
+    "approval_timeout_s": (int, float),
+    "timeout": (int, float),
     "budget": dict,
     "budget_per_user": dict,
     "options": dict,

@@ -4,6 +4,7 @@ The journal takes any struct that has a JSON form, also one whose fields are not
 such a row could never be read again. So what comes from a program without types goes through here first.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypedDict, TypeVar
 
@@ -47,6 +48,19 @@ def check_id(name: str, given: str) -> None:
     check_text(name, given)
     if given and redact(given) != given:
         raise ConfigError(f"the {name} holds what looks like a secret, and ids are shown to everybody; use another")
+
+
+def check_seconds(name: str, given: object) -> float | None:
+    """A limit in seconds; None for none.
+
+    Raises:
+        ConfigError: It is no number, or lets nothing happen.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < math.inf:
+        raise ConfigError(f"{name}={given!r}; it must be a number of seconds above 0, or None for no limit")
+    return given
 
 
 def check_mapping(name: str, given: object) -> None:

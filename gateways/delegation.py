@@ -33,7 +33,7 @@ ANSWER_S = 2.0
 """How long a worker may take to say that a task has not ended yet, beside the time that it was given for the end."""
 
 PATIENCE_S = 60.0
-"""How long a worker that nobody serves, or whose journal is away, is looked for."""
+"""How long a worker that nobody serves, or whose journal is away, is looked for, unless the system says otherwise."""
 
 LOOK_EVERY_S = 0.5
 
@@ -43,13 +43,13 @@ T = TypeVar("T")
 
 
 def delegate(
-    worker: str, *, name: str | None = None, description: str | None = None, timeout_s: float = 3600.0
+    worker: str, *, name: str | None = None, description: str | None = None, timeout_s: float | None = 3600.0
 ) -> Tool:
     """A tool that delegates a prompt to the hosted agent `worker` and returns its answer.
 
     Args:
         name: The tool's name; default `delegate_to_<worker>`.
-        timeout_s: Seconds until the answer is given up; the worker's run goes on and is not repeated.
+        timeout_s: Seconds until the answer is given up; the worker's run goes on and is not repeated. None: it waits.
     """
 
     async def run(prompt: str) -> str:
@@ -105,8 +105,11 @@ class Delegations:
         self._subjects = subjects or Subjects()
         self._missing: set[str] = set()
 
+    def is_here(self, worker: str) -> bool:
+        return self._bus is None or worker in self._host
+
     async def delegate(self, worker: str, task: TaskAccepted, cause: Meta) -> TaskEnded:
-        if self._bus is None or worker in self._host:
+        if self._bus is None or self.is_here(worker):
             self._host.agent(worker)  # refuses a worker that is nowhere
             return await self._until_ended(worker, partial(self._wait, worker, Delegate(task, cause)))
         return await self._until_ended(worker, partial(self._poll, self._bus, worker, Delegate(task, cause)))
@@ -118,14 +121,16 @@ class Delegations:
         no more time is lost than the task has taken, and a long task is not asked for often.
         """
         clock, wait_s = self._host.services.clock, FIRST_WAIT_S
-        seen = clock.monotonic()
+        seen, patience_s = clock.monotonic(), self._host.services.patience_s or PATIENCE_S
         while True:
             try:
                 ended = await ask(wait_s)
             except (Unavailable, AppendUncertain) as exc:
-                if clock.monotonic() - seen > PATIENCE_S:
+                if clock.monotonic() - seen > patience_s:
                     why = exc.why if isinstance(exc, Unavailable) else str(exc)
-                    raise Unavailable(f"worker {worker!r}", f"{why}, for {PATIENCE_S:g} s now") from exc
+                    raise Unavailable(
+                        f"worker {worker!r}", f"{why}, for {patience_s:g} s now (patience_s of the system)"
+                    ) from exc
                 if worker not in self._missing:
                     self._missing.add(worker)
                     _log.warning("worker %r does not answer and is looked for: %s", worker, exc)

@@ -12,14 +12,15 @@ import msgspec
 from msgspec import Struct
 
 from ..actors.context import RunContext
-from ..actors.elsewhere import ApproveThere, EndThere, Message, PromptThere, SignalThere
+from ..actors.elsewhere import ApproveThere, EndThere, Message, PromptThere, SignalThere, SteerThere, WaitsThere
 from ..actors.host import Host
 from ..actors.manner import Manner
 from ..actors.output import output_of
-from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun
+from ..actors.run_actor import ApproveCall, AwaitEnd, EndRun, NoteWaiting, SteerRun
 from ..actors.run_history import history_of
 from ..actors.session_messages import EndOpenRun, Prompt, SignalSession
 from ..events.bus import Bus, BusMessage, answer
+from ..events.child_step import ChildWaits
 from ..events.errors import NotFound, Owned, Unavailable
 from ..events.logs import get_logger
 from ..events.run import RunCancelled, RunInterrupted
@@ -113,6 +114,11 @@ async def _do(host: Host, message: Message) -> None:
     match message:
         case ApproveThere(run_id, call_id, allowed, by, note):
             await host.run(run_id).ask(ApproveCall(call_id, allowed, by, note))
+        case SteerThere(run_id, text, steering_id, by, now, to):
+            await host.run(run_id).ask(SteerRun(text, steering_id, by, now, to))
+        case WaitsThere(run_id, call_id, waiting, at, parked):
+            waits = ChildWaits(call_id=call_id, waiting=waiting, at=at)
+            await host.run(run_id).ask(NoteWaiting(waits, parked, anywhere=False))
         case EndThere():
             await _end(host, message.run_id, message.closing)
         case PromptThere():

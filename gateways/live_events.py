@@ -1,17 +1,20 @@
 """What a run tells while it happens, as events for its reader: recorded ones, chunks, and the answer while it grows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import structs
 
-from ..actors.feed import Batch, Note
-from ..actors.model import ModelChunk
+from ..actors.feed import Batch, Below, Item, Note
 from ..actors.output import Output
+from ..events.envelope import Recorded
 from ..events.model_step import ModelCompleted, ModelFailed, ModelRequested
-from ..events.run import RunCompleted
+from ..events.run import CLOSING_TAGS, RunCompleted
 from .outputs.partial import PartialOutput
-from .run_event import Event, of_batch, of_chunk
+from .run_event import Event, of_batch, of_chunk, of_recorded, public_type
+
+_OF_THE_WHOLE = frozenset({"run.started", *(public_type(tag) for tag in CLOSING_TAGS)})
+"""A stream begins and ends once. Of the runs below, `child.requested` and `child.ended` tell as much."""
 
 
 class LiveEvents:
@@ -28,8 +31,13 @@ class LiveEvents:
         self._output = output
         self._partial = PartialOutput(output.wrapped) if output is not None else None
 
-    def of(self, item: Batch | ModelChunk | Note) -> Iterator[Event]:
+    def of(self, item: Item) -> Iterator[Event]:
         """The events of one item, in order."""
+        if isinstance(item, Below):
+            for event in _of_below(item):
+                if event.type not in _OF_THE_WHOLE:
+                    yield structs.replace(event, depth=item.depth, parent_run_id=item.parent_run_id, role=item.role)
+            return
         if isinstance(item, Batch):
             yield from self._of_batch(item)
             return
@@ -63,3 +71,16 @@ class LiveEvents:
             session_id=self._session_id,
             payload={"partial": partial},
         )
+
+
+def _of_below(below: Below) -> Sequence[Event]:
+    """What a run below tells, as if it were read by itself."""
+    match below.item:
+        case Batch():
+            return of_batch(below.item, below.run_id, below.session_id)
+        case Recorded():
+            return [of_recorded(below.item)]
+        case Note(type, payload):
+            return [Event(type=type, run_id=below.run_id, session_id=below.session_id, payload=payload)]
+        case _:
+            return [of_chunk(below.item, below.run_id, below.session_id)]

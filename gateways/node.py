@@ -26,12 +26,12 @@ from ..actors.worker import WorkerActor
 from ..events.errors import ConfigError
 from ..events.journal import Journal
 from ..events.logs import get_logger
-from ..events.run import CLOSING_TAGS, run_stream
 from .delegation import Delegations
 from .models.closing import close_models
 from .models.resolver import resolve_model
 from .outputs.json_schema import JsonSchemaOutput
-from .run_event import Event, of_recorded
+from .run_event import Event
+from .watching import watched
 
 if TYPE_CHECKING:
     from .timers import Timers
@@ -153,16 +153,10 @@ class Node:
         if self._owns_journal:
             await self.journal.close()
 
-    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
-        """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double."""
-        stream = run_stream(run_id)
-        while True:
-            position = await self.journal.last_position()
-            page = await self.journal.read(stream, after, 500)
-            for recorded in page:
-                after = recorded.version
-                yield of_recorded(recorded)
-                if recorded.type in CLOSING_TAGS:
-                    return
-            if not page:
-                await self.journal.wait(position)
+    def watch(self, run_id: str, after: int = 0, *, children: bool = False) -> AsyncIterator[Event]:
+        """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double.
+
+        Args:
+            children: Those of the runs below it, too.
+        """
+        return watched(self.journal, run_id, after, children=children)

@@ -26,7 +26,7 @@ def run_error(result: RunResult) -> RunError:
     """The error of a run that has failed or was cancelled."""
     message = f"run {result.run_id!r} {result.state}: {result.error}"
     if result.error_kind == "timeout":
-        return RunTimeout(message, result)
+        return RunTimeout(message, result, **result.error_details)
     of, _, kind = result.error_kind.partition(":")
     if of != "model":
         return RunError(message, result)

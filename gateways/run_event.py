@@ -36,6 +36,8 @@ class Event(Struct, frozen=True, kw_only=True):
         kind: Short: `started`, `model_chunk`, `tool_call`, `tool_result`, `completed`, `error`; else the type with `_`.
         version: Its place in the run, from 1 on; to see what follows it, watch from here. 0 for chunks, which are
             live and not kept.
+        depth: 0 for the run that is read; 1 for one that it has asked for, 2 for one that this one has, and so on. Then
+            `run_id` is that one's, `parent_run_id` who asked for it, and `role` what it is called there.
     """
 
     type: str
@@ -44,6 +46,9 @@ class Event(Struct, frozen=True, kw_only=True):
     version: int = 0
     at: datetime | None = None
     payload: dict[str, Any] = {}
+    depth: int = 0
+    parent_run_id: str = ""
+    role: str = ""
 
     @property
     def kind(self) -> str:

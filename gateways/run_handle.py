@@ -19,6 +19,7 @@ from .arguments import HowToAnswer, check_context, check_id, check_prompt, check
 from .images import Picture, images_of
 from .outputs.typed import typed
 from .run_event import Event
+from .steering import open_run_of, steering_of
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -56,9 +57,13 @@ class Run:
     def _typed(self, result: RunResult) -> RunResult:
         return typed(result, self._output, *(spec.manner.output for spec in self._node.host))
 
-    async def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """Its events above version `after`, from the start and live, until it has ended."""
-        async for event in self._node.watch(self.id, after):
+    async def events(self, after: int = 0, *, children: bool = False) -> AsyncIterator[Event]:
+        """Its events above version `after`, from the start and live, until it has ended.
+
+        Args:
+            children: As of `System.watch`.
+        """
+        async for event in self._node.watch(self.id, after, children=children):
             yield event
 
     async def result(self) -> RunResult:
@@ -92,6 +97,37 @@ class Run:
             # It may not have had its turn yet, and only its session knows of it then.
             return await host.result(self._session, EndOpenRun(self.id, closing))
         return await host.result(host.run(self.id), EndRun(closing))
+
+    async def steer(self, text: str, *, now: bool = False, to: str = "", by: str = "", id: str = "") -> str:
+        """Tell it something while it goes on: it is shown to its next model call. On disk when this returns; its id.
+
+        A run that waits, or was left, takes it up when it goes on. One that has not begun is waited for.
+
+        Args:
+            now: Its model call that is going on is cut short, and charged; tools come to their end.
+            to: Whom it is for instead: a role of those whom it asks now, or the id of such a run.
+            id: Telling it twice under one id tells it once. Default: a new one.
+        Raises:
+            RunClosed: It has its answer, or has ended without.
+            NotFound: There is no such run, or it asks nobody of this role now.
+            ConfigError: The text is empty or too long, or an argument is not of its type.
+        """
+        message = steering_of(text, id=id or self._node.clock.new_id(), by=by, now=now, to=to)
+        if self._answer is not None:
+            await self._begun(self._answer)
+        await self._node.host.run(self.id).ask(message)
+        return message.steering_id
+
+    async def _begun(self, answer: "asyncio.Future[RunResult]") -> None:
+        """Wait until it has begun, or cannot any more."""
+        journal, stream = self._node.journal, run_stream(self.id)
+        while not answer.done():
+            position = await journal.last_position()
+            if (await journal.head(stream)).version:
+                return
+            moved = asyncio.ensure_future(journal.wait(position))
+            await asyncio.wait((moved, answer), return_when=asyncio.FIRST_COMPLETED)
+            moved.cancel()
 
     async def fork(
         self, at: "int | str | Event | None" = None, *, model: Any = None, fork_id: str | None = None
@@ -183,10 +219,17 @@ class Session:
             raise
 
     def stream(
-        self, prompt: str, *, images: Sequence[Picture] = (), **manner: Unpack[HowToAnswer]
+        self,
+        prompt: str,
+        *,
+        images: Sequence[Picture] = (),
+        children: bool = True,
+        **manner: Unpack[HowToAnswer],
     ) -> AsyncIterator[Event]:
         """As `Agent.stream`."""
-        return self.agent.stream(prompt, user_id=self.user_id, session_id=self.id, images=images, **manner)
+        return self.agent.stream(
+            prompt, user_id=self.user_id, session_id=self.id, images=images, children=children, **manner
+        )
 
     async def resume(self, prompt: str | None = None, **manner: Unpack[HowToAnswer]) -> RunResult:
         """As `Agent.resume`."""
@@ -195,6 +238,16 @@ class Session:
     async def signal(self, signal: RuntimeSignal | str, *, wait: bool = False) -> RunResult | None:
         """As `Agent.signal`."""
         return await self.agent.signal(signal, session_id=self.id, user_id=self.user_id, wait=wait)
+
+    async def steer(self, text: str, *, now: bool = False, to: str = "", by: str = "", id: str = "") -> str:
+        """As `Run.steer`, of the run that goes on in this conversation.
+
+        Raises:
+            NothingToSteer: None does.
+        """
+        node = await self.agent.node()
+        run_id = await open_run_of(node, self.user_id, self.agent.name, self.id)
+        return await Run(node, run_id).steer(text, now=now, to=to, by=by or self.user_id, id=id)
 
     async def history(self) -> list[Message]:
         """The conversation that the next run will see."""

@@ -1,5 +1,5 @@
-"""What a system can be asked over the bus: run, resume, history, approve, cancel, status. JSON in, JSON out; see
-`docs/nats.md`.
+"""What a system can be asked over the bus: run, resume, history, steer, approve, cancel, status. JSON in, JSON out;
+see `docs/nats.md`.
 
 On NATS these are the endpoints of one micro service, so that any client can discover them; without NATS they are
 served on the in-process bus under the same subjects.
@@ -33,6 +33,7 @@ from .buses.nats import NatsBus
 from .delegation import FIRST_WAIT_S, encoded, within
 from .forks import begin_fork
 from .node import Node
+from .steering import steering_of
 
 VERSION = "1.0.0"
 PAGE_BYTES = 700 * 1024
@@ -114,6 +115,23 @@ class AskApprove(Struct, frozen=True, forbid_unknown_fields=True):
         return self.run_id or self.call_id.rsplit("_", 2)[0]
 
 
+class AskSteer(Struct, frozen=True, forbid_unknown_fields=True):
+    """Tell a run something while it goes on. Answers `{"run_id", "id"}` when that is on disk.
+
+    Attributes:
+        now: Its model calls that are going on are cut short.
+        to: Whom it is for instead: a role of those whom the run asks now, or the id of such a run.
+        id: If the caller wants to choose it; telling it twice under one id tells it once.
+    """
+
+    run_id: str
+    text: str
+    by: str = ""
+    now: bool = False
+    to: str = ""
+    id: str = ""
+
+
 class AskCancel(Struct, frozen=True, forbid_unknown_fields=True):
     """Stop a run. Answers with its result when it is closed."""
 
@@ -148,6 +166,7 @@ class Services:
             "resume": self.resume,
             "fork": self.fork,
             "history": self.history,
+            "steer": self.steer,
             "approve": self.approve,
             "cancel": self.cancel,
             **(more or {}),
@@ -191,7 +210,7 @@ class Services:
             ServiceConfig(
                 name="treadle",
                 version=VERSION,
-                description="Runs of agents: start, read, approve, cancel",
+                description="Runs of agents: start, read, steer, approve, cancel",
                 metadata={"namespace": self._subjects.namespace, "owner": self._node.journal.owner},
             ),
         )
@@ -272,6 +291,14 @@ class Services:
             events.append(msgspec.Raw(recorded.stored))
             last = recorded.version
         return {"stream": stream, "events": events, "head": head.version, "more": last < head.version}
+
+    async def steer(self, data: bytes) -> Any:
+        asked = decoded(data, AskSteer)
+        message = steering_of(
+            asked.text, id=asked.id or self._node.clock.new_id(), by=asked.by, now=asked.now, to=asked.to
+        )
+        await self._node.host.run(asked.run_id).ask(message)
+        return {"run_id": asked.run_id, "id": message.steering_id}
 
     async def approve(self, data: bytes) -> Any:
         asked = decoded(data, AskApprove)

@@ -23,7 +23,7 @@ from ..events.subjects import DEFAULT_NAMESPACE, Subjects
 from ..projections import Projections
 from . import schedules
 from .agent import Agent
-from .arguments import check_id, signal_of
+from .arguments import check_id, check_seconds, signal_of
 from .askers import Askers
 from .auditor import Auditor
 from .broker.patience import patiently
@@ -33,6 +33,7 @@ from .buses.inprocess import InProcessBus
 from .buses.nats import NatsBus, shown_urls
 from .delegation import Delegations
 from .elsewhere import Elsewhere
+from .far_runs import FarRuns
 from .firings import Firings
 from .journals import open_journal
 from .membership import Membership
@@ -103,6 +104,8 @@ class System:
         nats_port, monitor_port: Of the embedded server; 0 takes free ones.
         projections: Keep the read models up to date here; False leaves that to another process.
         drain_s: How long a step may take when its run moves to another node; then its outcome is unknown.
+        patience_s: How long a run waits for others that are not there: a worker, one that offers a tool, or room in a
+            budget that other calls hold. Default: 60.
         resume: Continue, on `start_hosting`, the runs that a former process left open.
         worker: Take delegated prompts and calls of offered tools, and nothing else: no signals, no services.
         clock: Where times and ids come from.
@@ -123,6 +126,7 @@ class System:
         monitor_port: int = 0,
         projections: bool = True,
         drain_s: float = DRAIN_S,
+        patience_s: float | None = None,
         resume: bool = True,
         worker: bool = False,
         clock: Clock = SYSTEM_CLOCK,
@@ -138,6 +142,7 @@ class System:
         self._ports = nats_port, monitor_port
         self._with_projections = projections
         self._drain_s = drain_s
+        self._patience_s = check_seconds("patience_s", patience_s)
         self._resume = resume
         self._worker = worker
         self._clock = clock
@@ -258,7 +263,8 @@ class System:
         node.services.work = self._delegations
         if self._worker and isinstance(self.bus, NatsBus):
             node.services.asker = Askers(self.bus, self.subjects, journal)
-        node.services.remote = RemoteTools(self.bus, self.subjects, node.clock, journal)
+        node.services.patience_s = self._patience_s
+        node.services.remote = RemoteTools(self.bus, self.subjects, node.clock, journal, self._patience_s)
         self.offers = Offers(self.bus, self.subjects, node.clock, node.threads, journal=journal, services=node.services)
         self._stack.push_async_callback(self.offers.close)
         self.services = Services(node, self.bus, self.subjects)
@@ -267,6 +273,7 @@ class System:
         self._stack.push_async_callback(self._elsewhere.close)
         if self._nats is not None:
             node.services.elsewhere = self._elsewhere
+            node.services.far = FarRuns(self.bus, self.subjects, journal)
         self._tenants = Tenants(journal, self.subjects, self.services)
         self.signals = Signals(self.bus, node.host, self.subjects, hand_on=membership.hand_on)
         self._stack.push_async_callback(self.signals.close)
@@ -486,12 +493,16 @@ class System:
         """Forget a timer; False when there is none of this id, or it has fired. What it has begun goes on."""
         return await self.node.timers.cancel(id)
 
-    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+    async def watch(self, run_id: str, after: int = 0, *, children: bool = False) -> AsyncIterator[Event]:
         """The events of a run above version `after`, from the start and live, until it has ended: no gap, no double.
 
         Works for runs of other processes on the same journal too.
+
+        Args:
+            children: The events of the runs below it, too, between `child.requested` and `child.ended`: all of those of
+                each run that had not ended at `after`.
         """
-        async for event in self.node.watch(run_id, after):
+        async for event in self.node.watch(run_id, after, children=children):
             yield event
 
     async def _status(self, data: bytes) -> Status:

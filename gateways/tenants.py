@@ -17,7 +17,7 @@ from ..events.run import CATEGORY as RUN
 from ..events.run import run_stream
 from ..events.session import CATEGORY as SESSION
 from ..events.subjects import Subjects
-from .services import AnswerFor, AskApprove, AskCancel, AskHistory, AskResume, AskRun, Services, decoded
+from .services import AnswerFor, AskApprove, AskCancel, AskHistory, AskResume, AskRun, AskSteer, Services, decoded
 
 OF_ONE_USER = (RUN, SESSION, MEMORY)
 """Categories whose streams are one user's from the first event to the last."""
@@ -34,6 +34,7 @@ class Tenants:
             "run": self._for_user(self._run),
             "resume": self._for_user(self._resume),
             "history": self._for_user(self._history),
+            "steer": self._for_user(self._steer),
             "approve": self._for_user(self._approve),
             "cancel": self._for_user(self._cancel),
         }
@@ -67,6 +68,11 @@ class Tenants:
         if not await self._is_own(user_id, stream):
             return {"stream": stream, "events": [], "head": 0, "more": False}
         return await self._services.history(_encoded(asked))
+
+    async def _steer(self, user_id: str, data: bytes) -> Any:
+        asked: AskSteer = decoded(data, AskSteer)
+        await self._check_run(user_id, asked.run_id)
+        return await self._services.steer(_encoded(structs.replace(asked, by=user_id)))
 
     async def _approve(self, user_id: str, data: bytes) -> Any:
         asked: AskApprove = decoded(data, AskApprove)

@@ -26,7 +26,7 @@ from ..actors.workflow.walk import INPUT, Plan, WorkflowRun
 from ..events.budget import Limits
 from ..events.errors import ConfigError
 from .agent_home import Home
-from .arguments import check_context, check_id, check_text, json_form, manner_of
+from .arguments import check_context, check_id, check_seconds, check_text, json_form, manner_of
 from .asked_agents import awaiting, with_asked
 from .live_events import LiveEvents
 from .models.secrets import Secrets
@@ -58,6 +58,7 @@ class Workflow(Shapes, Drawable):
         approval_handler: As for `Agent`, for destructive nodes and human ones. Default `"wait"`: no model is there to
             make something of a no that nobody has said, so the run is parked until somebody answers.
         timeout_s: Seconds that one activation of a run may work; None: no limit.
+        approval_timeout_s: As for `Agent`.
         budget, budget_per_user: Caps for all that its agents use.
     Raises:
         ConfigError: The message names what does not fit.
@@ -75,6 +76,7 @@ class Workflow(Shapes, Drawable):
         runtime: str | None = None,
         approval_handler: Literal["deny", "wait"] | ApprovalHandler = "wait",
         timeout_s: float | None = None,
+        approval_timeout_s: float | None = None,
         budget: Limits | None = None,
         budget_per_user: Limits | None = None,
     ) -> None:
@@ -90,7 +92,8 @@ class Workflow(Shapes, Drawable):
         self._memory = memory
         self._manner = manner_of(response_tone=response_tone)
         self._approvals: Literal["deny", "wait"] | ApprovalHandler = approval_handler
-        self._timeout_s = timeout_s
+        self._timeout_s = check_seconds("timeout_s", timeout_s)
+        self._approval_timeout_s = check_seconds("approval_timeout_s", approval_timeout_s)
         self._budgets = budget, budget_per_user
         self._home = Home(runtime)
         self._plan: Plan | None = None
@@ -144,6 +147,7 @@ class Workflow(Shapes, Drawable):
                 architecture=WorkflowRun(plan),
                 approvals=self._approvals,
                 timeout_s=self._timeout_s,
+                approval_timeout_s=self._approval_timeout_s,
                 budget=budget,
                 budget_per_user=per_user,
                 manner=self._manner,
@@ -239,14 +243,15 @@ class Workflow(Shapes, Drawable):
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         response_tone: str | None = None,
+        children: bool = True,
     ) -> AsyncIterator[Event]:
-        """Walk through the graph, and yield what happens.
+        """Walk through the graph, and yield what happens; in its agents too, as `Agent.stream` does.
 
         Recorded events come once they are on disk; between them `workflow.started`, `workflow.step_started`,
         `workflow.step_completed`, `workflow.step_failed` and `workflow.completed`, which are live. A failed run ends
         with its `run.failed` and does not raise. A reader that leaves suspends the run.
         """
-        feed = Feed()
+        feed = Feed(children=children)
         request, manner = self._request(input, user_id, session_id, metadata), self._how(response_tone)
         node = await self.node()
         events = LiveEvents(request.session_id, None)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from ..events.child_step import ChildEnded, ChildWaits
 from ..events.envelope import Recorded
 from ..events.errors import NotFound
 from ..events.model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested, usage_of
@@ -259,6 +260,16 @@ class Runs(Projection):
                 )
                 _see(tx, recorded, run_id)
                 _set_open_state(tx, run_id)
+            case ChildWaits() | ChildEnded():
+                _forget_below(tx, run_id, event.call_id)
+                for waits in event.waiting if isinstance(event, ChildWaits) else ():
+                    tx.execute(
+                        "INSERT INTO run_calls (run_id, call_id, tool, requested_at, waiting, reason) "
+                        "VALUES (?, ?, ?, ?, 1, ?)",
+                        (run_id, waits.call_id, waits.tool, stamp(recorded.at), waits.reason),
+                    )
+                _see(tx, recorded, run_id)
+                _set_open_state(tx, run_id)
             case ToolCompleted() | ToolFailed() | ToolOutcomeUnknown():
                 tx.execute("DELETE FROM run_calls WHERE run_id = ? AND call_id = ?", (run_id, event.call_id))
                 _see(tx, recorded, run_id)
@@ -312,6 +323,15 @@ def _set_open_state(tx: Transaction, run_id: str) -> None:
         "UPDATE runs SET state = CASE WHEN EXISTS (SELECT 1 FROM run_calls WHERE run_id = ? AND waiting = 1) "
         "THEN ? ELSE ? END WHERE run_id = ? AND finished_at IS NULL AND error = ''",
         (run_id, RunState.WAITING.value, RunState.RUNNING.value, run_id),
+    )
+
+
+def _forget_below(tx: Transaction, run_id: str, call_id: str) -> None:
+    """The calls of the child that a call asks for, and of those below it: their ids begin with that call's."""
+    below = f"{call_id}_"
+    tx.execute(
+        "DELETE FROM run_calls WHERE run_id = ? AND substr(call_id, 1, CAST(? AS INTEGER)) = ?",
+        (run_id, len(below), below),
     )
 
 

@@ -3,9 +3,10 @@
 Source: Yao et al., "ReAct: Synergizing Reasoning and Acting in Language Models", 2022 (arXiv:2210.03629).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from ...events.errors import ConfigError
+from ...events.message import Message
 from ..children import Asked
 from ..model_charges import Interrupted
 from ..steps import Steps
@@ -35,13 +36,20 @@ class ReAct:
         return await react(steps, max_turns=self._max_turns)
 
 
-async def react(steps: Steps, *, tools: bool | Collection[str] = True, max_turns: int | None = None) -> str:
+async def react(
+    steps: Steps,
+    *,
+    tools: bool | Collection[str] = True,
+    max_turns: int | None = None,
+    conversation: Sequence[Message] | None = None,
+) -> str:
     """The answer to the prompt of `steps`.
 
     Args:
         tools: Which of the run's tools the model is shown.
+        conversation: What it goes on from, in the place of the run's beginning.
     """
-    messages = steps.messages()
+    messages = steps.messages() if conversation is None else list(conversation)
     turns = 0
     while True:
         if turns == max_turns:

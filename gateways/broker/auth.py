@@ -22,7 +22,7 @@ from ...events.subjects import DEFAULT_NAMESPACE, Subjects, escape
 from ..arguments import check_text
 from .streams import STREAMS, stream_name
 
-TENANT_KINDS = ("run", "resume", "history", "approve", "cancel")
+TENANT_KINDS = ("run", "resume", "history", "steer", "approve", "cancel")
 """What a tenant may ask: the services that look at whose run it is (`gateways/tenants.py`)."""
 
 

@@ -21,7 +21,7 @@ from ...events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeU
 from .entry import Entry, Failure, pictured
 
 _NEVER_SENT = frozenset({"circuit_open"})
-_LOST = frozenset({"lost", "cancelled"})
+_LOST = frozenset({"lost", "cancelled", "steered"})
 
 
 async def cut(journal: Journal, run_ids: Iterable[str]) -> list[Entry]:

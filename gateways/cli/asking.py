@@ -1,4 +1,4 @@
-"""The services of the system that runs: run, resume, history, approve, cancel, status. See docs/nats.md."""
+"""The services of the system that runs: run, resume, history, steer, approve, cancel, status. See docs/nats.md."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -21,6 +21,7 @@ COMMANDS = {
     "fork": "Run a run once more from one of its steps, with the same agent or another model.",
     "record": "Freeze the answers of models in a run as a cassette for tests.",
     "resume": "Go on with a run that stands still.",
+    "steer": "Tell a run something while it goes on.",
     "cancel": "Stop a run.",
     "approve": "Allow or deny a call that waits for approval.",
     "facts": "Show what is believed, or was believed at another time.",

@@ -16,6 +16,7 @@ _STYLES = {
     "run.interrupted": "bold yellow",
     "run.suspended": "yellow",
     "run.taken_over": "yellow",
+    "run.steered": "bold cyan",
     "tool.failed": "red",
     "tool.outcome_unknown": "red",
     "approval.requested": "bold magenta",
@@ -36,7 +37,7 @@ def style_of(event: Event) -> str:
 def line_of(event: Event, *, with_run: bool = False) -> str:
     """Time, version, type and what there is to say; with the run's id where several are watched."""
     at = event.at.astimezone().strftime("%H:%M:%S.%f")[:-3] if event.at is not None else " " * 12
-    run = f"{event.run_id}  " if with_run else ""
+    run = f"{'  ' * event.depth}{event.run_id}  " if with_run else ""
     return f"{at}  {run}{event.version or '':>4}  {event.type:<20}  {told(event)}".rstrip()
 
 
@@ -63,6 +64,9 @@ def _told(event: Event) -> str:
         case "run.copied":
             shared = Event(type=payload["type"], run_id=event.run_id, payload=payload["payload"])
             return f"{shared.type}  {told(shared)}"
+        case "run.steered":
+            by = f"{payload['by']}: " if payload.get("by") else ""
+            return cut(by + str(payload.get("text", "")))
         case "tool.requested" | "approval.requested":
             why = f" ({payload['reason']}), call {payload['call_id']}" if "reason" in payload else ""
             again = f", attempt {payload['attempt']}" if payload.get("attempt", 1) > 1 else ""

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from ..run_event import Event
 from .asking import connect
 from .command import Call, command
+from .family import Family
 from .following import Follower, OverJournal, OverNats
 from .narration import line_of, style_of
 from .output import Output, plain
@@ -26,15 +27,21 @@ async def watch(
     call: Call,
     run: Annotated[str | None, Argument(help="The run.", show_default=False)] = None,
     after: Annotated[int, Option(min=0, help="Only events above this version of the run.")] = 0,
+    children: Annotated[bool, Option("--children", help="With the runs that it asks for, and theirs.")] = False,
     user: Annotated[str | None, Option(help="All runs of this user, instead of one run.")] = None,
     agent: Annotated[str, Option(help="With --user: only runs of this agent.")] = "",
 ) -> None:
     """Follow a run, or all runs of a user, from the first event and live."""
     if (run is None) == (user is None):
         raise typer.BadParameter("name a run, or a user with --user")
+    if children and run is None:
+        raise typer.BadParameter("--children is for one run; --user follows all of them anyway")
     async with follower(call) as following:
-        teller = Teller(call.out, with_run=run is None)
+        teller = Teller(call.out, with_run=run is None or children)
         try:
+            if run is not None and children:
+                last = await Family(following).run(run, after, teller.tell)
+                call.exit(1 if last.type in FAILED else 0)
             if run is not None:
                 last = await following.run(run, after, teller.tell)
                 call.exit(1 if last.type in FAILED else 0)

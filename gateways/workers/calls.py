@@ -31,14 +31,25 @@ _log = get_logger("treadle.workers")
 
 
 class RemoteTools:
-    """`RemoteToolPort` over a bus."""
+    """`RemoteToolPort` over a bus.
 
-    def __init__(self, bus: Bus, subjects: Subjects, clock: Clock, journal: Journal) -> None:
+    Args:
+        patience_s: How long a worker is looked for, if not as long as usual.
+    """
+
+    def __init__(
+        self, bus: Bus, subjects: Subjects, clock: Clock, journal: Journal, patience_s: float | None = None
+    ) -> None:
         self._bus = bus
         self._subjects = subjects
         self._clock = clock
         self._journal = journal
         self._missing: set[str] = set()
+        self._given_s = patience_s
+
+    @property
+    def _patience_s(self) -> float:
+        return self._given_s or wire.PATIENCE_S
 
     async def find(self, name: str) -> ToolSpec:
         data = await self._ask_workers(name, self._subjects.tool_spec(name), b"", self._clock.monotonic())
@@ -125,7 +136,7 @@ class RemoteTools:
                 return standing.ended
             if standing.state == "gone":
                 raise OutcomeLost(f"{doing.what}: the worker knows nothing of it any more; {standing.why}")
-            if self._clock.monotonic() - doing.since > wire.PATIENCE_S:
+            if self._clock.monotonic() - doing.since > self._patience_s:
                 raise _given_up(doing, Unavailable(f"tool {tool.name!r}", standing.why))
             _log.info("%s was not begun: %s; another worker is asked", doing.what, standing.why)
             await asyncio.sleep(wire.LOOK_EVERY_S)
@@ -201,15 +212,17 @@ class RemoteTools:
         """The answer of one of those who offer the tool; whoever is not there yet is waited for.
 
         Raises:
-            Unavailable: For `PATIENCE_S` nobody was.
+            Unavailable: For so long nobody was.
         """
         while True:
             try:
                 data = answer(await self._bus.request(subject, message, wire.TAKE_S))
             except Unavailable as exc:
-                if self._clock.monotonic() - since > wire.PATIENCE_S:
+                if self._clock.monotonic() - since > (patience_s := self._patience_s):
                     why = "no worker offers it" if isinstance(exc, Unserved) else f"no worker takes calls ({exc.why})"
-                    raise Unavailable(f"tool {tool!r}", f"{why}, for {wire.PATIENCE_S:g} s now") from exc
+                    raise Unavailable(
+                        f"tool {tool!r}", f"{why}, for {patience_s:g} s now (patience_s of the system)"
+                    ) from exc
                 # One that has enough to do is not missing.
                 absent = isinstance(exc, Unserved) or self._clock.monotonic() - since > wire.TAKE_S
                 if absent and tool not in self._missing:

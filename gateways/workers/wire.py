@@ -45,7 +45,7 @@ TAKE_S = 2.0
 """How long a worker may take to say that it has a call. One that sleeps costs so much, then another is asked."""
 
 PATIENCE_S = 60.0
-"""How long a worker is looked for."""
+"""How long a worker is looked for, unless the system says otherwise."""
 
 LOOK_EVERY_S = 0.25
 

@@ -158,6 +158,7 @@ class _Failing:
 
     def __init__(self, system: System) -> None:
         self._system = system
+        self.services = system.node.services
 
     def budget(self, scope: str) -> object:
         if scope == "broken":

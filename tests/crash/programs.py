@@ -248,6 +248,28 @@ def team(world: World) -> Agent:
     return made.with_tool(consult)
 
 
+def steered(world: World) -> Agent:
+    """One that is told something while a tool goes on; its answer says how often it was."""
+
+    async def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+        await asyncio.sleep(0)
+        turn = sum(message.role == "assistant" for message in messages)
+        if turn < 2:
+            return ModelReply("", (ToolCall(f"m{turn}", ["overhear", "charge"][turn], {"amount": 1}),), Usage(10, 5))
+        told = sum(message.content == "In euros." for message in messages)
+        return ModelReply(f"Told {told} times.", usage=Usage(10, 5))
+
+    made = desk(world, FunctionModel(answer), budget=Limits(max_tokens=100_000))
+
+    @tool(idempotent=True)
+    async def overhear(amount: int) -> str:
+        """Work while somebody says something, who says it again when in doubt."""
+        await made.session("conv-1", user_id=world.user).steer("In euros.", id="told-1")
+        return f"heard {amount}"
+
+    return made.with_tool(overhear)
+
+
 def clerk(world: World) -> Callable[[ApprovalQuestion], bool]:
     """A handler that looks into the ledger before it says that something shall be done, or done again."""
     return lambda question: not world.ledger.has(question.call_id)
@@ -293,6 +315,7 @@ def programs() -> Mapping[str, Program]:
             hosted=with_helper,
         ),
         Program("team", team),
+        Program("steered", steered),
         Program(
             "fork",
             lambda world: desk(world, calls(["charge"]), approvals=clerk(world)),

@@ -204,8 +204,10 @@ async def test_a_worker_that_waits_for_an_approval_goes_on_when_it_is_given() ->
                     await system.journal.wait(position)
         assert done == []
         assert isinstance(question.event, ApprovalRequested)
+        waiting = await running
+        assert [asked.call_id for asked in waiting.waiting_for] == [question.event.call_id]
         await operator.session("any").approve(question.event.call_id, by="bob")
-        assert (await running).output == "restarted"
+        assert (await Run(system.node, waiting.run_id).wait()).output == "restarted"
         assert done == ["restarted"]
 
 

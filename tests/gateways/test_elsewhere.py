@@ -89,6 +89,20 @@ async def test_an_approval_and_its_run_are_reached_from_every_node(nats_server: 
     assert wiped == ["x"]
 
 
+async def test_a_run_is_steered_from_another_node_and_by_its_session(nats_server: EmbeddedServer, url: str) -> None:
+    gate, ns = Gate(), namespace()
+    here, there = desk(gate), desk(gate)
+    async with node(nats_server, url, ns, here) as one, node(nats_server, url, ns, there):
+        run = await there.session("s", user_id="alice").start("first")
+        await until(lambda: gate.waiting == 1, WITHIN_S)
+        await Run(one.node, run.id).steer("Use euros.", now=True)
+        await until(lambda: gate.prompts == ["first", "Use euros."], WITHIN_S)
+        await here.steer(text="Use pounds.", session_id="s", user_id="alice", now=True)
+        await until(lambda: gate.prompts[2:] == ["Use pounds."] and gate.waiting == 1, WITHIN_S)
+        gate.open()
+        assert (await run.wait()).output == "answer to Use pounds."
+
+
 async def test_a_run_is_cancelled_from_another_node(nats_server: EmbeddedServer, url: str) -> None:
     gate, ns = Gate(), namespace()
     here, there = desk(gate), desk(gate)

@@ -97,8 +97,10 @@ async def test_a_run_that_takes_too_long_is_a_timeout_and_no_model_error() -> No
         return ""
 
     with pytest.raises(RunTimeout) as late:
-        await Agent(model=FunctionModel(slow), timeout_s=0.01).run("Go on.")
+        await Agent(model=FunctionModel(slow), timeout_s=0.01, name="slow").run("Go on.")
     assert not isinstance(late.value, ModelError)
+    assert (late.value.setting, late.value.limit_s) == ("timeout_s", 0.01)
+    assert "took longer than timeout_s=0.01 seconds; 'slow' sets it" in str(late.value)
 
 
 async def test_errors_of_runs_do_not_stand_for_the_errors_that_models_raise() -> None:

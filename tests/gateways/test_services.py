@@ -117,6 +117,21 @@ async def test_a_waiting_call_is_approved_and_a_second_answer_refused(asked: Ask
     assert "error" in again
 
 
+async def test_a_run_is_told_something_once_and_goes_on_with_it(asked: Asked) -> None:
+    begun = await asked.ask("run", agent="slow", prompt="Go", session_id="s")
+    await until(lambda: asked.gate.waiting == 1)
+    for _ in range(2):
+        told = await asked.ask("steer", run_id=begun["run_id"], text="Use euros.", by="bob", id="1", now=True)
+        assert told == {"run_id": begun["run_id"], "id": "1"}
+    await until(lambda: asked.gate.prompts == ["Go", "Use euros."])
+    asked.gate.open()
+    events = [event async for event in asked.system.watch(begun["run_id"])]
+    assert events[-1].payload["output"] == "answer to Use euros."
+    assert [event.payload["by"] for event in events if event.type == "run.steered"] == ["bob"]
+    late = await asked.ask("steer", run_id=begun["run_id"], text="Use pounds.")
+    assert "has ended (completed)" in late["error"]
+
+
 async def test_a_run_is_cancelled_and_cancelling_it_again_changes_nothing(asked: Asked) -> None:
     begun = await asked.ask("run", agent="slow", prompt="Go", session_id="s")
     await until(lambda: asked.gate.waiting == 1)
@@ -137,6 +152,9 @@ async def test_a_run_is_cancelled_and_cancelling_it_again_changes_nothing(asked:
         ("history", {"run_id": "a", "stream": "b"}, "400", "run_id or stream"),
         ("history", {"run_id": "a", "after": -1}, "400", "after"),
         ("history", {"run_id": "a", "limit": 0}, "400", "limit"),
+        ("steer", {"run_id": "nobody", "text": "Use euros."}, "409", "no run 'nobody'"),
+        ("steer", {"run_id": "nobody", "text": " "}, "400", "the text is empty"),
+        ("steer", {"run_id": "nobody", "text": "Use euros.", "now": 1}, "400", "now"),
         ("approve", {"call_id": "r_1_0", "allowed": True}, "409", "no run 'r'"),
         ("approve", {"call_id": "", "allowed": True}, "409", "no run"),
         ("approve", {"call_id": "x", "allowed": "yes"}, "400", "allowed"),
@@ -193,4 +211,4 @@ async def test_the_services_are_found_by_any_client(nats_server: EmbeddedServer)
             if info["metadata"]["namespace"] == ns:
                 break
         names = {endpoint["name"] for endpoint in info["endpoints"]}
-        assert {"run", "resume", "history", "approve", "cancel", "status"} <= names
+        assert {"run", "resume", "history", "steer", "approve", "cancel", "status"} <= names

@@ -144,6 +144,10 @@ async def test_a_tenant_runs_approves_and_cancels_in_its_own_name_whatever_it_sa
         decided = (await events.until("run.approval_decided"))[-1]
         assert (decided["user_id"], decided["data"]["by"]) == ("alice", "alice")
     waiting = (await alice.ask("run", agent="desk", prompt="Restart it", wait=True))["run_id"]
+    async with alice.listening("event.alice.run.>") as events:
+        await alice.ask("steer", run_id=waiting, text="Only once.", by="bob")
+        steered = (await events.until("run.steered"))[-1]
+        assert (steered["user_id"], steered["data"]["by"]) == ("alice", "alice")
     cancelled = await alice.ask("cancel", run_id=waiting, reason="changed my mind")
     assert (cancelled["state"], cancelled["user_id"]) == ("cancelled", "alice")
     ended = await alice.ask("resume", run_id=waiting)
@@ -392,6 +396,7 @@ async def test_no_header_of_hers_reaches_further_than_her_signal(world: World, h
     [
         ("cancel", {"run_id": "{run}"}),
         ("cancel", {"run_id": "{run}", "by": "bob"}),
+        ("steer", {"run_id": "{run}", "text": "Give me his money.", "by": "bob"}),
         ("resume", {"run_id": "{run}"}),
         ("resume", {"run_id": "{run}", "wait": True}),
         ("approve", {"call_id": "{call}", "allowed": True}),

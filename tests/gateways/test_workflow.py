@@ -457,8 +457,9 @@ async def test_as_a_tool_it_is_a_child_of_the_agents_run() -> None:
     async with System() as system:
         desk = system.host(Agent(model=asks, tools=[flow.as_tool(input_arg="text")]), name="desk")
         events = [event async for event in desk.stream("go")]
-        (result,) = [event.payload["result"] for event in events if event.type == "tool.completed"]
-        assert result["output"] == "said HI"
+        done = [event for event in events if event.type == "tool.completed"]
+        assert [(event.depth, event.role) for event in done] == [(1, "shout"), (0, "")]
+        assert done[-1].payload["result"]["output"] == "said HI"
         events_of_all = [recorded.event for recorded in await system.journal.read_all()]
     runs = [(event.agent, event.depth) for event in events_of_all if isinstance(event, RunStarted)]
     assert runs == [("desk", 0), ("shout", 1), ("agent", 2)]

@@ -202,7 +202,7 @@ async def test_a_worker_with_a_time_limit_of_its_own_is_cut_short_at_that_and_th
 
     result = await agent.run("Go")
 
-    assert "worker 'a' ended failed: the run took longer than Agent(timeout=0.05) seconds" in result.output
+    assert "worker 'a' ended failed: the run took longer than timeout_s=0.05 seconds" in result.output
 
 
 async def test_a_team_is_shown_a_tool_to_delegate_with_which_reaches_workers_of_other_processes(

@@ -176,6 +176,16 @@ def test_watch_follows_the_journal_when_no_system_runs(look: Look) -> None:
     assert look("watch", "nope", code=1)[0]["error"]["type"] == "NotFound"
 
 
+def test_watch_follows_the_children_of_a_run_too(look: Look) -> None:
+    desk, prober = run_of(look, "desk"), run_of(look, "prober")
+    events = look("watch", desk, "--children")
+    for run, alone in ((desk, look("watch", desk)), (prober, look("watch", prober))):
+        assert [event["version"] for event in events if event["run_id"] == run] == [each["version"] for each in alone]
+    [began] = [event for event in events if (event["run_id"], event["type"]) == (prober, "run.started")]
+    assert (began["depth"], began["parent_run_id"], began["role"]) == (1, desk, "prober")
+    assert (events[-1]["run_id"], events[-1]["type"]) == (desk, "run.completed")
+
+
 def test_facts_hold_at_a_time_and_were_believed_at_another(look: Look) -> None:
     def objects(*args: str) -> list[str]:
         return [fact["object"] for fact in look("facts", "--user", "alice", *args)]

@@ -101,7 +101,9 @@ def test_a_namespace_that_is_no_token_is_wrong_usage(invoke: Invoke) -> None:
     assert "'a.b' must be one token" in done.stderr
 
 
-@pytest.mark.parametrize("command", [("signal", "desk", "hi"), ("cancel", "x"), ("approve", "x", "--allow")])
+@pytest.mark.parametrize(
+    "command", [("signal", "desk", "hi"), ("cancel", "x"), ("steer", "x", "hi"), ("approve", "x", "--allow")]
+)
 def test_a_command_that_needs_a_system_says_how_to_start_one(command: tuple[str, ...], invoke: Invoke) -> None:
     done = invoke(*command)
     assert done.exit_code == 1

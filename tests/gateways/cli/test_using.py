@@ -1,4 +1,4 @@
-"""Commands that speak to a system that runs: signal, watch, approve, cancel, resume, status."""
+"""Commands that speak to a system that runs: signal, watch, steer, approve, cancel, resume, status."""
 
 import json
 import signal
@@ -54,6 +54,20 @@ def test_waiting_for_a_signal_that_was_sent_before_finds_its_run(running: Shell)
 def test_waiting_for_a_signal_that_cannot_be_run_says_why(running: Shell) -> None:
     done = running.run("signal", "nobody", "hello", "--session", "parked", "--wait", "--timeout", "20", code=1)
     assert "was parked: no agent 'nobody'" in done.stderr
+
+
+def test_a_run_is_told_something_while_its_tool_goes_on(running: Shell) -> None:
+    running.run("signal", "ops", "look first", "--session", "told")
+    run = open_run(running, "told", "running")
+    for _ in range(2):
+        assert running.lines("steer", run, "look second", "--by", "ann", "--id", "1") == [{"run_id": run, "id": "1"}]
+    for gate in ("first", "second"):
+        (running.directory / gate).touch()
+    told = running.run("watch", run).stdout
+    assert "ann: look second" in told
+    assert told.count("run.steered") == 1
+    assert "The tool said: seen second" in told.splitlines()[-1]
+    assert "has ended (completed)" in running.run("steer", run, "too late", code=1).stderr
 
 
 def test_a_wait_that_is_given_up_says_that_the_run_goes_on(running: Shell) -> None:
@@ -125,7 +139,8 @@ def test_a_call_waits_for_its_approval(running: Shell, answer: str, done: list[s
     [waiting] = shown["waiting"]
     assert waiting["tool"] == "restart"
     assert f"treadle approve {waiting['call_id']} --allow" in running.run("show", run).stdout
-    [answered] = running.lines("approve", waiting["call_id"], answer, "--by", "user:dora", "--note", "fine")
+    named = [waiting["call_id"]] if answer == "--allow" else [run, waiting["call_id"]]
+    [answered] = running.lines("approve", *named, answer, "--by", "user:dora", "--note", "fine")
     assert answered["allowed"] == (answer == "--allow")
     running.lines("watch", run)
     assert [line for line in running.ledger() if line.startswith(f"restart {session}")] == done
