@@ -141,8 +141,13 @@ class Steps:
 
     @property
     def depth(self) -> int:
-        """How many delegations it is away from a person or a signal."""
-        return self._run.started.depth
+        """How many delegations it is away from a person or a signal; of a fork of an asked run, how many that was."""
+        return self._run.children.depth
+
+    @property
+    def named_after(self) -> str:
+        """What conversations of agents that this run asks are named after: its session, or itself without one."""
+        return self._run.children.conversation
 
     @property
     def memory(self) -> "MemoryPort | None":
@@ -189,6 +194,9 @@ class Steps:
     @property
     def conversation_id(self) -> str:
         """The session that the run belongs to; empty when it is by itself."""
+        terms = self._run.started.fork
+        if terms is not None and terms.run:  # a fork is by itself; what it shares may have been said in a session
+            return "" if terms.session == terms.run else terms.session
         return "" if self._run.session_id == self._run.run_id else self._run.session_id
 
     def messages(self, *, note: str = "", answer: bool = True) -> list[Message]:

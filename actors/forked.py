@@ -1,0 +1,53 @@
+"""What a model of a fork is told from the cut on: other instructions, and what the user said further.
+
+The strategy goes through the shared steps with the words that they were recorded with, so their digests hold, and does
+not know that it is a fork. What is told otherwise is put in on the way to the model, where all that it is made of is
+recorded in the run's beginning: whoever goes on with the fork sends the same.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from ..events.message import Message
+from ..events.model_step import ModelCompleted
+from ..events.run import Run
+
+
+def told(messages: Sequence[Message], state: Run) -> Sequence[Message]:
+    """`messages`, as a model is sent them that is asked after the cut."""
+    started = state.started
+    terms = started.fork if started is not None else None
+    if started is None or terms is None:
+        return messages
+    if terms.instructions is not None:
+        messages = _instructed(messages, started.instructions, terms.instructions)
+    if terms.prompt:
+        at = _cut_in(messages, state)
+        messages = [*messages[:at], Message("user", terms.prompt), *messages[at:]]
+    return messages
+
+
+def _instructed(messages: Sequence[Message], before: str, now: str) -> Sequence[Message]:
+    """With `now` where `before` stands. Who is not told the agent's instructions is not told these."""
+    if not before:
+        return [Message("system", now), *messages]
+    first, *rest = messages
+    if first.role != "system" or not first.content.startswith(before):
+        return messages
+    return [structs.replace(first, content=now + first.content.removeprefix(before)), *rest]
+
+
+def _cut_in(messages: Sequence[Message], state: Run) -> int:
+    """Where the cut is: behind the last answer that is shared, and what its calls came to; else behind everything."""
+    shared = [
+        step.outcome.reply.message
+        for step in state.models.values()
+        if step.copied and isinstance(step.outcome, ModelCompleted)
+    ]
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index] in shared:
+            while index + 1 < len(messages) and messages[index + 1].role == "tool":
+                index += 1
+            return index + 1
+    return len(messages)
