@@ -45,9 +45,13 @@ def _cut_in(messages: Sequence[Message], state: Run) -> int:
         for step in state.models.values()
         if step.copied and isinstance(step.outcome, ModelCompleted)
     ]
-    for index in range(len(messages) - 1, -1, -1):
-        if messages[index] in shared:
-            while index + 1 < len(messages) and messages[index + 1].role == "tool":
-                index += 1
-            return index + 1
-    return len(messages)
+    at, left = 0, shared
+    for index, message in enumerate(messages):
+        if message in left:
+            # In their order, so an answer that is given a second time after the cut is not taken for the first.
+            at, left = index + 1, left[left.index(message) + 1 :]
+    if not at:
+        return len(messages)
+    while at < len(messages) and messages[at].role == "tool":
+        at += 1
+    return at

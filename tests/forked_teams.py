@@ -1,13 +1,15 @@
 """A team of twenty actors that says the same each time, and what has to hold of every fork of it, from the events alone."""
 
+import asyncio
 import hashlib
 import json
+import random
 from collections.abc import Sequence
 
 from msgspec import Struct
-from turns import Turn, Turns, delegates, hands_over, results
+from turns import Turn, delegates, hands_over, results, taken
 
-from treadle import Agent, FunctionModel, Message, Team
+from treadle import Agent, FunctionModel, Message, ModelReply, Team, ToolSpec, Usage
 from treadle.architecture import BlackboardArchitecture, MultiAgentDebate, Supervisor, Swarm
 from treadle.events.blackboard import Posted, blackboard_stream
 from treadle.events.child_step import ChildEnded, ChildRequested
@@ -20,10 +22,18 @@ ACTORS = 20
 
 
 class Twenty:
-    """A chief; a newspaper whose reporters remember; peers that hand over; a laboratory at a board; a panel."""
+    """A chief; a newspaper whose reporters remember; peers that hand over; a laboratory at a board; a panel.
 
-    def __init__(self) -> None:
-        self._minds: list[Turns] = []
+    Args:
+        chance: How long each model call takes, in turns of the loop: what goes on beside one another is mixed by it.
+
+    Attributes:
+        calls: How many model calls there were.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self.calls = 0
+        self._chance = chance
         press = Team.supervisor(
             workers={name: self._says(name) for name in ("ada", "ben", "cyd", "dan")},
             instructions="You edit.",
@@ -55,17 +65,22 @@ class Twenty:
         }
         turns = (delegates(press="Report.", desk="Refund."), delegates(lab="Why?", panel="Is it?"), results)
         self.agent = Agent(
-            "You lead.", model=self._mind(*turns), name="chief", architecture=Supervisor(workers), runtime="memory"
+            "You lead.", model=self._mind(*turns), name="chief", architecture=Supervisor(workers)
         )
 
-    @property
-    def calls(self) -> int:
-        """How many model calls there were."""
-        return sum(mind.calls for mind in self._minds)
-
     def _mind(self, *turns: Turn) -> FunctionModel:
-        self._minds.append(Turns(*turns))
-        return self._minds[-1].model
+        """Its first turn, its second …, the same after a crash and in a fork."""
+
+        async def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply:
+            self.calls += 1
+            for _ in range(self._chance.randrange(6)):
+                await asyncio.sleep(0)
+            turn = turns[min(taken(messages), len(turns) - 1)]
+            reply = turn if isinstance(turn, str | ModelReply) else turn(messages)
+            calls = reply.tool_calls if isinstance(reply, ModelReply) else ()
+            return ModelReply(reply if isinstance(reply, str) else "", calls, Usage(10, 5))
+
+        return FunctionModel(answer)
 
     def _says(self, name: str) -> Agent:
         """Says what nobody could say who was shown anything else."""

@@ -1,38 +1,41 @@
 """Forks of runs that have asked others: all are cut at one moment, and what was done by then is not done again."""
 
-import asyncio
 import os
 import random
 
-from cuts import opened
+import pytest
 from forked_teams import ACTORS, Twenty, check_fork
+from members import Member, calls_of
+from turns import Turns, calls, delegates, results
 
-from treadle import System
+from treadle import Agent, ConfigError, Run, System, Team, tool
+from treadle.architecture import Supervisor
 from treadle.events.envelope import Recorded
 from treadle.events.run import RunStarted
 from treadle.gateways.forks import Moment, begin_fork
 
-CUTS = int(os.environ.get("TREADLE_FORKS", "100"))
+TEAMS, CUTS = int(os.environ.get("TREADLE_FORK_TEAMS", "5")), 20
 SEED = int(os.environ.get("SEED", "0"))
 
 
-async def test_a_team_of_twenty_forked_at_random_cuts_ends_the_same_and_does_nothing_twice() -> None:
-    team = Twenty()
+@pytest.mark.parametrize("team_number", range(TEAMS))
+async def test_a_team_of_twenty_forked_at_random_cuts_ends_the_same_and_does_nothing_twice(team_number: int) -> None:
+    """`make forks` cuts a thousand times."""
+    chance = random.Random(f"{SEED} {team_number}")
+    team = Twenty(chance)
     async with System(journal="memory", projections=False) as system:
         agent = system.host(team.agent, name="chief")
-        whole = await agent.run("Go.", user_id="ann")
-        before = await all_events(system)
-        runs = {recorded.run_id for recorded in before if isinstance(recorded.event, RunStarted)}
+        whole = await agent.run("Go.", user_id="ann" if team_number % 2 else None)
+        before, total = await all_events(system), team.calls
+        runs = [recorded.run_id for recorded in before if isinstance(recorded.event, RunStarted)]
         assert len({run_id.rpartition("_")[2] for run_id in runs}) == ACTORS
-        total, chance = team.calls, random.Random(SEED)
         for number in range(CUTS):
             position, fork_id = chance.choice(before).position, f"fork-{number}"
             begun, at = team.calls, await system.journal.last_position()
             _, answer = await begin_fork(system.node, whole.run_id, at=Moment(position), fork_id=fork_id)
             result = await answer
-            after = await all_events(system, at)
-            where = f"cut {number} of seed {SEED}, after position {position}"
-            shared = check_fork(before, after, whole.run_id, fork_id, position)
+            where = f"cut {number} of team {team_number} of seed {SEED}, after position {position}"
+            shared = check_fork(before, await all_events(system, at), whole.run_id, fork_id, position)
             assert (result.state, result.output) == (whole.state, whole.output), where
             assert team.calls - begun == total - shared, where
 
@@ -42,3 +45,115 @@ async def all_events(system: System, after: int = 0) -> list[Recorded]:
     while page := await system.journal.read_all(found[-1].position if found else after, limit=5000):
         found += page
     return found
+
+
+# --- where, and with what --------------------------------------------------------------------------------------------
+
+
+async def led(system: System, lead: Turns, **workers: Agent) -> Agent:
+    return system.host(Agent("You lead.", model=lead.model, architecture=Supervisor(workers)), name="lead")
+
+
+async def children_of(run: Run) -> dict[str, Run]:
+    """The runs that it asked, by their roles."""
+    asked = [event.payload for event in await run.transcript() if event.type == "child.requested"]
+    return {each["role"]: Run(run._node, each["run_id"]) for each in asked}  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_an_event_of_an_asked_run_cuts_the_whole_tree_at_that_moment() -> None:
+    one, two = Member("1"), Member(lambda prompt: f"2 {prompt}")
+    pair = Agent("You ask two.", model=Turns(delegates(one="a"), delegates(two="b"), results).model, architecture=Supervisor(
+        {"one": one.agent, "two": two.agent}
+    ))
+    async with System(journal="memory", projections=False) as system:
+        agent = await led(system, Turns(delegates(pair="Go."), results), pair=pair)
+        result = await agent.run("Go.")
+        run = Run(system.node, result.run_id)
+        middle = (await children_of(run))["pair"]
+        [first, _] = [event for event in await middle.transcript() if event.type == "child.ended"]
+        fork = await run.fork(first)
+        assert (await fork.wait()).output == result.output == "2 b"
+        assert calls_of(one, two) == [1, 2]
+        forked = Run(system.node, middle.id.replace(run.id, fork.id))
+        started = (await forked.transcript())[0].payload
+        assert (started["forked_from"], started["parent_run_id"]) == (middle.id, fork.id)
+        with pytest.raises(ConfigError, match="which it has not asked"):
+            await run.fork((await fork.transcript())[0])
+        # And a fork of that is cut in the same way.
+        [asked] = [event for event in await forked.transcript() if event.type == "child.requested"]
+        assert (await (await fork.fork(asked)).wait()).output == "2 b"
+        assert calls_of(one, two) == [1, 3]
+
+
+async def test_another_model_answers_for_a_role_from_the_cut_on_in_all_depths() -> None:
+    one, two, other = Member("one"), Member("two"), Member("other")
+    pair = Agent("You ask two.", model=Turns(delegates(one="a"), delegates(two="b"), results).model, architecture=Supervisor(
+        {"one": one.agent, "two": two.agent}
+    ))
+    async with System(journal="memory", projections=False) as system:
+        lead = Turns(delegates(pair="Go."), delegates(pair="Again."), results)
+        result = await (agent := await led(system, lead, pair=pair)).run("Go.")
+        fork = await agent.fork(result.run_id, "1-2", models={"two": other.agent.spec.model})
+        assert (await fork.wait()).output == "other"
+        assert calls_of(one, two, other) == [3, 2, 1]
+        with pytest.raises(ConfigError, match="no-such-model"):
+            await agent.fork(result.run_id, models={"two": "no-such-model"})
+
+
+async def test_another_question_is_asked_at_the_beginning_and_said_further_later() -> None:
+    worker = Member(lambda prompt: f"did {prompt}")
+    lead = Turns(delegates(worker="a"), delegates(worker="b"), results)
+    async with System(journal="memory", projections=False) as system:
+        agent = await led(system, lead, worker=worker.agent)
+        result = await agent.run("First?")
+        asked = len(lead.asked)
+        await (await agent.fork(result.run_id, prompt="Second?")).wait()
+        assert [messages[1].content for messages in lead.asked[asked:]] == ["Second?"] * 3
+        asked = len(lead.asked)
+        fork = await agent.fork(result.run_id, "1-2", prompt="Be quick.", instructions="You lead well.")
+        await fork.wait()
+        said = [[message.content for message in messages] for messages in lead.asked[asked:]]
+        assert all(each[0].startswith("You lead well.\n") for each in said)
+        assert [each[1:5] for each in said] == [["First?", "", "did a", "Be quick."]] * 3
+        # Whoever goes on with the fork sends the same, and the shared part is that of the other run.
+        assert (await (await fork.fork("1-2")).wait()).output == (await fork.result()).output
+
+
+async def test_other_tools_from_the_cut_on() -> None:
+    @tool
+    def old() -> str:
+        """Old."""
+        return "old"
+
+    @tool
+    def new() -> str:
+        """New."""
+        return "new"
+
+    lead = Turns(calls(("old", {})), calls(("new", {})), results)
+    async with System(journal="memory", projections=False) as system:
+        agent = system.host(Agent("You work.", model=lead.model, tools=[old]), name="worker")
+        result = await agent.run("Go.")
+        assert "there is no tool 'new'" in result.output
+        fork = await agent.fork(result.run_id, "2", tools=[new])
+        assert (await fork.wait()).output == "new"
+        assert [[each.name for each in shown] for shown in lead.shown[-2:]] == [["new"], ["new"]]
+        assert (await (await fork.fork("2")).wait()).output == "new"
+
+
+async def test_a_fork_has_conversations_of_its_own_as_they_were_at_the_cut() -> None:
+    """The reporter remembers what it was told before the cut, and nothing that came after it elsewhere."""
+    reporter = Member("noted")
+    async with System(journal="memory", projections=False) as system:
+        turns = Turns(delegates(reporter="one"), delegates(reporter="two"), results)
+        team = Team.supervisor(workers={"reporter": reporter.agent}, model=turns.model, name="team")
+        agent = system.host(team, name="team")
+        result = await agent.run("Go.", user_id="ann")
+        for _ in range(2):
+            fork = await agent.fork(result.run_id, "1-2")
+            await fork.wait()
+            told = [message.content for message in reporter.asked[-1] if message.role == "user"]
+            assert told == ["one", "two"]
+        await agent.run("Go.", user_id="ann")
+        told = [message.content for message in reporter.asked[-1] if message.role == "user"]
+        assert told == ["one", "two", "one", "two"]  # of the forks it knows nothing
