@@ -28,6 +28,15 @@ def told(messages: Sequence[Message], state: Run) -> Sequence[Message]:
     return messages
 
 
+def said_further(question: str, call_id: str, state: Run) -> str:
+    """The question to an agent, with what the user said at the cut, if it is asked after that."""
+    started, known = state.started, state.children.get(call_id)
+    terms = started.fork if started is not None else None
+    if terms is None or not terms.prompt or (known is not None and known.copied):
+        return question
+    return f"{question}\n\n{terms.prompt}"
+
+
 def _instructed(messages: Sequence[Message], before: str, now: str) -> Sequence[Message]:
     """With `now` where `before` stands. Who is not told the agent's instructions is not told these."""
     if not before:

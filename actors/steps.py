@@ -22,6 +22,7 @@ from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolStep
 from .children import Question
 from .feed import Note
+from .forked import said_further
 from .json_form import recordable
 from .manner import PLAIN, Manner
 from .model_charges import Interrupted
@@ -358,9 +359,11 @@ class Steps:
         step = self._step()
         if self._run.moving:
             await self._run.leave()
+        call_id = f"{self._run.run_id}_{step}_0"
+        prompt = said_further(prompt, call_id, self._run.state)
         question = Question(prompt=prompt, history=history, images=tuple(images), session_id=session_id, manner=manner)
         with self._run.step:
-            return await self._run.children.ask(step, f"{self._run.run_id}_{step}_0", agent, question, role=role)
+            return await self._run.children.ask(step, call_id, agent, question, role=role)
 
     async def tools(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
         """The tool calls of one turn: together, destructive ones after the others and one by one.

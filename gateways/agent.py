@@ -54,6 +54,7 @@ from .tuning import Tuning
 from .workers.remote_tool import Wanted, found
 
 if TYPE_CHECKING:
+    from .diff import RunDiff
     from .node import Node
     from .pictures.picture import Picture as Graph
     from .run_handle import Run, Session
@@ -490,6 +491,14 @@ class Agent(AgentTimers, Drawable):
         return await run.fork(
             at, model=model, models=models, prompt=prompt, instructions=instructions, tools=tools, fork_id=fork_id
         )
+
+    async def diff(self, run_id: str, other: str) -> "RunDiff":
+        """As `Run.diff`: `print(await agent.diff(run_id, fork.id))`."""
+        from .run_handle import Run
+
+        check_id("run_id", run_id)
+        check_id("run_id", other)
+        return await Run(await self.node(), run_id).diff(other)
 
     async def signal(
         self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False

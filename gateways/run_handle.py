@@ -22,6 +22,7 @@ from .run_event import Event
 
 if TYPE_CHECKING:
     from .agent import Agent
+    from .diff import RunDiff
     from .node import Node
 
 
@@ -136,6 +137,16 @@ class Run:
         )
         begun, answer = await begin_fork(self._node, self.id, at=at, changes=changes, fork_id=fork_id or "")
         return Run(self._node, begun, answer)
+
+    async def diff(self, other: str) -> "RunDiff":
+        """This run and another one side by side, a fork of it or any: print it, or look into it.
+
+        Raises:
+            NotFound: The journal does not have one of them.
+        """
+        from .diff import diff
+
+        return await diff(self._node.journal, self.id, other)
 
     async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
         """Answer a call that waits for approval; durable when this returns.

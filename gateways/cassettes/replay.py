@@ -73,8 +73,13 @@ async def replay(
         frozen = _Frozen(run_id, history.state, differences)
         tools = {name: frozen.instead_of(tool) for name, tool in spec.tools.items()}
         spec = structs.replace(spec, tools=tools, approvals="allow")
+    terms = started.fork
+    if terms is not None:
+        # The digests are of what a strategy sends, which knows nothing of what a fork's model is told beside that.
+        terms = structs.replace(terms, prompt="", instructions=None)
     today = structs.replace(
         started,
+        fork=terms,
         model=spec.model.name,
         instructions=redacted(spec.instructions),  # as a run of today records them
         tools=tuple(map(redacted, catalogue(spec))),
