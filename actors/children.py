@@ -175,7 +175,7 @@ class Children:
 
     @property
     def conversation(self) -> str:
-        """The session after which conversations of this run are named; a fork has that of the run it was forked from."""
+        """The session that conversations of this run are named after; of a fork, that of the run it was forked from."""
         terms = self._terms
         return terms.session if terms is not None and terms.session else self._run.session_id
 
@@ -226,7 +226,9 @@ class Children:
         if run.services.work is None:
             raise ConfigError(f"agent {worker!r} is asked for by its name, and this system has no workers")
         if self._terms is not None and asked.role in self._terms.models:
-            raise ConfigError(f"agent {worker!r} is asked for by its name and has its own model; models= cannot change it")
+            raise ConfigError(
+                f"agent {worker!r} is asked for by its name and has its own model; models= cannot change it"
+            )
         task = TaskAccepted(
             task_id=asked.call_id,
             run_id=asked.run_id,

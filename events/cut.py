@@ -1,14 +1,13 @@
 """A consistent cut through a run and all that it asked: what of each stream lies before one moment.
 
-The journal has one order for all streams, and an event is appended after what it follows from: after the records that
-its writer had read, and, for what is received, after what was sent. So the events up to a position are closed under
-causes, as a crash at that moment would leave them. Of these a cut leaves out what was going on, an intent without its
-outcome: nobody can have learned anything from it. What such a call had sent before, an entry on a board, say, is not
-sent then; whoever had received it is moved back to before that, and so on until nobody has received what nobody sent.
-Each round takes away and never adds, so there is an end, and it is the latest cut of this kind before the position.
+The journal has one order for all streams, and an event is appended after what it follows from. So the events up to a
+position are closed under causes, as a crash at that moment would leave them. Of these a cut leaves out what was going
+on, an intent without its outcome: nobody can have learned anything from it. What such a call had sent before, an entry
+on a board, say, is not sent then; whoever had received it is moved back to before that, and so on until nobody has
+received what nobody sent. Each round takes away and never adds, so there is an end; see docs/decisions/0024.
 
-Source: K. M. Chandy, L. Lamport, "Distributed Snapshots", 1985; moving back to a fixpoint: B. Randell, "System Structure
-for Software Fault Tolerance", 1975 (the domino effect, bounded here by the order of the journal).
+Source: K. M. Chandy, L. Lamport, "Distributed Snapshots", 1985; moving back to a fixpoint, and the domino effect: B.
+Randell, "System Structure for Software Fault Tolerance", 1975.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +51,7 @@ class Cut(Struct, frozen=True):
 
     def ended(self, run_id: str) -> bool:
         """Whether the run had ended."""
-        kept = self.runs.get(run_id)
+        kept = self.runs.get(run_id, ())
         return bool(kept) and kept[-1].type in CLOSING_TAGS
 
 

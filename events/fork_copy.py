@@ -17,7 +17,7 @@ from .event import Event, UnknownEvent
 from .fork_terms import ForkTerms
 from .message import Usage
 from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelRequested
-from .run import CLOSING_TAGS, Closing, RecordCopied, RunStarted, RunSuspended, ValueRecorded, run_stream
+from .run import CLOSING_TAGS, Closing, RecordCopied, RunSuspended, ValueRecorded, run_stream
 from .run_tree import Branch, RunTree
 from .session import RunEnded, RunOpened, session_key, session_stream
 
@@ -124,7 +124,7 @@ class Copying:
         """A conversation as it was at the cut: of runs that were open then, those of the tree."""
         user_id, agent, session_id = session_key(stream)
         branches, taken = self._tree.branches, list[Event]()
-        ended = {recorded.event.run_id for recorded in events if self._is_end(recorded)}
+        ended = {end.run_id for recorded in events if (end := self._end_in(recorded)) is not None}
         for recorded in events:
             event = recorded.event
             if isinstance(event, RunOpened):
@@ -137,13 +137,14 @@ class Copying:
         own = self.conversation(session_id)
         return Copy(session_stream(user_id, agent, own), taken, user_id, own)
 
-    def _is_end(self, recorded: Recorded) -> bool:
+    def _end_in(self, recorded: Recorded) -> RunEnded | None:
+        """The end of a run of a conversation, if the cut has it."""
         event = recorded.event
         if not isinstance(event, RunEnded):
-            return False
-        if event.run_id in self._tree.branches:
-            return self._cut.ended(event.run_id)
-        return recorded.position <= self._cut.position
+            return None
+        own = event.run_id in self._tree.branches
+        has = self._cut.ended(event.run_id) if own else recorded.position <= self._cut.position
+        return event if has else None
 
 
 def copied(run_id: str, names: Mapping[str, str], model: str, history: Sequence[Recorded]) -> list[RecordCopied]:

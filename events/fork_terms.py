@@ -1,4 +1,4 @@
-"""What a run of a fork knows of that: whose beginning it has, and on which terms it goes on. A part of `run.started`."""
+"""What a run of a fork knows of it: whose beginning it has, on which terms it goes on. A part of `run.started`."""
 
 from msgspec import Struct
 

@@ -28,7 +28,6 @@ from ..actors.spec import AgentSpec, ApprovalHandler
 from ..actors.stop_hooks import StopHook
 from ..actors.strategies.architecture import GivenArchitecture, tools_of
 from ..actors.tone import ambient_tone
-from ..actors.tool import Tool
 from ..events.budget import Limits
 from ..events.errors import ConfigError
 from ..events.run import RunState

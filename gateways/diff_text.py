@@ -2,9 +2,10 @@
 
 import difflib
 from collections.abc import Iterator
-from os.path import commonprefix
+from itertools import takewhile
 
-from .diff import Outcome, RunDiff, StepPair
+from .diff import RunDiff, StepPair
+from .run_told import Outcome
 
 _MARKS = {"shared": "=", "same": "=", "other": "~", "first": "-", "second": "+"}
 _WIDTH, _BEFORE = 100, 30
@@ -58,7 +59,8 @@ def _shared(step: StepPair) -> str:
 def _compared(one: str, two: str) -> Iterator[str]:
     """The lines that differ; of long texts nothing else."""
     if "\n" not in one + two:
-        start = max(0, len(commonprefix([one, two])) - _BEFORE)
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))
+        start = max(0, sum(1 for _ in alike) - _BEFORE)
         yield from (_cut(f"{sign}{'…' if start else ''}{text[start:]}") for sign, text in (("-", one), ("+", two)))
         return
     lines = difflib.unified_diff(one.splitlines(), two.splitlines(), lineterm="", n=1)

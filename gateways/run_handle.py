@@ -125,7 +125,8 @@ class Run:
             NotFound: There is no such version or step, or nobody hosts the agent here.
             ConfigError: An argument is not what it should be.
         """
-        from .forks import Changes, begin_fork
+        from .fork_changes import Changes
+        from .forks import begin_fork
 
         check_id("fork_id", fork_id or "")
         changes = Changes(

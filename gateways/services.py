@@ -31,7 +31,8 @@ from ..events.subjects import Subjects
 from .arguments import check_prompt
 from .buses.nats import NatsBus
 from .delegation import FIRST_WAIT_S, encoded, within
-from .forks import Changes, begin_fork
+from .fork_changes import Changes
+from .forks import begin_fork
 from .node import Node
 
 VERSION = "1.0.0"

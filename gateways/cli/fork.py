@@ -27,17 +27,13 @@ async def fork(
     at: Annotated[
         str, Option(metavar="VERSION|step:NAME", help="Up to where the run is shared. Default: its question alone.")
     ] = "",
-    of: Annotated[
-        str, Option(metavar="RUN", help="A run that it asked, which --at is a version or a step of.")
-    ] = "",
+    of: Annotated[str, Option(metavar="RUN", help="A run that it asked, which --at is a version or a step of.")] = "",
     model: Annotated[str, Option(help="Who goes on. Default: the agent's model.")] = "",
     models: Annotated[
         list[str] | None, Option("--model-of", metavar="ROLE=MODEL", help="Who answers for an agent that it asks.")
     ] = None,
     prompt: Annotated[str, Option(help="Another question, at the beginning; later what is said further.")] = "",
-    instructions: Annotated[
-        str | None, Option(help="In the place of the agent's instructions, from there on.")
-    ] = None,
+    instructions: Annotated[str | None, Option(help="In the place of the agent's instructions, from there on.")] = None,
     fork_id: Annotated[str, Option("--id", help="The fork's id (`fork_id`). Default: a new one.")] = "",
     agents: Annotated[
         list[str] | None, Option(help="TOML file or module:object, when no system runs. Default: agents.toml.")

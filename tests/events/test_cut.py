@@ -1,4 +1,4 @@
-"""Consistent cuts through trees of runs that are written here, with what the order of a journal would never let happen."""
+"""Consistent cuts through trees of runs that are written here, with what one node would hardly let happen."""
 
 from collections.abc import Mapping, Sequence
 

@@ -4,13 +4,12 @@ import os
 import random
 
 import pytest
-from forked_teams import ACTORS, Twenty, check_fork
+from forked_teams import ACTORS, Twenty, all_events, check_fork
 from members import Member, calls_of
 from turns import Turns, calls, delegates, results
 
-from treadle import Agent, ConfigError, Run, System, Team, tool
-from treadle.architecture import Supervisor
-from treadle.events.envelope import Recorded
+from treadle import Agent, Blackboard, ConfigError, Run, System, Team, Workflow, tool
+from treadle.architecture import BlackboardArchitecture, Supervisor
 from treadle.events.run import RunStarted
 from treadle.gateways.forks import Moment, begin_fork
 
@@ -26,7 +25,7 @@ async def test_a_team_of_twenty_forked_at_random_cuts_ends_the_same_and_does_not
     async with System(journal="memory", projections=False) as system:
         agent = system.host(team.agent, name="chief")
         whole = await agent.run("Go.", user_id="ann" if team_number % 2 else None)
-        before, total = await all_events(system), team.calls
+        before, total = await all_events(system.journal), team.calls
         runs = [recorded.run_id for recorded in before if isinstance(recorded.event, RunStarted)]
         assert len({run_id.rpartition("_")[2] for run_id in runs}) == ACTORS
         for number in range(CUTS):
@@ -35,16 +34,9 @@ async def test_a_team_of_twenty_forked_at_random_cuts_ends_the_same_and_does_not
             _, answer = await begin_fork(system.node, whole.run_id, at=Moment(position), fork_id=fork_id)
             result = await answer
             where = f"cut {number} of team {team_number} of seed {SEED}, after position {position}"
-            shared = check_fork(before, await all_events(system, at), whole.run_id, fork_id, position)
+            shared = check_fork(before, await all_events(system.journal, at), whole.run_id, fork_id, position)
             assert (result.state, result.output) == (whole.state, whole.output), where
             assert team.calls - begun == total - shared, where
-
-
-async def all_events(system: System, after: int = 0) -> list[Recorded]:
-    found: list[Recorded] = []
-    while page := await system.journal.read_all(found[-1].position if found else after, limit=5000):
-        found += page
-    return found
 
 
 # --- where, and with what --------------------------------------------------------------------------------------------
@@ -62,9 +54,11 @@ async def children_of(run: Run) -> dict[str, Run]:
 
 async def test_an_event_of_an_asked_run_cuts_the_whole_tree_at_that_moment() -> None:
     one, two = Member("1"), Member(lambda prompt: f"2 {prompt}")
-    pair = Agent("You ask two.", model=Turns(delegates(one="a"), delegates(two="b"), results).model, architecture=Supervisor(
-        {"one": one.agent, "two": two.agent}
-    ))
+    pair = Agent(
+        "You ask two.",
+        model=Turns(delegates(one="a"), delegates(two="b"), results).model,
+        architecture=Supervisor({"one": one.agent, "two": two.agent}),
+    )
     async with System(journal="memory", projections=False) as system:
         agent = await led(system, Turns(delegates(pair="Go."), results), pair=pair)
         result = await agent.run("Go.")
@@ -87,9 +81,11 @@ async def test_an_event_of_an_asked_run_cuts_the_whole_tree_at_that_moment() -> 
 
 async def test_another_model_answers_for_a_role_from_the_cut_on_in_all_depths() -> None:
     one, two, other = Member("one"), Member("two"), Member("other")
-    pair = Agent("You ask two.", model=Turns(delegates(one="a"), delegates(two="b"), results).model, architecture=Supervisor(
-        {"one": one.agent, "two": two.agent}
-    ))
+    pair = Agent(
+        "You ask two.",
+        model=Turns(delegates(one="a"), delegates(two="b"), results).model,
+        architecture=Supervisor({"one": one.agent, "two": two.agent}),
+    )
     async with System(journal="memory", projections=False) as system:
         lead = Turns(delegates(pair="Go."), delegates(pair="Again."), results)
         result = await (agent := await led(system, lead, pair=pair)).run("Go.")
@@ -157,3 +153,48 @@ async def test_a_fork_has_conversations_of_its_own_as_they_were_at_the_cut() -> 
         await agent.run("Go.", user_id="ann")
         told = [message.content for message in reporter.asked[-1] if message.role == "user"]
         assert told == ["one", "two", "one", "two"]  # of the forks it knows nothing
+
+
+async def test_a_workflow_forked_anywhere_between_and_within_its_nodes_ends_the_same() -> None:
+    left, right, last = (
+        Member(lambda said: f"left {said}"),
+        Member(lambda said: f"right {said}"),
+        Member(lambda said: said),
+    )
+    flow = Workflow("diamond").add_node("split", lambda text: text.upper())
+    for name, member in (("left", left), ("right", right), ("last", last)):
+        flow.add_node(name, member.agent)
+    flow.set_start("split").add_edge("split", "left").add_edge("split", "right")
+    flow.add_edge("left", "last").add_edge("right", "last")
+    async with System(journal="memory", projections=False) as system:
+        await system.host(flow).run("go", session_id="conv", user_id="ann")
+        whole = await flow.run("on", session_id="conv", user_id="ann")
+        before, total = await all_events(system.journal), 3
+        begun = [each.position for each in before if each.run_id == whole.run_id]
+        outputs: set[str] = set()
+        for position in range(begun[0], begun[-1] + 1):
+            asked, at = sum(calls_of(left, right, last)), await system.journal.last_position()
+            _, answer = await begin_fork(system.node, whole.run_id, at=Moment(position), fork_id=f"fork-{position}")
+            outputs.add((await answer).output)
+            after = await all_events(system.journal, at)
+            shared = check_fork(before, after, whole.run_id, f"fork-{position}", position)
+            assert sum(calls_of(left, right, last)) - asked == total - shared
+        assert outputs == {whole.output}
+
+
+async def test_what_is_said_further_reaches_the_agents_of_a_team_that_nobody_leads() -> None:
+    worker = Member("a guess")
+    board = BlackboardArchitecture({"guesser": worker.agent}, max_rounds=2)
+    async with System(journal="memory", projections=False) as system:
+        agent = system.host(Agent(model="echo", architecture=board), name="lab")
+        result = await agent.run("Why?")
+        [first, _] = [
+            event for event in await Run(system.node, result.run_id).transcript() if event.type == "child.ended"
+        ]
+        fork = await agent.fork(result.run_id, first, prompt="Think of the moon.")
+        await fork.wait()
+        assert worker.calls == 3
+        assert "Think of the moon." in worker.prompts[2]
+        # It reads what was there at the cut, once, and nobody reads it twice.
+        assert worker.prompts[2].count("[contribution of guesser]") == 1
+        assert len(await Blackboard(fork.id, system).read()) == 2
