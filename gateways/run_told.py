@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
 
 from msgspec import Struct
 
@@ -14,7 +13,7 @@ from ..events.event import Event
 from ..events.message import Usage
 from ..events.model_step import ModelCompleted, ModelFailed, ModelRequested
 from ..events.run import RecordCopied, Run, RunState, ValueRecorded, evolve
-from ..events.run_tree import RunTree, questions_of, record_of
+from ..events.run_tree import RunTree, record_of
 from ..events.tool_step import ApprovalRequested, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 
 
@@ -51,6 +50,7 @@ class Told:
         self.history: Sequence[Recorded] = tree.branches[run_id].history
         self.started = tree.branches[run_id].started
         self.steps: dict[str, Step] = {}
+        self._asked: dict[str, Step] = {}
         self.shared = [recorded for recorded in self.history if isinstance(recorded.event, RecordCopied)]
         for recorded in self.history:
             self._tell(record_of(recorded), isinstance(recorded.event, RecordCopied))
@@ -112,12 +112,13 @@ class Told:
             case ChildRequested():
                 step = self._step(f"{self._place(record.call_id)} {record.role}", f"asks {record.role}", shared)
                 step.run_id = record.run_id
+                self._asked[record.call_id] = step
             case ChildEnded():
-                asked_for = {each.call_id: each.role for each in questions_of(self.history)}
-                step = self.steps[f"{self._place(record.call_id)} {asked_for[record.call_id]}"]
-                step.text = f"{record.state}: {record.output or record.error}"
+                self._asked[record.call_id].text = f"{record.state}: {record.output or record.error}"
             case ValueRecorded():
-                self._step(record.step, record.name, shared).text = as_text(_without_ids(record.value, self.run_id))
+                # Without the ids of its own calls, which two runs never have in common.
+                text = as_text(record.value).replace(f'"{self.run_id}_', '"')
+                self._step(record.step, record.name, shared).text = text
             case _:
                 pass
 
@@ -130,19 +131,6 @@ class Told:
 
     def _place(self, call_id: str) -> str:
         return call_id.removeprefix(f"{self.run_id}_")
-
-
-def _without_ids(value: Any, run_id: str) -> Any:
-    """A recorded value without the ids of its own run, which two runs never have in common."""
-    match value:
-        case str():
-            return value.removeprefix(f"{run_id}_")
-        case list():
-            return [_without_ids(each, run_id) for each in cast("list[Any]", value)]
-        case dict():
-            return {key: _without_ids(each, run_id) for key, each in cast("dict[str, Any]", value).items()}
-        case _:
-            return value
 
 
 def _seconds(begun: datetime, ended: datetime) -> float:
