@@ -22,19 +22,22 @@ def told(messages: Sequence[Message], state: Run) -> Sequence[Message]:
         return messages
     if terms.instructions is not None:
         messages = _instructed(messages, started.instructions, terms.instructions)
-    if terms.prompt:
-        at = _cut_in(messages, state)
-        messages = [*messages[:at], Message("user", terms.prompt), *messages[at:]]
+    shared = [step.outcome.reply.message for step in state.models.values() if isinstance(step.outcome, ModelCompleted)]
+    places = [_cut_in(messages, shared[: said.answers]) for said in terms.said]
+    # The last one first, so that the places before it stay what they are.
+    for at, said in reversed(list(zip(places, terms.said, strict=True))):
+        messages = [*messages[:at], Message("user", said.text), *messages[at:]]
     return messages
 
 
 def said_further(question: str, call_id: str, state: Run) -> str:
-    """The question to an agent, with what the user said at the cut, if it is asked after that."""
+    """The question to an agent, with what the user said at the cuts that it is asked after."""
     started, known = state.started, state.children.get(call_id)
     terms = started.fork if started is not None else None
-    if terms is None or not terms.prompt or (known is not None and known.copied):
+    if terms is None:
         return question
-    return f"{question}\n\n{terms.prompt}"
+    place = list(state.children).index(call_id) if known is not None else len(state.children)
+    return "\n\n".join([question, *(said.text for said in terms.said if place >= said.asked)])
 
 
 def _instructed(messages: Sequence[Message], before: str, now: str) -> Sequence[Message]:
@@ -47,14 +50,9 @@ def _instructed(messages: Sequence[Message], before: str, now: str) -> Sequence[
     return [structs.replace(first, content=now + first.content.removeprefix(before)), *rest]
 
 
-def _cut_in(messages: Sequence[Message], state: Run) -> int:
-    """Where the cut is: behind the last answer that is shared, and what its calls came to; else behind everything."""
-    shared = [
-        step.outcome.reply.message
-        for step in state.models.values()
-        if step.copied and isinstance(step.outcome, ModelCompleted)
-    ]
-    at, left = 0, shared
+def _cut_in(messages: Sequence[Message], shared: Sequence[Message]) -> int:
+    """Where a cut is: behind the last answer that is shared, and what its calls came to; else behind everything."""
+    at, left = 0, list(shared)
     for index, message in enumerate(messages):
         if message in left:
             # In their order, so an answer that is given a second time after the cut is not taken for the first.

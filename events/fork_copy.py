@@ -21,7 +21,7 @@ from .run import CLOSING_TAGS, Closing, RecordCopied, RunSuspended, ValueRecorde
 from .run_tree import Branch, RunTree
 from .session import RunEnded, RunOpened, session_key, session_stream
 
-_NOT_COPIED = frozenset({"run.started", "run.taken_over", "run.suspended"}) | CLOSING_TAGS
+NOT_COPIED = frozenset({"run.started", "run.taken_over", "run.suspended"}) | CLOSING_TAGS
 """Who worked on the run and how it ended is the other run's own."""
 
 _WAITS = "it was forked, and goes on when the run that asked for it does"
@@ -59,6 +59,7 @@ class Copying:
         self._names = names_in(tree, terms.tree)
         before = tree.branches[tree.root].started
         self._was_in = before.fork.tree if before is not None and before.fork is not None else ""
+        self._depth = before.depth if before is not None else 0
 
     def records(self, run_id: str, model: str) -> list[RecordCopied]:
         """The records of a run that the cut has, as they stand in its fork, which `model` goes on with."""
@@ -88,7 +89,7 @@ class Copying:
             model=model or started.model,
             parent_run_id=self._names[branch.parent_id],
             parent_call_id=call_id,
-            depth=started.depth - self._terms.deeper,
+            depth=started.depth - self._depth,
             forked_from=run_id,
             forked_at=self._cut.lines[run_id],
             forked_to=model or started.forked_to,
@@ -158,7 +159,7 @@ def copied(run_id: str, names: Mapping[str, str], model: str, history: Sequence[
     for recorded in history:
         source = recorded.event if isinstance(recorded.event, RecordCopied) else recorded
         event = source.record if isinstance(source, RecordCopied) else source.event
-        if source.type in _NOT_COPIED:
+        if source.type in NOT_COPIED:
             continue
         # It is written as today's Treadle writes it, whatever it was lifted from.
         schema = source.schema if isinstance(event, UnknownEvent) else event.event_schema

@@ -11,9 +11,11 @@ from ..actors.strategies.architecture import equipped, tools_of
 from ..actors.workflow.walk import INPUT
 from ..events.child_step import ChildRequested
 from ..events.cut import Cut
-from ..events.fork_terms import ForkTerms
+from ..events.event import Event
+from ..events.fork_copy import NOT_COPIED
+from ..events.fork_terms import ForkTerms, Said
 from ..events.message import ToolSpec
-from ..events.model_step import ModelRequested
+from ..events.model_step import ModelCompleted, ModelRequested
 from ..events.redaction import redact
 from ..events.run import RunStarted
 from ..events.run_tree import RunTree, records_of
@@ -96,7 +98,7 @@ def changed(tree: RunTree, spec: AgentSpec, changes: Changes, found: Cut, terms:
     if changes.tools is not None:
         origin = structs.replace(origin, tools=_catalogue(origin, spec))
     if any(isinstance(record, ModelRequested | ToolRequested | ChildRequested) for record in records):
-        return structs.replace(origin, fork=structs.replace(terms, prompt=prompt, instructions=instructions))
+        return structs.replace(origin, fork=_saying(prompt, instructions, origin.fork, terms, records))
     # Nobody has been told anything yet.
     if prompt:
         inputs = {name: value for name, value in origin.shown.get("inputs", {}).items() if name != INPUT}
@@ -105,6 +107,21 @@ def changed(tree: RunTree, spec: AgentSpec, changes: Changes, found: Cut, terms:
     if instructions is not None:
         origin = structs.replace(origin, instructions=instructions)
     return structs.replace(origin, fork=terms)
+
+
+def _saying(
+    prompt: str, instructions: str | None, before: ForkTerms | None, terms: ForkTerms, records: Sequence[Event]
+) -> ForkTerms:
+    """The terms with what is told from this cut on, and with what a fork that is forked had been told by then."""
+    copies = [record for record in records if record.event_tag not in NOT_COPIED]
+    answers = sum(isinstance(record, ModelCompleted) for record in records)
+    asked = sum(isinstance(record, ChildRequested) for record in records)
+    said = [each for each in (before.said if before is not None else ()) if each.records <= len(copies)]
+    if prompt:
+        said.append(Said(prompt, len(copies), answers, asked))
+    if instructions is None and before is not None:
+        instructions = before.instructions
+    return structs.replace(terms, said=tuple(said), instructions=instructions)
 
 
 def _catalogue(origin: RunStarted, spec: AgentSpec) -> tuple[ToolSpec, ...]:

@@ -66,12 +66,14 @@ async def begin_fork(
     origin = tree.branches[run_id].started
     assert origin is not None
     spec, forked_to = going_on(node, fork_id, origin, changes)
-    models = {role: lent(node, model) for role, model in changes.models.items()}
+    before = origin.fork or ForkTerms(tree="")
+    models = {**before.models, **{role: lent(node, model) for role, model in changes.models.items()}}
     ref = node.host.run(fork_id)
     if (await node.journal.head(run_stream(fork_id))).version:
         await _check_same(node, fork_id, run_id, found)
         return fork_id, _asked(ref.ask(ContinueRun(spec, reason="forked again")))
-    terms = ForkTerms(tree=fork_id, models=models, deeper=origin.depth, position=found.position)
+    deeper = before.deeper + origin.depth
+    terms = ForkTerms(tree=fork_id, models=models, deeper=deeper, position=found.position)
     copying = Copying(tree, found, terms, node.journal.owner)
     copies = tuple(copying.records(run_id, spec.model.name))
     own = structs.replace(terms_of(tree.branches[run_id], terms), tools=has_tools(origin, changes))

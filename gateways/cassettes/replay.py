@@ -76,7 +76,7 @@ async def replay(
     terms = started.fork
     if terms is not None:
         # The digests are of what a strategy sends, which knows nothing of what a fork's model is told beside that.
-        terms = structs.replace(terms, prompt="", instructions=None)
+        terms = structs.replace(terms, said=(), instructions=None)
     today = structs.replace(
         started,
         fork=terms,

@@ -111,8 +111,16 @@ async def test_another_question_is_asked_at_the_beginning_and_said_further_later
         said = [[message.content for message in messages] for messages in lead.asked[asked:]]
         assert all(each[0].startswith("You lead well.\n") for each in said)
         assert [each[1:5] for each in said] == [["First?", "", "did a", "Be quick."]] * 3
-        # Whoever goes on with the fork sends the same, and the shared part is that of the other run.
-        assert (await (await fork.fork("1-2")).wait()).output == (await fork.result()).output
+        # A fork of the fork knows what it was told, each where it was told.
+        asked = len(lead.asked)
+        again = await fork.fork("1-4", prompt="Be quicker.")
+        await again.wait()
+        said = [[message.content for message in messages][1:7] for messages in lead.asked[asked:]]
+        assert said == [["First?", "", "did a", "Be quick.", "", "did a"]] * len(said)
+        assert [message.content for message in lead.asked[asked]][7:] == ["Be quicker."]
+        asked = len(lead.asked)
+        await (await fork.fork("1-1")).wait()
+        assert "Be quick." not in str(lead.asked[asked:])  # that was said later
 
 
 async def test_other_tools_from_the_cut_on() -> None:
@@ -198,3 +206,29 @@ async def test_what_is_said_further_reaches_the_agents_of_a_team_that_nobody_lea
         # It reads what was there at the cut, once, and nobody reads it twice.
         assert worker.prompts[2].count("[contribution of guesser]") == 1
         assert len(await Blackboard(fork.id, system).read()) == 2
+        [*_, last] = [event for event in await fork.transcript() if event.type == "child.ended"]
+        again = await fork.fork(last)  # a fork of the fork asks as that one had asked
+        assert ((await again.wait()).output, worker.calls) == ("a guess", 3)
+
+
+async def test_a_worker_that_is_asked_by_its_name_goes_on_with_what_it_had_done_at_the_cut() -> None:
+    mind = Turns(calls(("look", {})), results)
+
+    @tool(read_only=True)
+    def look() -> str:
+        """Look."""
+        return "It is empty."
+
+    async with System(journal="memory", projections=False) as system:
+        system.host(Agent("You look.", model=mind.model, tools=[look]), name="clerk")
+        lead = Turns(delegates(clerk="Look."), results)
+        team = Agent("You lead.", model=lead.model, architecture=Supervisor({"clerk": "clerk"}))
+        agent = system.host(team, name="lead")
+        result = await agent.run("Go.")
+        clerk = (await children_of(Run(system.node, result.run_id)))["clerk"]
+        [looked] = [event for event in await clerk.transcript() if event.type == "tool.completed"]
+        fork = await agent.fork(result.run_id, looked)
+        assert (await fork.wait()).output == result.output == "It is empty."
+        assert (mind.calls, lead.calls) == (3, 3)
+        other = await agent.fork(result.run_id, models={"clerk": "echo"})
+        assert "models= cannot change it" in (await other.wait()).output
