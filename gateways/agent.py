@@ -153,9 +153,7 @@ class Agent(AgentTimers, Drawable):
             name=name,
             model=resolved,
             instructions="\n\n".join(filter(None, (instructions, goals.told))),
-            tools=by_name(
-                [*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks), *goals.tools]
-            ),
+            tools=by_name([*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks), *goals.tools]),
             architecture=thinks,
             approvals=approval_handler or "deny",
             max_turns=max_turns,

@@ -5,9 +5,11 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from ..actors.living_plan import make_plan_tools
 from ..actors.run import catalogue
 from ..actors.spec import AgentSpec
 from ..actors.strategies.architecture import equipped, tools_of
+from ..actors.tool import Tool
 from ..actors.workflow.walk import INPUT
 from ..events.child_step import ChildRequested
 from ..events.cut import Cut
@@ -61,13 +63,18 @@ def going_on(node: Node, fork_id: str, origin: RunStarted, changes: Changes) -> 
         forked_to = lent(node, changes.model)
         origin = structs.replace(origin, forked_to=forked_to, model="")
     if changes.tools is not None:
-        brought = {tool.name: tool for tool in tools_of(spec.architecture)}
+        brought = {tool.name: tool for tool in _brought(spec)}
         spec = structs.replace(spec, tools={**by_name(changes.tools), **brought})
         origin = structs.replace(origin, fork=None)
     spec = node.host.going_on(spec, origin)
     if has_tools(origin, changes):
         node.host.lend_tools(fork_id, spec.tools)
     return spec, forked_to
+
+
+def _brought(spec: AgentSpec) -> list[Tool]:
+    """The tools that its architecture and its plan bring, which nobody gives to it."""
+    return [*tools_of(spec.architecture), *(make_plan_tools() if spec.living_plan is not None else ())]
 
 
 def has_tools(origin: RunStarted, changes: Changes) -> bool:
@@ -126,7 +133,7 @@ def _saying(
 
 def _catalogue(origin: RunStarted, spec: AgentSpec) -> tuple[ToolSpec, ...]:
     """The tools as the fork's model is shown them; those of its architecture as they were."""
-    brought = {tool.name for tool in tools_of(spec.architecture)}
+    brought = {tool.name for tool in _brought(spec)}
     known = {tool.name: tool for tool in origin.tools if tool.name in brought}
     return tuple(known.get(tool.name, tool) for tool in catalogue(equipped(spec)))
 

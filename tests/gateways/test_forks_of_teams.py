@@ -136,12 +136,12 @@ async def test_other_tools_from_the_cut_on() -> None:
 
     lead = Turns(calls(("old", {})), calls(("new", {})), results)
     async with System(journal="memory", projections=False) as system:
-        agent = system.host(Agent("You work.", model=lead.model, tools=[old]), name="worker")
+        agent = system.host(Agent("You work.", model=lead.model, tools=[old], living_plan=True), name="worker")
         result = await agent.run("Go.")
         assert "there is no tool 'new'" in result.output
         fork = await agent.fork(result.run_id, "2", tools=[new])
         assert (await fork.wait()).output == "new"
-        assert [[each.name for each in shown] for shown in lead.shown[-2:]] == [["new"], ["new"]]
+        assert [[each.name for each in shown] for shown in lead.shown[-2:]] == [["new", "plan_write", "plan_read"]] * 2
         assert (await (await fork.fork("2")).wait()).output == "new"
 
 
