@@ -7,7 +7,7 @@ KILLS ?= 1000
 MINUTES ?= 10
 WORKERS ?= 2
 
-.PHONY: demo test check bench chaos tree crash wheel clean
+.PHONY: demo test check bench chaos tree crash forks wheel clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,9 @@ tree: $(VENV)/.ready
 
 crash: $(VENV)/.ready
 	cd tests && $(abspath $(BIN))/python -m crash --seed $(SEED) --kills $(KILLS)
+
+forks: $(VENV)/.ready
+	SEED=$(SEED) TREADLE_FORK_TEAMS=50 $(BIN)/python -m pytest -q -k random_cuts tests/gateways/test_forks_of_teams.py
 
 wheel: $(VENV)/.ready
 	rm -rf dist

@@ -91,6 +91,7 @@ class ChildRuns:
             depth=request.depth,
             budgets=request.budgets,
             correlation_id=request.correlation_id,
+            terms=request.terms,
             causation_id=request.causation_id,
             traceparent=request.traceparent,
         )

@@ -29,6 +29,7 @@ from ..events.child_step import (
     spawn_worker,
 )
 from ..events.errors import ConfigError, TreadleError
+from ..events.fork_terms import ForkTerms
 from ..events.message import Image, Message
 from ..events.run import Closing, Run, RunCancelled, RunState
 from ..events.worker import TaskAccepted, TaskEnded
@@ -169,7 +170,7 @@ class Children:
                     ended = await self._delegated(agent, asked, question, depth)
                 else:
                     self._here.add(call_id)
-                    ended = await self._run_here(spec_of(agent, role), asked, question, depth)
+                    ended = await self._run_here(self._answering(spec_of(agent, role), role), asked, question, depth)
         run.record(end_child(ended, run.state))
         return ended
 
@@ -227,6 +228,30 @@ class Children:
         requested = self._run.state.children[call_id].requested
         return (await history_of(self._run.services.journal, requested.run_id)).result
 
+    @property
+    def conversation(self) -> str:
+        """The session that conversations of this run are named after; of a fork, that of the run it was forked from."""
+        terms = self._terms
+        return terms.session if terms is not None and terms.session else self._run.session_id
+
+    @property
+    def depth(self) -> int:
+        """How deep the run is; of a fork of a child, how deep that was. Conversations are named after it too."""
+        return self._run.started.depth + (self._terms.deeper if self._terms is not None else 0)
+
+    @property
+    def _terms(self) -> ForkTerms | None:
+        return self._run.started.fork
+
+    def _session_of(self, question: Question) -> str:
+        """The conversation itself. A forked tree has its own, as they were at the cut."""
+        terms = self._terms
+        return question.session_id if terms is None else terms.conversation(question.session_id)
+
+    def _answering(self, spec: AgentSpec, role: str) -> AgentSpec:
+        name = self._terms.models.get(role) if self._terms is not None else None
+        return spec if name is None else structs.replace(spec, model=self._run.model_of(name))
+
     async def _run_here(self, spec: AgentSpec, asked: ChildRequested, question: Question, depth: int) -> ChildEnded:
         run = self._run
         cause = run.cause(asked.call_id)
@@ -237,7 +262,8 @@ class Children:
             history=question.history,
             user_id=run.user_id,
             context=_context(question.context, run.started.metadata),
-            session_id=question.session_id,
+            session_id=self._session_of(question),
+            terms=self._terms.inherited if self._terms is not None else None,
             manner=question.manner,
             parent_run_id=run.run_id,
             parent_call_id=asked.call_id,
@@ -254,6 +280,10 @@ class Children:
         run = self._run
         if run.services.work is None:
             raise ConfigError(f"agent {worker!r} is asked for by its name, and this system has no workers")
+        if self._terms is not None and asked.role in self._terms.models:
+            raise ConfigError(
+                f"agent {worker!r} is asked for by its name and has its own model; models= cannot change it"
+            )
         task = TaskAccepted(
             task_id=asked.call_id,
             run_id=asked.run_id,
@@ -262,7 +292,8 @@ class Children:
             parent_run_id=run.run_id,
             depth=depth,
             budgets=self._budgets,
-            session_id=question.session_id,
+            session_id=self._session_of(question),
+            fork=self._terms.inherited if self._terms is not None else None,
             conversation=() if question.session_id else tuple(question.history),
             metadata={**run.started.metadata, **question.context.metadata},
             images=question.images,

@@ -171,15 +171,15 @@ class Entity(Generic[S]):
         loaded.follow(last[0], last[0])
         return loaded
 
-    def stage(self, events: Sequence[Event]) -> Append:
+    def stage(self, events: Sequence[Event], *, copies: bool = False) -> Append:
         """Fold `events` and return the append that stores them, for a submission together with other streams'.
 
-        The caller submits it at once and hands the result to `staged`.
+        The caller submits it at once and hands the result to `staged`. `copies` is as for `record`.
         """
         self.hand_over()
         # Until it is submitted: a journal that refuses it leaves a state that never was.
         self._staging = True
-        return self._append(self._fold_in(events))
+        return self._append(self._fold_in(events, copies))
 
     def staged(self, pending: Pending, index: int) -> None:
         """`pending` stores what was staged, as its append number `index`."""

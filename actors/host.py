@@ -1,6 +1,6 @@
 """What actors of one system know of each other: who is hosted, and where everybody lives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from weakref import WeakValueDictionary
 
 from msgspec import structs
@@ -17,6 +17,7 @@ from .result import RunResult
 from .runtime import ActorSystem, Ref
 from .services import Services
 from .spec import AgentSpec
+from .tool import Tool
 
 
 class Host:
@@ -31,6 +32,7 @@ class Host:
         self._agents: dict[str, AgentSpec] = {}
         self._replaced: WeakValueDictionary[int, Model] = WeakValueDictionary()
         self._lent: dict[str, Model] = {}  # by what forks call them
+        self._tools: dict[str, Mapping[str, Tool]] = {}  # by the forks that have them
 
     def add(self, spec: AgentSpec) -> None:
         """Host an agent; one of the same name is replaced, and its running runs go on as they began."""
@@ -79,12 +81,24 @@ class Host:
             model = self._lent[name] = self.services.resolve(name)
         return model
 
+    def lend_tools(self, fork_id: str, tools: Mapping[str, Tool]) -> None:
+        """This fork goes on with these tools."""
+        self._tools[fork_id] = tools
+
     def going_on(self, spec: AgentSpec, started: RunStarted) -> AgentSpec:
-        """The agent of a run that goes on: with the model that the run was forked to, if it was.
+        """The agent of a run that goes on: with the model and the tools that the run was forked to, if it was.
 
         Raises:
-            ConfigError: Nobody here knows that model.
+            ConfigError: Nobody here knows them.
         """
+        if started.fork is not None and started.fork.tools:
+            tools = self._tools.get(started.fork.tree)
+            if tools is None:
+                raise ConfigError(
+                    f"run {started.fork.tree!r} was forked to other tools, objects that this process does not have; "
+                    "fork it again with those tools, under its own id as fork_id"
+                )
+            spec = structs.replace(spec, tools=tools)
         name = started.forked_to
         if not name or spec.model.name == started.model:
             return spec

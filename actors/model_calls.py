@@ -28,6 +28,7 @@ from ..events.model_step import (
 )
 from .circuit import is_fault
 from .context import ModelCallContext
+from .forked import told
 from .model import Model
 from .model_attempt import ModelAttempt
 from .model_charges import Interrupted, ModelCharges, bill_of, most_of
@@ -157,7 +158,7 @@ class ModelCalls:
         """
         of = model.name if model is not _rows(self._run.spec.model)[0] else ""
         model = who_answers(model)
-        messages, options = self._held(model, asking.messages, asking.answer)
+        messages, options = self._held(model, told(asking.messages, self._run.state), asking.answer)
         most = most_of(model, messages, asking.tools, options)
         await self.charges.reserve(asked.call_id, asked.attempt, most)
         billed: bool = getattr(model, "billed", False)

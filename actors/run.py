@@ -120,7 +120,7 @@ class RunActivation(StoredRun):
         self._ours_at = self.services.clock.monotonic()  # nobody has heard of it
         if request.fork is not None:
             started = structs.replace(request.fork.started, owner=self.services.journal.owner)
-            self._entity.record([started, *request.fork.copied], copies=True)
+            self.record_copies([started, *request.fork.copied], request.fork.rest)
             return
         started = RunStarted(
             agent=spec.name,
@@ -138,6 +138,7 @@ class RunActivation(StoredRun):
             budgets=request.budgets,
             conversation=tuple(request.history) if request.parent_run_id and not request.session_id else (),
             previous_run_id=request.previous_run_id,
+            fork=request.terms,
             signal_id=request.signal_id,
             metadata=recordable(dict(request.context.metadata)) if request.context is not None else {},
             shown=recordable(request.context.shown) if request.context is not None else {},

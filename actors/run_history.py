@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from ..events.budget import Scope
 from ..events.errors import NotFound
-from ..events.journal import Journal
+from ..events.fork_terms import ForkTerms
+from ..events.journal import Append, Journal
 from ..events.message import Image, Message
 from ..events.run import RecordCopied, Run, RunStarted, evolve, run_stream
 from ..events.session import RunOpened, Session, Turn, session_stream
@@ -17,14 +18,23 @@ from .result import RunResult, result_of
 
 
 class Fork(Struct, frozen=True):
-    """How a run begins that shares the beginning of another one."""
+    """How a run begins that shares the beginning of another one.
+
+    Attributes:
+        rest: The other streams of its tree, which begin in the same append.
+    """
 
     started: RunStarted
     copied: tuple[RecordCopied, ...]
+    rest: tuple[Append, ...] = ()
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
-    """A run that is to be."""
+    """A run that is to be.
+
+    Attributes:
+        terms: Of the forked tree that it is asked in.
+    """
 
     run_id: str
     prompt: str
@@ -41,6 +51,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     depth: int = 0
     budgets: tuple[Scope, ...] = ()
     fork: "Fork | None" = None
+    terms: ForkTerms | None = None
     correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""

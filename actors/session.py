@@ -430,6 +430,7 @@ class SessionActor(CoroutineActor):
             depth=prompt.depth,
             budgets=prompt.budgets,
             correlation_id=prompt.correlation_id,
+            terms=prompt.terms,
             causation_id=prompt.causation_id,
             traceparent=prompt.traceparent,
         )

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import Struct
 
 from ..events.budget import Scope
+from ..events.fork_terms import ForkTerms
 from ..events.message import Image
 from ..events.run import RunCancelled, RunInterrupted
 from ..events.signal import RuntimeSignal
@@ -27,6 +28,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
         manner: How it is to answer, where that is not as its agent does.
         correlation_id: The conversation that it is a part of; empty for the session itself.
         feed: Hears everything from the run's beginning on.
+        terms: Of the forked tree that it is asked in.
     """
 
     spec: AgentSpec
@@ -43,6 +45,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     causation_id: str = ""
     traceparent: str = ""
     feed: Feed | None = None
+    terms: ForkTerms | None = None
 
 
 class ResumeSession(Struct, frozen=True):

@@ -22,6 +22,7 @@ from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolStep
 from .children import Question
 from .feed import Note
+from .forked import said_further
 from .json_form import recordable
 from .manner import PLAIN, Manner
 from .model_charges import Interrupted
@@ -145,8 +146,13 @@ class Steps:
 
     @property
     def depth(self) -> int:
-        """How many delegations it is away from a person or a signal."""
-        return self._run.started.depth
+        """How many delegations it is away from a person or a signal; of a fork of an asked run, how many that was."""
+        return self._run.children.depth
+
+    @property
+    def named_after(self) -> str:
+        """What conversations of agents that this run asks are named after: its session, or itself without one."""
+        return self._run.children.conversation
 
     @property
     def memory(self) -> "MemoryPort | None":
@@ -193,6 +199,9 @@ class Steps:
     @property
     def conversation_id(self) -> str:
         """The session that the run belongs to; empty when it is by itself."""
+        terms = self._run.started.fork
+        if terms is not None and terms.run:  # a fork is by itself; what it shares may have been said in a session
+            return "" if terms.session == terms.run else terms.session
         return "" if self._run.session_id == self._run.run_id else self._run.session_id
 
     def messages(self, *, note: str = "", answer: bool = True) -> list[Message]:
@@ -379,6 +388,7 @@ class Steps:
             await self._run.leave()
         call_id = f"{self._run.run_id}_{step}_0"
         steered = self._steered(self._run.state.children.get(call_id))
+        prompt = said_further(prompt, call_id, self._run.state)
         if steered:
             prompt = with_steerings(prompt, self._run.state.steerings[:steered])
             self._run.heard = max(self._run.heard, steered)

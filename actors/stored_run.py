@@ -157,6 +157,13 @@ class StoredRun:
             for feed in self.feeds:
                 feed.note(note)
 
+    def record_copies(self, events: Sequence[Event], rest: Sequence[Append]) -> None:
+        """Begin with `events`, which are copies, in one append with `rest`, the streams that belong to them."""
+        own = self._entity.stage(events, copies=True)
+        pending = self.services.journal.submit(own, *rest)
+        self._entity.staged(pending, 0)
+        self._tell(pending, own.events)
+
     async def barrier(self) -> None:
         """Wait until everything recorded is on disk.
 

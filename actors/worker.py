@@ -203,6 +203,7 @@ def _request(task: TaskAccepted, cause: Meta, manner: Manner = PLAIN) -> RunRequ
         parent_call_id=task.task_id,
         depth=task.depth,
         budgets=task.budgets,
+        terms=task.fork,
         causation_id=task.task_id,
         correlation_id=cause.correlation_id,
         traceparent=cause.traceparent,

@@ -2,23 +2,22 @@
 
 A fork shares the records of a run up to a version and goes on from there by itself. The version lies between two steps:
 every step that was begun by then has come to its end by then, so nothing that is going on is cut in two. Parallel tool
-calls are one step, approvals and attempts belong to the step that they are for.
+calls are one step, approvals and attempts belong to the step that they are for. A step that waits for agents which it
+has asked is not cut in two: they are forked with the run (`cut.py`, `fork_copy.py`).
 """
 
 from collections.abc import Sequence
 
-from msgspec import Raw, Struct, structs
+from msgspec import Struct
 
 from .child_step import ChildEnded, ChildRequested
-from .envelope import Recorded, encode_event
+from .cut import begun_calls
+from .envelope import Recorded
 from .errors import NotFound, Refused
-from .event import Event, UnknownEvent
 from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested
-from .run import CLOSING_TAGS, MemoryRecalled, MemoryUnreadable, RecordCopied, RunStarted, ValueRecorded
+from .run import CLOSING_TAGS, MemoryRecalled, MemoryUnreadable, ValueRecorded
+from .run_tree import record_of, records_of
 from .tool_step import ApprovalDecided, ApprovalRequested, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
-
-_NOT_COPIED = frozenset({"run.started", "run.taken_over", "run.suspended"}) | CLOSING_TAGS
-"""Who worked on the run and how it ended is the other run's own."""
 
 
 class NotAForkPoint(Refused):
@@ -42,13 +41,18 @@ class NotAForkPoint(Refused):
 
 
 class Step(Struct):
-    """A step of a run as its history shows it: from its first version to its last."""
+    """A step of a run as its history shows it: from its first version to its last.
+
+    Attributes:
+        calls: All its calls; `open_calls` are those without an end.
+    """
 
     name: str
     what: str
     first: int
     last: int
     open_calls: set[str]
+    calls: set[str]
 
     @property
     def ended(self) -> bool:
@@ -62,8 +66,7 @@ def steps_of(history: Sequence[Recorded]) -> list[Step]:
     child_step: dict[str, str] = {}
     wanted = 0
     for recorded in history:
-        event = recorded.event
-        record = event.record if isinstance(event, RecordCopied) else event
+        record = record_of(recorded)
         match record:
             case ValueRecorded() | MemoryRecalled() | MemoryUnreadable():
                 name, what, opens, closes = record.step, "a recorded value", "", ""
@@ -88,10 +91,11 @@ def steps_of(history: Sequence[Recorded]) -> list[Step]:
                 name, what, opens, closes = child_step[record.call_id], "", "", record.call_id
             case _:
                 continue
-        step = steps.setdefault(name, Step(name, what, recorded.version, 0, set()))
+        step = steps.setdefault(name, Step(name, what, recorded.version, 0, set(), set()))
         step.last = recorded.version
         if opens:
             step.open_calls.add(opens)
+            step.calls.add(opens)
         step.open_calls.discard(closes)
     going = history[-1].type not in CLOSING_TAGS
     if going and step_of and (last := list(steps.values())[-1]).name in step_of.values():
@@ -104,7 +108,7 @@ def steps_of(history: Sequence[Recorded]) -> list[Step]:
 def fork_points(history: Sequence[Recorded]) -> list[int]:
     """The versions at which the run can be forked."""
     steps = steps_of(history)
-    return [version for version in range(1, len(history) + 1) if _going_at(version, steps) is None]
+    return [version for version in range(1, len(history) + 1) if _going_at(version, steps, history) is None]
 
 
 def fork_point(run_id: str, at: int | str, history: Sequence[Recorded]) -> int:
@@ -123,7 +127,7 @@ def fork_point(run_id: str, at: int | str, history: Sequence[Recorded]) -> int:
         at = named[0].last
     if not 1 <= at <= len(history):
         raise NotFound("version", str(at), f"run {run_id!r} has {len(history)} events")
-    going = _going_at(at, steps)
+    going = _going_at(at, steps, history)
     if going is not None:
         points = fork_points(history)
         before = max(version for version in points if version < at)
@@ -131,39 +135,18 @@ def fork_point(run_id: str, at: int | str, history: Sequence[Recorded]) -> int:
     return at
 
 
-def copied(run_id: str, fork_id: str, model: str, history: Sequence[Recorded]) -> list[RecordCopied]:
-    """The records of `history`, the beginning of run `run_id`, as they stand in its fork.
-
-    Args:
-        model: The fork's own. What another one answered names that one.
-    """
-    started = history[0].event
-    own = started.model if isinstance(started, RunStarted) else ""
-    copies: list[RecordCopied] = []
-    for recorded in history:
-        source = recorded.event if isinstance(recorded.event, RecordCopied) else recorded
-        event = source.record if isinstance(source, RecordCopied) else source.event
-        if source.type in _NOT_COPIED:
-            continue
-        # It is written as today's Treadle writes it, whatever it was lifted from.
-        schema = source.schema if isinstance(event, UnknownEvent) else event.event_schema
-        data = Raw(encode_event(_renamed(event, run_id, fork_id, own if own != model else "")))
-        copies.append(RecordCopied(type=source.type, schema=schema, at=source.at, data=data))
-    return copies
-
-
-def _renamed(event: Event, run_id: str, fork_id: str, model: str) -> Event:
-    """The event with the fork's id in its call ids, and the name of the model that it leaves out."""
-    changes: dict[str, str] = {}
-    for name in ("call_id", "step"):  # what a tool asks has the tool's call for its step
-        made: str = getattr(event, name, "")
-        if made.startswith(f"{run_id}_"):
-            changes[name] = fork_id + made.removeprefix(run_id)
-    if isinstance(event, ModelRequested | ModelAttemptFailed | ModelCompleted | ModelFailed) and not event.model:
-        changes["model"] = model
-    return structs.replace(event, **changes) if changes else event
-
-
-def _going_at(version: int, steps: Sequence[Step]) -> Step | None:
+def _going_at(version: int, steps: Sequence[Step], history: Sequence[Recorded]) -> Step | None:
     """The step that is cut in two at this version."""
-    return next((step for step in steps if step.first <= version and (version < step.last or not step.ended)), None)
+    cut = [step for step in steps if step.first <= version and (version < step.last or not step.ended)]
+    return next((step for step in cut if not _waits(step, history[:version])), None)
+
+
+def _waits(step: Step, history: Sequence[Recorded]) -> bool:
+    """Whether all that goes on in the step, as `history` ends, is agents that it has asked."""
+    records = list(records_of(history))
+    ended = {record.call_id for record in records if isinstance(record, ChildEnded)}
+    asked = [record for record in records if isinstance(record, ChildRequested)]
+    asking = {record.step for record in asked}
+    open_calls = {call_id for call_id, done in begun_calls(records).items() if not done and call_id in step.calls}
+    waits = any(record.step in (step.name, *step.calls) and record.call_id not in ended for record in asked)
+    return open_calls <= asking and (waits or bool(open_calls))

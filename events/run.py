@@ -20,6 +20,7 @@ from .child_step import ChildEnded, ChildRequested, ChildStep, ChildWaits, Worke
 from .envelope import StreamName, decode_event
 from .errors import Refused
 from .event import Event
+from .fork_terms import ForkTerms
 from .message import Image, Message, OutputFormat, ToolSpec, Usage
 from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested, ModelStep
 from .plan import PlanOpened, PlanWritten, RunPlan, evolve_plan
@@ -74,6 +75,7 @@ class RunStarted(Event, tag="run.started"):
         forked_to: The other model that goes on, by the name that `model=` takes; empty for the agent's own.
         conversation: What came before the prompt of a fork; other runs have it from their session.
         previous_run_id: The run before this one in its session.
+        fork: What it knows of the forked tree that it is a part of; None outside of one.
     """
 
     agent: str
@@ -100,6 +102,7 @@ class RunStarted(Event, tag="run.started"):
     conversation: tuple[Message, ...] = ()
     budgets: tuple[Scope, ...] = ()
     previous_run_id: str = ""
+    fork: ForkTerms | None = None
 
 
 class RecordCopied(Event, tag="run.copied"):

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from .budget import Scope
 from .envelope import StreamName
 from .event import Event
+from .fork_terms import ForkTerms
 from .message import Image, Message, OutputFormat, Usage
 from .run import RunState
 
@@ -35,6 +36,7 @@ class TaskAccepted(Event, tag="worker.task_accepted"):
         metadata: The delegating run's.
         tone: How the answer is to be phrased, where the worker's agent has no tone of its own; None: nothing is said.
         output: What the answer has to be, whatever the agent says; None: nothing is said.
+        fork: The forked tree that the delegating run is a part of.
     """
 
     task_id: str
@@ -50,6 +52,7 @@ class TaskAccepted(Event, tag="worker.task_accepted"):
     images: tuple[Image, ...] = ()
     tone: str | None = None
     output: OutputFormat | None = None
+    fork: ForkTerms | None = None
 
 
 class TaskEnded(Event, tag="worker.task_ended"):

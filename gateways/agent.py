@@ -28,7 +28,6 @@ from ..actors.spec import AgentSpec, ApprovalHandler
 from ..actors.stop_hooks import StopHook
 from ..actors.strategies.architecture import GivenArchitecture, tools_of
 from ..actors.tone import ambient_tone
-from ..actors.tool import Tool
 from ..events.budget import Limits
 from ..events.errors import ConfigError
 from ..events.run import RunState
@@ -49,11 +48,12 @@ from .pictures.drawable import Drawable
 from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_error import checked
 from .run_event import Event
-from .tools.function import as_tool
+from .tools.function import as_tool, by_name
 from .tuning import Tuning
 from .workers.remote_tool import Wanted, found
 
 if TYPE_CHECKING:
+    from .diff import RunDiff
     from .node import Node
     from .pictures.picture import Picture as Graph
     from .run_handle import Run, Session
@@ -158,9 +158,7 @@ class Agent(AgentTimers, Drawable):
             name=name,
             model=resolved,
             instructions="\n\n".join(filter(None, (instructions, goals.told))),
-            tools=_by_name(
-                [*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks), *goals.tools]
-            ),
+            tools=by_name([*(each for each in tools if not isinstance(each, Wanted)), *tools_of(thinks), *goals.tools]),
             architecture=thinks,
             approvals=approval_handler or "deny",
             max_turns=max_turns,
@@ -482,13 +480,33 @@ class Agent(AgentTimers, Drawable):
         return Session(self, session_id, user_id or "")
 
     async def fork(
-        self, run_id: str, at: int | str | Event | None = None, *, model: Any = None, fork_id: str | None = None
+        self,
+        run_id: str,
+        at: int | str | Event | None = None,
+        *,
+        model: Any = None,
+        models: Mapping[str, Any] | None = None,
+        prompt: str | None = None,
+        instructions: str | None = None,
+        tools: Sequence[Any] | None = None,
+        fork_id: str | None = None,
     ) -> "Run":
         """As `Run.fork`, of a run of this agent: `await (await agent.fork(run_id, at=7, model="gpt-4o")).wait()`."""
         from .run_handle import Run
 
         check_id("run_id", run_id)
-        return await Run(await self.node(), run_id).fork(at, model=model, fork_id=fork_id)
+        run = Run(await self.node(), run_id)
+        return await run.fork(
+            at, model=model, models=models, prompt=prompt, instructions=instructions, tools=tools, fork_id=fork_id
+        )
+
+    async def diff(self, run_id: str, other: str) -> "RunDiff":
+        """As `Run.diff`: `print(await agent.diff(run_id, fork.id))`."""
+        from .run_handle import Run
+
+        check_id("run_id", run_id)
+        check_id("run_id", other)
+        return await Run(await self.node(), run_id).diff(other)
 
     async def steer(
         self,
@@ -533,13 +551,3 @@ class Agent(AgentTimers, Drawable):
         ref = node.host.session(user_id or "", self.name, session_id)
         answer: RunResult | None = await ref.ask(SignalSession(made, answer_when="ended" if wait else "taken"))
         return None if answer is None else self._typed(answer)
-
-
-def _by_name(tools: Sequence[Any]) -> dict[str, Tool]:
-    named: dict[str, Tool] = {}
-    for given in tools:
-        made = as_tool(given)
-        if made.name in named:
-            raise ConfigError(f"two tools are called {made.name!r}; give one another name: @tool(name=…)")
-        named[made.name] = made
-    return named

@@ -1,24 +1,38 @@
-"""Forks: a run begun anew from a recorded step of another one, with the same agent or with another model."""
+"""Forks: a run begun anew from a moment of another one, with all that it had asked by then."""
 
 import asyncio
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ..actors.result import RunResult
 from ..actors.run_actor import ContinueRun, StartRun
 from ..actors.run_history import Fork, RunRequest, history_of, messages_of, turns_before
-from ..events.errors import ConfigError, Refused
-from ..events.fork import copied, fork_point
-from ..events.model_step import ModelRequested
+from ..events.cut import Cut, cut
+from ..events.envelope import EMPTY, Meta
+from ..events.errors import ConfigError, NotFound, Refused
+from ..events.fork import fork_point
+from ..events.fork_copy import Copy, Copying, terms_of
+from ..events.fork_terms import ForkTerms
+from ..events.journal import Append
 from ..events.redaction import redacted
 from ..events.run import run_stream
-from .models.resolver import resolve_model
+from ..events.run_tree import RunTree
+from .fork_changes import Changes, changed, going_on, has_tools, lent
 from .node import Node
 from .run_event import Event
+from .run_trees import tree_of
 
 Answer = asyncio.Future[RunResult]
-At = int | str | Event | None
+
+
+class Moment(Struct, frozen=True):
+    """A place in the journal: a run is cut there as a crash would have left it, whatever went on."""
+
+    position: int
+
+
+At = int | str | Event | Moment | None
 
 
 class IdTaken(Refused):
@@ -29,46 +43,44 @@ class IdTaken(Refused):
         self.run_id = run_id
 
 
-async def begin_fork(node: Node, run_id: str, *, at: At, model: Any = None, fork_id: str = "") -> tuple[str, Answer]:
-    """Fork a run; its id, once the fork is on disk, and what it comes to.
+async def begin_fork(
+    node: Node, run_id: str, *, at: At = None, of: str = "", changes: Changes | None = None, fork_id: str = ""
+) -> tuple[str, Answer]:
+    """Fork a run and all that it had asked; its id, once the fork is on disk, and what it comes to.
 
     The same fork under an id that was forked before goes on with that one.
 
+    Args:
+        of: The run of the tree that `at` is a version or a step of; by default the forked run itself.
     Raises:
         IdTaken: The id is that of something else.
     """
-    version = version_of(run_id, at)
-    journal = node.journal
-    history = await history_of(journal, run_id)
-    origin, request = history.state.started, history.request
+    changes, fork_id = changes or Changes(), fork_id or node.clock.new_id()
+    changes.check()
+    of, version = place_of(run_id, of, at)
+    tree = await tree_of(node.journal, run_id)
+    found = cut(tree, version.position if isinstance(version, Moment) else _position(tree, of, version))
+    point = found.lines[run_id]
+    if not point:
+        raise NotFound("position", str(found.position), f"run {run_id!r} began later")
+    origin = tree.branches[run_id].started
     assert origin is not None
-    spec = node.host.agent(origin.agent)
-    if model is None:
-        spec, forked_to = node.host.going_on(spec, origin), origin.forked_to
-    elif isinstance(model, str):
-        spec, forked_to = structs.replace(spec, model=node.host.model(model)), model
-    else:
-        spec = structs.replace(spec, model=resolve_model(model))
-        forked_to = spec.model.name
-        node.host.lend(spec.model)
-    events = await journal.read(run_stream(run_id))
-    point = fork_point(run_id, version, events)
-    ref = node.host.run(fork_id := fork_id or node.clock.new_id())
-    if (await journal.head(run_stream(fork_id))).version:
-        known = (await history_of(journal, fork_id)).state.started
-        if known is None or known.forked_from != run_id:
-            raise IdTaken(fork_id, f"which is no fork of {run_id!r}")
-        if known.forked_at != point:
-            raise IdTaken(fork_id, f"which was forked of {run_id!r} at version {known.forked_at}, not at {point}")
+    spec, forked_to = going_on(node, fork_id, origin, changes)
+    before = origin.fork or ForkTerms(tree="")
+    models = {**before.models, **{role: lent(node, model) for role, model in changes.models.items()}}
+    ref = node.host.run(fork_id)
+    if (await node.journal.head(run_stream(fork_id))).version:
+        await _check_same(node, fork_id, run_id, found)
         return fork_id, _asked(ref.ask(ContinueRun(spec, reason="forked again")))
-    copies = tuple(copied(run_id, fork_id, spec.model.name, events[:point]))
-    output = origin.output
-    if output is not None and not any(copy.type == ModelRequested.event_tag for copy in copies):
-        # Nobody was told yet what the answer has to be: this model is, or is held to it.
-        output = structs.replace(output, native=bool(getattr(spec.model, "native_output", False)))
+    deeper = before.deeper + origin.depth
+    terms = ForkTerms(tree=fork_id, models=models, deeper=deeper, position=found.position)
+    copying = Copying(tree, found, terms, node.journal.owner)
+    copies = tuple(copying.records(run_id, spec.model.name))
+    own = structs.replace(terms_of(tree.branches[run_id], terms), tools=has_tools(origin, changes))
+    began = changed(tree, spec, changes, found, own)
+    history = await history_of(node.journal, run_id)
     started = structs.replace(
-        origin,
-        output=output,
+        began,
         model=redacted(spec.model.name),
         parent_run_id="",
         parent_call_id="",
@@ -77,37 +89,75 @@ async def begin_fork(node: Node, run_id: str, *, at: At, model: Any = None, fork
         forked_from=run_id,
         forked_at=point,
         forked_to=redacted(forked_to),
-        conversation=await messages_of(journal, await turns_before(journal, history)),
+        conversation=await messages_of(node.journal, await turns_before(node.journal, history)),
     )
+    rest = tuple(_append(copy, fork_id, node) for copy in copying.rest())
     fork = RunRequest(
         run_id=fork_id,
-        prompt=origin.prompt,
+        prompt=started.prompt,
         images=origin.images,
-        user_id=request.user_id,
-        causation_id=events[point - 1].id,
-        fork=Fork(started, copies),
+        user_id=history.request.user_id,
+        causation_id=tree.branches[run_id].history[point - 1].id,
+        fork=Fork(started, copies, rest),
     )
     answer = _asked(ref.ask(StartRun(spec, fork)))
     await _begun(node, fork_id, answer)
     return fork_id, answer
 
 
-def version_of(run_id: str, at: At) -> int | str:
-    """What a caller means: a version, the name of a step, or an event of the run; None is its beginning.
+def place_of(run_id: str, of: str, at: At) -> tuple[str, int | str | Moment]:
+    """What a caller means: a version, the name of a step, or an event of a run; None is its beginning.
 
     Raises:
         ConfigError: It is none of these.
     """
     if isinstance(at, Event):
-        if at.run_id != run_id or not at.version:
-            what = "is live and not recorded" if at.run_id == run_id else f"is of run {at.run_id!r}"
+        if not at.version:
+            what = "is live and not recorded"
             raise ConfigError(f"run {run_id!r} cannot be forked at {at.type}, which {what}; name one of its own events")
-        return at.version
+        return at.run_id, at.version
     if at is None:
-        return 1
-    if isinstance(at, bool) or not isinstance(at, int | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return of or run_id, 1
+    if isinstance(at, bool) or not isinstance(at, int | str | Moment):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(f"at={at!r}; a run is forked at a version, at the name of a step, or at one of its events")
-    return at
+    return of or run_id, at
+
+
+def _position(tree: RunTree, of: str, at: int | str) -> int:
+    branch = tree.branches.get(of)
+    if branch is None or not branch.history:
+        raise ConfigError(
+            f"run {tree.root!r} cannot be forked at an event of run {of!r}, which it has not asked; name one of its "
+            "own events, or of the runs that it asked"
+        )
+    return branch.history[fork_point(of, at, branch.history) - 1].position
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+def _append(copy: Copy, fork_id: str, node: Node) -> Append:
+    meta = Meta(
+        user_id=copy.user_id,
+        session_id=copy.session_id,
+        run_id=copy.run_id,
+        correlation_id=fork_id,
+        causation_id=copy.call_id,
+        epoch=1,
+    )
+    return Append(copy.stream, EMPTY, copy.events, meta, node.clock.now())
+
+
+async def _check_same(node: Node, fork_id: str, run_id: str, found: Cut) -> None:
+    """Refuse an id that is another fork's, or none's."""
+    known = (await history_of(node.journal, fork_id)).state.started
+    if known is None or known.forked_from != run_id:
+        raise IdTaken(fork_id, f"which is no fork of {run_id!r}")
+    if known.forked_at != found.lines[run_id]:
+        at = f"at version {known.forked_at}, not at {found.lines[run_id]}"
+        raise IdTaken(fork_id, f"which was forked of {run_id!r} {at}")
+    if known.fork is not None and known.fork.position != found.position:
+        raise IdTaken(fork_id, f"which was forked of {run_id!r} at another event of the runs that it had asked")
 
 
 def _asked(asking: Any) -> Answer:

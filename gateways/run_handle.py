@@ -1,7 +1,7 @@
 """Handles on a conversation and on one of its runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -23,6 +23,7 @@ from .steering import open_run_of, steering_of
 
 if TYPE_CHECKING:
     from .agent import Agent
+    from .diff import RunDiff
     from .node import Node
 
 
@@ -130,28 +131,59 @@ class Run:
             moved.cancel()
 
     async def fork(
-        self, at: "int | str | Event | None" = None, *, model: Any = None, fork_id: str | None = None
+        self,
+        at: "int | str | Event | None" = None,
+        *,
+        model: Any = None,
+        models: Mapping[str, Any] | None = None,
+        prompt: str | None = None,
+        instructions: str | None = None,
+        tools: Sequence[Any] | None = None,
+        fork_id: str | None = None,
     ) -> "Run":
-        """A new run that shares this one's beginning and goes on by itself, with the same agent or another model.
+        """A new run that shares this one's beginning, and that of all that it asked, and goes on by itself.
 
         Nothing that was done up to there is done again, and nothing of it is charged again. The fork is on disk when
         this returns; `wait` for it, or go on with its conversation: its id is its session's id too.
 
         Args:
-            at: Up to where it shares it: a version, the name of a step (its end), or one of this run's events. It has
-                to lie between two steps. Default: nothing but the question, all is done anew.
+            at: Up to where it shares it: a version, the name of a step (its end), or an event of this run or of one
+                that it asked, which cuts all of them at that moment. It has to lie between two steps of its run.
+                Default: nothing but the question, all is done anew.
             model: Who goes on, as `Agent(model=…)` takes it. Default: the agent's model.
+            models: Who answers for the agents that it asks after that, by their roles: `{"writer": "gpt-4o"}`.
+            prompt: Another question, where nothing but that is shared; else what the user says further at that point.
+            instructions: In the place of the run's, from there on.
+            tools: In the place of the agent's own, as `Agent(tools=…)` takes them, from there on.
             fork_id: The fork's own id. Forking twice under one id goes on with the first fork.
         Raises:
             NotAForkPoint: A step is going on there; the message names the nearest versions.
             NotFound: There is no such version or step, or nobody hosts the agent here.
             ConfigError: An argument is not what it should be.
         """
+        from .fork_changes import Changes
         from .forks import begin_fork
 
         check_id("fork_id", fork_id or "")
-        begun, answer = await begin_fork(self._node, self.id, at=at, model=model, fork_id=fork_id or "")
+        changes = Changes(
+            model=model,
+            models=models or {},
+            prompt=prompt,
+            instructions=instructions,
+            tools=tools,
+        )
+        begun, answer = await begin_fork(self._node, self.id, at=at, changes=changes, fork_id=fork_id or "")
         return Run(self._node, begun, answer)
+
+    async def diff(self, other: str) -> "RunDiff":
+        """This run and another one side by side, a fork of it or any: print it, or look into it.
+
+        Raises:
+            NotFound: The journal does not have one of them.
+        """
+        from .diff import diff
+
+        return await diff(self._node.journal, self.id, other)
 
     async def approve(self, call_id: str, allowed: bool = True, *, by: str = "", note: str = "") -> None:
         """Answer a call that waits for approval; durable when this returns.

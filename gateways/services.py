@@ -31,6 +31,7 @@ from ..events.subjects import Subjects
 from .arguments import check_prompt
 from .buses.nats import NatsBus
 from .delegation import FIRST_WAIT_S, encoded, within
+from .fork_changes import Changes
 from .forks import begin_fork
 from .node import Node
 from .steering import steering_of
@@ -69,15 +70,32 @@ class AskFork(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         at: A version, or the name of a step.
+        of: The run that this is a version or a step of, one that the forked run asked; empty for itself.
         model: As `model=` takes it; empty for the agent's own.
+        models: The same for the agents that it asks from there on, by their roles.
+        prompt: Another question, at its beginning; later what the user says further. Empty for none.
+        instructions: In the place of the run's, from there on; null for the same.
         fork_id: The fork's id, if the caller wants to choose it; forking twice under one forks once.
     """
 
     run_id: str
     at: int | str = 1
+    of: str = ""
     model: str = ""
+    models: dict[str, str] = {}
+    prompt: str = ""
+    instructions: str | None = None
     fork_id: str = ""
     wait: bool = False
+
+    @property
+    def changes(self) -> Changes:
+        return Changes(
+            model=self.model or None,
+            models=self.models,
+            prompt=self.prompt or None,
+            instructions=self.instructions,
+        )
 
 
 class AskHistory(Struct, frozen=True, forbid_unknown_fields=True):
@@ -259,7 +277,7 @@ class Services:
     async def fork(self, data: bytes) -> Any:
         asked = decoded(data, AskFork)
         fork_id, answer = await begin_fork(
-            self._node, asked.run_id, at=asked.at, model=asked.model or None, fork_id=asked.fork_id
+            self._node, asked.run_id, at=asked.at, of=asked.of, changes=asked.changes, fork_id=asked.fork_id
         )
         begun = await self._begun(answer, fork_id, fork_id, asked.wait)
         return begun if asked.wait else {**begun, "forked_from": asked.run_id}

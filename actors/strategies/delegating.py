@@ -153,7 +153,7 @@ class Desk:
         call_id, children = current_call().call_id, current_children()
         worker = self._worker(role, children)
         manner = _manner(worker, children)
-        session_id = self._conversation(role, worker)
+        session_id = self._conversation(role, worker, children)
         if not session_id:
             history = _said(role, children, call_id) if goes_on else ()
             question = Question(prompt=prompt, history=history, manner=manner)
@@ -163,13 +163,13 @@ class Desk:
         async with self._floor[role]:
             return await children.ask(call_id, call_id, worker, question, role=role)
 
-    def _conversation(self, role: str, worker: Asked) -> str:
+    def _conversation(self, role: str, worker: Asked, children: Children) -> str:
         """The session of a worker; empty for one whose tasks begin anew."""
-        call = current_call()
-        known = self._ids.conversation(role, user_id=call.user_id, session_id=call.session_id, depth=call.depth)
+        whose, depth = children.conversation, children.depth
+        known = self._ids.conversation(role, user_id=children.user_id, session_id=whose, depth=depth)
         if known or not self._persistent or role not in self._workers:
             return known
-        return _conversation_of(role, worker)
+        return _conversation_of(role, worker, children)
 
     def _worker(self, role: str, children: Children) -> Asked:
         """Who that is: a worker that the run began with, or one that it has spawned.
@@ -232,14 +232,13 @@ def _said(role: str, children: Children, call_id: str) -> tuple[Message, ...]:
     return tuple(said)
 
 
-def _conversation_of(role: str, worker: Asked) -> str:
+def _conversation_of(role: str, worker: Asked, children: Children) -> str:
     """The session of a worker: the same in every process, another when its instructions are others.
 
     The user is not in it, as sessions are a user's anyway; without a user it is that of the run's own session, since
     nobody knows that two such runs are one person's. The depth keeps workers that lead to each other in a circle from
     waiting for their own conversation.
     """
-    call = current_call()
     instructions = "" if isinstance(worker, str) else spec_of(worker).instructions
-    made_of = [role, instructions, call.depth, "" if call.user_id else call.session_id]
+    made_of = [role, instructions, children.depth, "" if children.user_id else children.conversation]
     return f"worker_{role}_{hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()[:16]}"

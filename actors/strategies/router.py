@@ -182,7 +182,7 @@ class Router:
         """The conversation that a specialist goes on with; empty for none of its own."""
         session_id = steps.conversation_id
         own = self._workers.conversation(
-            route.name, user_id=steps.user_id, session_id=session_id or steps.run_id, depth=steps.depth
+            route.name, user_id=steps.user_id, session_id=steps.named_after, depth=steps.depth
         )
         if own or self._scope == "shared" or not session_id:
             return own

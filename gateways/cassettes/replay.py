@@ -19,7 +19,7 @@ from ...actors.spec import AgentSpec
 from ...actors.tool import Tool
 from ...actors.tool_execution import SettledElsewhere
 from ...events.envelope import Recorded
-from ...events.fork import copied
+from ...events.fork_copy import copied
 from ...events.journal import Journal
 from ...events.plan import PlanOpened, PlanWritten
 from ...events.redaction import redacted
@@ -73,8 +73,13 @@ async def replay(
         frozen = _Frozen(run_id, history.state, differences)
         tools = {name: frozen.instead_of(tool) for name, tool in spec.tools.items()}
         spec = structs.replace(spec, tools=tools, approvals="allow")
+    terms = started.fork
+    if terms is not None:
+        # The digests are of what a strategy sends, which knows nothing of what a fork's model is told beside that.
+        terms = structs.replace(terms, said=(), instructions=None)
     today = structs.replace(
         started,
+        fork=terms,
         model=spec.model.name,
         instructions=redacted(spec.instructions),  # as a run of today records them
         tools=tuple(map(redacted, catalogue(spec))),
@@ -87,7 +92,7 @@ async def replay(
     # What a strategy could not know again is known: times, ids, what memory said then, and how its plan began. Tools
     # that answer as then write no plan, so what they wrote is known too.
     known = _VALUES if call_tools else _VALUES | {PlanWritten.event_tag}
-    values = tuple(copy for copy in copied(run_id, run_id, today.model, recorded) if copy.type in known)
+    values = tuple(copy for copy in copied(run_id, {run_id: run_id}, "", recorded) if copy.type in known)
     begun = RunRequest(
         run_id=run_id,
         prompt=started.prompt,

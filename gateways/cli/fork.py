@@ -4,10 +4,12 @@ import asyncio
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 from typer import Argument, Option
 
 from ...events.run import RunState
-from ..forks import begin_fork, version_of
+from ..forks import begin_fork
+from ..services import AskFork
 from ..system import System
 from .agents import find_agents
 from .asking import ask_over, connect
@@ -25,7 +27,13 @@ async def fork(
     at: Annotated[
         str, Option(metavar="VERSION|step:NAME", help="Up to where the run is shared. Default: its question alone.")
     ] = "",
+    of: Annotated[str, Option(metavar="RUN", help="A run that it asked, which --at is a version or a step of.")] = "",
     model: Annotated[str, Option(help="Who goes on. Default: the agent's model.")] = "",
+    models: Annotated[
+        list[str] | None, Option("--model-of", metavar="ROLE=MODEL", help="Who answers for an agent that it asks.")
+    ] = None,
+    prompt: Annotated[str, Option(help="Another question, at the beginning; later what is said further.")] = "",
+    instructions: Annotated[str | None, Option(help="In the place of the agent's instructions, from there on.")] = None,
     fork_id: Annotated[str, Option("--id", help="The fork's id (`fork_id`). Default: a new one.")] = "",
     agents: Annotated[
         list[str] | None, Option(help="TOML file or module:object, when no system runs. Default: agents.toml.")
@@ -33,21 +41,37 @@ async def fork(
     no_wait: Annotated[bool, Option("--no-wait", help="Do not follow it; for a system that runs.")] = False,
 ) -> None:
     """Run a run once more from one of its steps, with the same agent or another model."""
-    where = point(at)
+    asked = AskFork(
+        run_id=run,
+        at=point(at),
+        of=of,
+        model=model,
+        models=dict(map(_named, models or [])),
+        prompt=prompt,
+        instructions=instructions,
+        fork_id=fork_id,
+    )
     if call.place.nats is not None:
-        await _ask(call, run, where, model, fork_id, no_wait)
+        await _ask(call, asked, no_wait)
     else:
-        await _here(call, run, where, model, fork_id, agents or [])
+        await _here(call, asked, agents or [])
 
 
-def point(text: str) -> int | str | None:
-    """A version, or the name of a step after `step:`.
+def _named(text: str) -> tuple[str, str]:
+    role, named, model = text.partition("=")
+    if not (role and named and model):
+        raise typer.BadParameter(f"--model-of {text}: ROLE=MODEL is wanted")
+    return role, model
+
+
+def point(text: str) -> int | str:
+    """A version, or the name of a step after `step:`; by default the question alone.
 
     Raises:
         typer.BadParameter: It is neither.
     """
     if not text:
-        return None
+        return 1
     if text.isdecimal():
         return int(text)
     step = text.removeprefix("step:")
@@ -56,10 +80,9 @@ def point(text: str) -> int | str | None:
     return step
 
 
-async def _ask(call: Call, run: str, at: int | str | None, model: str, fork_id: str, no_wait: bool) -> None:
-    asked = {"run_id": run, "at": version_of(run, at), "model": model, "fork_id": fork_id}
+async def _ask(call: Call, asked: AskFork, no_wait: bool) -> None:
     async with connect(call.place) as bus:
-        answer = await ask_over(bus, call.place.subjects, "fork", asked)
+        answer = await ask_over(bus, call.place.subjects, "fork", to_builtins(asked))
         _say(call, answer)
         if no_wait:
             return
@@ -71,14 +94,16 @@ async def _ask(call: Call, run: str, at: int | str | None, model: str, fork_id: 
     call.exit(1 if last.type in FAILED else 0)
 
 
-async def _here(call: Call, run: str, at: int | str | None, model: str, fork_id: str, references: list[str]) -> None:
+async def _here(call: Call, asked: AskFork, references: list[str]) -> None:
     agents = find_agents(references)
     system = System(journal=call.place.journal, namespace=call.place.subjects.namespace, resume=False)
     async with system:
         for name, agent in agents.items():
             system.host(agent, name)
-        made, answer = await begin_fork(system.node, run, at=at, model=model or None, fork_id=fork_id)
-        _say(call, {"run_id": made, "session_id": made, "forked_from": run})
+        made, answer = await begin_fork(
+            system.node, asked.run_id, at=asked.at, of=asked.of, changes=asked.changes, fork_id=asked.fork_id
+        )
+        _say(call, {"run_id": made, "session_id": made, "forked_from": asked.run_id})
         teller = Teller(call.out)
         telling = asyncio.create_task(OverJournal(system.journal).run(made, 0, teller.tell))
         try:

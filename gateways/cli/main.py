@@ -19,6 +19,7 @@ COMMANDS = {
     "show": "Show a run: its steps, tool calls, open approvals and children.",
     "replay": "Print the events of a run from the journal, in order.",
     "fork": "Run a run once more from one of its steps, with the same agent or another model.",
+    "diff": "Compare two runs: what they share, where they first differ, what came of them.",
     "record": "Freeze the answers of models in a run as a cassette for tests.",
     "resume": "Go on with a run that stands still.",
     "steer": "Tell a run something while it goes on.",

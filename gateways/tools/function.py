@@ -10,7 +10,7 @@ import re
 import sys
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
@@ -69,6 +69,21 @@ def as_tool(value: Any) -> Tool:
     if callable(value):
         return _make(value, {}, {})
     raise ConfigError(f"{value!r} is no tool: pass functions, or what @tool made of them")
+
+
+def by_name(tools: Sequence[Any]) -> dict[str, Tool]:
+    """Tools, as `Agent(tools=…)` takes them, by their names.
+
+    Raises:
+        ConfigError: Two have one name.
+    """
+    named: dict[str, Tool] = {}
+    for given in tools:
+        made = as_tool(given)
+        if made.name in named:
+            raise ConfigError(f"two tools are called {made.name!r}; give one another name: @tool(name=…)")
+        named[made.name] = made
+    return named
 
 
 def _make(function: Callable[..., Any], namespace: Mapping[str, Any], flags: dict[str, Any]) -> Tool:

@@ -7,7 +7,7 @@ import pytest
 from recording import NOON, called
 from waiting import until
 
-from treadle.actors.feed import CHUNKS_AHEAD, Batch, Feed, Note
+from treadle.actors.feed import CHUNKS_AHEAD, Batch, Feed, Item, Note
 from treadle.actors.model import ModelChunk
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.errors import VersionConflict
@@ -23,7 +23,7 @@ async def batch(journal: Journal, version: int = 1, call_id: str = "call-1") -> 
     return Batch(stream, journal.submit(Append(stream, head, events, Meta(run_id="r1"), NOON)), events, version, NOON)
 
 
-async def taken(feed: Feed) -> Sequence[Batch | ModelChunk | Note]:
+async def taken(feed: Feed) -> Sequence[Item]:
     return [item async for item in feed]
 
 

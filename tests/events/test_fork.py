@@ -8,7 +8,8 @@ from recording import NOON
 from treadle.events.envelope import EMPTY, Meta, Recorded, StreamName, envelopes, read_stored
 from treadle.events.errors import NotFound
 from treadle.events.event import Event
-from treadle.events.fork import NotAForkPoint, copied, fork_point, fork_points
+from treadle.events.fork import NotAForkPoint, fork_point, fork_points
+from treadle.events.fork_copy import copied
 from treadle.events.message import ModelReply, ToolCall, Usage
 from treadle.events.model_step import ModelAttemptFailed, ModelCompleted, ModelRequested
 from treadle.events.run import MemoryRecalled, Run, RunCompleted, RunStarted, RunSuspended, RunTakenOver, evolve
@@ -92,7 +93,7 @@ def test_a_step_is_shared_up_to_its_end() -> None:
 
 
 def test_a_fork_knows_what_was_done_and_is_charged_nothing() -> None:
-    copies = copied("r1", "r2", "echo", history(WHOLE))
+    copies = copied("r1", {"r1": "r2"}, "", history(WHOLE))
     state = fold([STARTED, *copies])
     assert set(state.tools) == {"r2_2_0", "r2_2_1"}
     assert [step.outcome for step in state.tools.values()] == [
@@ -107,20 +108,20 @@ def test_a_fork_knows_what_was_done_and_is_charged_nothing() -> None:
 def test_who_worked_on_it_and_how_it_ended_is_not_taken_over() -> None:
     unknown = ToolOutcomeUnknown(call_id="r1_2_0", reason="it ended")
     given = [STARTED, ASKED, ANSWERED, POST, RunSuspended(reason="left"), RunTakenOver(owner="o"), unknown, ENDED]
-    types = [copy.type for copy in copied("r1", "r2", "echo", history(given))]
+    types = [copy.type for copy in copied("r1", {"r1": "r2"}, "", history(given))]
     assert types == ["run.model_requested", "run.model_completed", "run.tool_requested", "run.tool_outcome_unknown"]
 
 
 def test_answers_of_another_model_keep_its_name() -> None:
-    [asked, answered] = [copy.record for copy in copied("r1", "r2", "gpt", history(WHOLE[:3]))]
+    [asked, answered] = [copy.record for copy in copied("r1", {"r1": "r2"}, "echo", history(WHOLE[:3]))]
     assert isinstance(asked, ModelRequested) and isinstance(answered, ModelCompleted)
     assert (asked.model, answered.model) == ("echo", "echo")
 
 
 def test_a_fork_of_a_fork_takes_over_the_records_and_not_their_copies() -> None:
-    first = copied("r1", "r2", "echo", history(WHOLE))
+    first = copied("r1", {"r1": "r2"}, "", history(WHOLE))
     fork: list[Event] = [STARTED, *first, ENDED]
     assert fork_points(history(fork, "r2")) == [1, 3, 9, 10]
-    second = copied("r2", "r3", "echo", history(fork, "r2"))
+    second = copied("r2", {"r2": "r3"}, "", history(fork, "r2"))
     assert [copy.type for copy in second] == [copy.type for copy in first]
     assert fold([STARTED, *second]).tools.keys() == {"r3_2_0", "r3_2_1"}

@@ -66,6 +66,22 @@ def test_a_run_is_forked_where_no_system_runs(tmp_path: Path, invoke: Invoke) ->
     assert "tool.completed" in invoke("replay", "again").stdout
 
 
+def test_a_fork_says_something_further_and_is_compared_with_its_run(tmp_path: Path, invoke: Invoke) -> None:
+    run_id = recorded(tmp_path, invoke)
+    words = ("--model", "echo", "--prompt", "And now?", "--instructions", "You hurry.")
+    invoke("fork", run_id, "--at", "step:2", *words, "--agents", "house.py", "--id", "again")
+    [found] = lines(invoke("diff", run_id, "again", "--json"))
+    assert found["second"]["output"] == "Echo: And now?"
+    assert (found["first_difference"], found["shared_versions"]) == ("3", 5)
+    told = invoke("diff", run_id, "again").stdout
+    assert "first difference: step 3, model call" in told
+    assert "    +Echo: And now?" in told
+    assert invoke("diff", run_id, "no-such-run").exit_code == 1
+    at_the_top = ("--prompt", "Who?", "--model", "echo", "--of", run_id, "--agents", "house.py", "--id", "top")
+    assert lines(invoke("fork", run_id, *at_the_top, "--json"))[-1]["payload"]["output"] == "Echo: Who?"
+    assert invoke("fork", run_id, "--model-of", "writer", "--agents", "house.py").exit_code == 2
+
+
 def test_where_a_run_cannot_be_forked_the_command_says_so(tmp_path: Path, invoke: Invoke) -> None:
     run_id = recorded(tmp_path, invoke)
     done = invoke("fork", run_id, "--at", "2", "--agents", "house.py", "--json")
@@ -95,6 +111,8 @@ def test_a_system_that_runs_forks_for_whoever_asks(shell: Shell) -> None:
     assert said["forked_from"] == row["run_id"]
     assert events[-1]["type"] == "run.completed"
     assert events[-1]["payload"]["output"].endswith("hello")
+    _, *events = shell.lines("fork", row["run_id"], "--prompt", "bye")
+    assert events[-1]["payload"]["output"].endswith("bye")
     done = shell.run("fork", row["run_id"], "--at", "99", code=1)
     assert "no version '99'" in done.stderr
 

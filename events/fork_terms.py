@@ -1,0 +1,50 @@
+"""What a run of a fork knows of it: whose beginning it has, on which terms it goes on. A part of `run.started`."""
+
+from msgspec import Struct
+
+
+class Said(Struct, frozen=True):
+    """What the user said further at a cut.
+
+    Attributes:
+        records: How many records the run had by then; `answers` of models and questions, `asked`, among them.
+    """
+
+    text: str
+    records: int = 0
+    answers: int = 0
+    asked: int = 0
+
+
+class ForkTerms(Struct, frozen=True, omit_defaults=True):
+    """On which terms a run of a forked tree goes on. Those that it asks later inherit what holds for the whole tree.
+
+    Attributes:
+        tree: The fork: the id of the run on top of the forked tree.
+        models: Who answers for the agents of these roles, in the whole tree; names as `model=` takes them.
+        deeper: How much deeper in its tree the forked run was than the fork is.
+        position: The place in the journal behind which everything is the forked tree's own.
+        run, session: The run that had this beginning first, and its session: conversations are named after them.
+        instructions: What the model is told in the place of the run's instructions, from the cut on; None: the same.
+        said: What the user said further: at this cut, and at those of the forks that this one is a fork of.
+        tools: The run has other tools than its agent.
+    """
+
+    tree: str
+    models: dict[str, str] = {}
+    deeper: int = 0
+    position: int = 0
+    run: str = ""
+    session: str = ""
+    instructions: str | None = None
+    said: tuple[Said, ...] = ()
+    tools: bool = False
+
+    @property
+    def inherited(self) -> "ForkTerms":
+        """The terms of a run that is asked after the cut, in a forked tree."""
+        return ForkTerms(tree=self.tree, models=self.models, deeper=self.deeper, position=self.position)
+
+    def conversation(self, session_id: str) -> str:
+        """The forked tree's own conversation for one of the tree that it was forked from."""
+        return f"{session_id}~{self.tree}" if session_id else ""
