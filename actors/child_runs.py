@@ -69,7 +69,8 @@ class ChildRuns:
 
     async def _continued(self, spec: AgentSpec, request: RunRequest) -> RunResult:
         if request.session_id:
-            return await self._host.result(self._session_of(spec, request), ResumeSession(spec))
+            resume = ResumeSession(spec, only=request.run_id)
+            return await self._host.result(self._session_of(spec, request), resume)
         run = self._host.run(request.run_id)
         try:
             return await self._host.result(run, ContinueRun(spec, request))

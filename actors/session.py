@@ -45,6 +45,7 @@ from .session_messages import (
     ResumeSession,
     SignalSession,
 )
+from .spec import AgentSpec
 
 WAITING_LIMIT = 1000
 """How many signals a session takes ahead of their runs."""
@@ -361,16 +362,18 @@ class SessionActor(CoroutineActor):
             self._entity.record(receive_signal(signal, self._state))
         return any(waiting.id == signal.id for waiting in self._state.waiting)
 
-    async def _finish_open(self) -> None:
+    async def _finish_open(self, spec: AgentSpec | None = None) -> None:
         """Bring the open run to its end, whoever began it: a session runs one at a time.
 
+        Args:
+            spec: Its agent, if that need not be hosted here.
         Raises:
             Owned: A living process works on it.
         """
         opened = self._state.open
         if opened is None:
             return
-        await self._continue(ResumeSession())
+        await self._continue(ResumeSession(spec))
         await self._until_ended()
         if self._entity.state.open is not None:
             raise Unavailable(f"session {self.session_id!r}", f"its run {opened.run_id!r} stays open")
@@ -394,10 +397,16 @@ class SessionActor(CoroutineActor):
     async def _run_item(self, message: Prompt | ResumeSession) -> RunResult:
         if isinstance(message, ResumeSession):
             await self._entity.refresh()
+            opened = self._state.open
+            if message.only and (opened is None or opened.run_id != message.only):
+                return await self._closed(message.only)
             return await self._continue(message)
         if self._state.open is not None:
             # Nobody here works on it: another process may have ended it.
             await self._entity.refresh()
+        if await self._is_sibling(message):
+            # Whoever asks both asked for that one first, before a crash: this one has its turn after it, as it had.
+            await self._finish_open(message.spec)
         opened = self._state.open
         asked = (message.prompt, _digests(message.images))
         if opened is not None and not opened.signal_id and (opened.prompt, opened.images) == asked:
@@ -412,6 +421,20 @@ class SessionActor(CoroutineActor):
                 return await self._start(message)
             except _Overtaken:
                 await self._finish_open()
+
+    async def _closed(self, run_id: str) -> RunResult:
+        history = await history_of(self._host.services.journal, run_id)
+        if history.state.closed is None:
+            raise NothingToResume(self.session_id, self._state.last_run_id)
+        return history.result
+
+    async def _is_sibling(self, message: Prompt) -> bool:
+        """Whether the open run is another child of the run that asks for this one."""
+        opened = self._state.open
+        if opened is None or not message.parent_run_id or opened.run_id == message.run_id:
+            return False
+        started = (await history_of(self._host.services.journal, opened.run_id)).state.started
+        return started is not None and started.parent_run_id == message.parent_run_id
 
     async def _request(self, prompt: Prompt, run_id: str, signal_id: str = "") -> RunRequest:
         return RunRequest(

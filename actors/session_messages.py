@@ -54,12 +54,14 @@ class ResumeSession(Struct, frozen=True):
     Attributes:
         run_id: Names this wish for `AbandonPrompt`; any unique text.
         output: As what the answer is wanted; a run that was asked for something else is not continued.
+        only: The run that is meant, if it has to be that one: when it has ended meanwhile, its result is the answer.
     """
 
     spec: AgentSpec | None = None
     run_id: str = ""
     feed: Feed | None = None
     output: Output | None = None
+    only: str = ""
 
 
 class AbandonPrompt(Struct, frozen=True):

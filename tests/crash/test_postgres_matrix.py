@@ -13,7 +13,7 @@ PLACES = 8
 """How many places of each program are tried, spread over all: a database for each life takes its time."""
 
 
-@pytest.mark.parametrize("program", ["plain", "destructive", "parallel", "prompts"])
+@pytest.mark.parametrize("program", ["plain", "destructive", "parallel", "prompts", "Supervisor"])
 async def test_a_kill_at_any_place_changes_nothing_but_the_attempts(
     program: str, children: Children, tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
