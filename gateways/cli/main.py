@@ -16,7 +16,7 @@ COMMANDS = {
     "timers": "List, add and cancel timers: signals that are sent later.",
     "watch": "Follow a run, or all runs of a user, from the first event and live.",
     "runs": "List runs, the newest first.",
-    "show": "Show a run: its steps, tool calls, open approvals and children.",
+    "show": "Show a run: its steps, tool calls, plan, open approvals and children.",
     "replay": "Print the events of a run from the journal, in order.",
     "fork": "Run a run once more from one of its steps, with the same agent or another model.",
     "record": "Freeze the answers of models in a run as a cassette for tests.",
