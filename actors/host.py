@@ -12,6 +12,7 @@ from ..events.memory import memory_stream
 from ..events.run import RunStarted, run_stream
 from ..events.session import session_stream
 from ..events.worker import worker_stream
+from ..events.workspace import workspace_stream
 from .model import Model
 from .result import RunResult
 from .runtime import ActorSystem, Ref
@@ -130,6 +131,9 @@ class Host:
 
     def blackboard(self, name: str) -> Ref:
         return self.system.ref(blackboard_stream(name))
+
+    def workspace(self, user_id: str, name: str) -> Ref:
+        return self.system.ref(workspace_stream(user_id, name))
 
     def worker(self, name: str) -> Ref:
         return self.system.ref(worker_stream(name))

@@ -30,6 +30,7 @@ from .threads import ToolThreads
 if TYPE_CHECKING:
     from .children import ChildPort
     from .elsewhere import ElsewherePort
+    from .workspace_messages import WorkspacePort
 
 
 class Recall(Struct, frozen=True):
@@ -216,6 +217,7 @@ class Services(Struct, kw_only=True):
     asker: AskerPort | None = None
     remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
+    workspaces: "WorkspacePort | None" = None
     output_of: OutputOf | None = None
     live: Live | None = None
     far: FarPort | None = None
