@@ -1,12 +1,16 @@
 """What a model is offered of a workspace: tools, and a few lines on how they are meant."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import structs
 
 from ..actors.context import current_call
 from ..actors.tool import Tool
 from ..events.workspace import Note
 from .tools.function import tool
+from .workspace_plans import past_plans, recalled
 
 if TYPE_CHECKING:
     from .workspace import Workspace
@@ -28,14 +32,48 @@ def prompt_section(workspace: "Workspace") -> str:
     )
 
 
-def tools_of(workspace: "Workspace") -> Sequence[Tool]:
-    """The tools of a workspace: those that write are idempotent, so a call that is repeated writes once."""
-    return [*_writing(workspace), *_asking(workspace), *_reading(workspace)]
+def tools_of(workspace: "Workspace", *, plans: bool = False) -> Sequence[Tool]:
+    """The tools of a workspace: those that write are idempotent, so a call that is repeated writes once.
+
+    Args:
+        plans: With `recall_past_plans`, for agents that plan.
+    """
+    tools = WorkspaceTools(workspace)
+    wanted = (made for made in _made() if plans or made.name != "recall_past_plans")
+    return [structs.replace(made, run=getattr(tools, made.name)) for made in wanted]
 
 
-def _writing(workspace: "Workspace") -> Sequence[Tool]:
+@cache
+def _made() -> Sequence[Tool]:
+    """The tools without a workspace: describing them takes longer than all else, and is the same for each."""
+    tools = WorkspaceTools(None)
+    writing = tools.note, tools.update_note, tools.archive_note, tools.ask_question, tools.answer_question
+    reading = tools.read_note, tools.list_notes, tools.search_notes, tools.list_open_questions, tools.recall_past_plans
+    return [
+        *(tool(idempotent=True)(function) for function in writing),
+        *(tool(read_only=True)(function) for function in reading),
+    ]
+
+
+class WorkspaceTools:
+    """What the tools of a workspace do, each under its name."""
+
+    def __init__(self, workspace: "Workspace | None") -> None:
+        self._given = workspace
+
+    @property
+    def _workspace(self) -> "Workspace":
+        assert self._given is not None
+        return self._given
+
     async def note(
-        title: str, body: str, kind: Kind = "note", tags: Sequence[str] = (), cites: Sequence[str] = (), step: str = ""
+        self,
+        title: str,
+        body: str,
+        kind: Kind = "note",
+        tags: Sequence[str] = (),
+        cites: Sequence[str] = (),
+        step: str = "",
     ) -> dict[str, Any]:
         """Write a note into the shared workspace. Returns its slug, by which it is read, cited and updated.
 
@@ -45,14 +83,13 @@ def _writing(workspace: "Workspace") -> Sequence[Tool]:
             cites: Slugs of further notes that it builds on.
             step: The step of your plan that it belongs to, if you follow one.
         """
-        call_id, plan = _call_id(), _plan(step)
-        return _written(
-            await workspace.note(
-                title, body, kind=kind, tags=tags, cites=cites, plan=plan, step=step, call_id=call_id
-            )
-        )  # fmt: skip
+        made = await self._workspace.note(
+            title, body, kind=kind, tags=tags, cites=cites, plan=_plan(step), step=step, call_id=_call_id()
+        )
+        return _written(made)
 
     async def update_note(
+        self,
         slug: str,
         body: str | None = None,
         title: str | None = None,
@@ -66,68 +103,61 @@ def _writing(workspace: "Workspace") -> Sequence[Tool]:
             version: The version that you have read; the update is refused when somebody else has written since.
             step: The step of your plan that it belongs to, if you follow one.
         """
-        call_id, plan = _call_id(), _plan(step)
-        return _written(
-            await workspace.update(
-                slug, title=title, body=body, tags=tags, of_version=version, plan=plan, step=step, call_id=call_id
-            )
-        )  # fmt: skip
+        plan, call_id = _plan(step), _call_id()
+        made = await self._workspace.update(
+            slug, title=title, body=body, tags=tags, of_version=version, plan=plan, step=step, call_id=call_id
+        )
+        return _written(made)
 
-    async def archive_note(slug: str, reason: str = "") -> dict[str, Any]:
+    async def archive_note(self, slug: str, reason: str = "") -> dict[str, Any]:
         """Put a note away that is wrong, outdated or done with; it is neither listed nor found any more."""
-        return _written(await workspace.archive(slug, reason=reason, call_id=_call_id()))
+        return _written(await self._workspace.archive(slug, reason=reason, call_id=_call_id()))
 
-    return [tool(idempotent=True)(function) for function in (note, update_note, archive_note)]
-
-
-def _asking(workspace: "Workspace") -> Sequence[Tool]:
-    async def ask_question(question: str, context: str = "", tags: Sequence[str] = ()) -> dict[str, Any]:
+    async def ask_question(self, question: str, context: str = "", tags: Sequence[str] = ()) -> dict[str, Any]:
         """Leave a question for your teammates, or for later.
 
         Args:
             question: The question, in a line.
             context: What somebody has to know to answer it.
         """
-        return _written(await workspace.ask(question, context, tags=tags, call_id=_call_id()))
+        return _written(await self._workspace.ask(question, context, tags=tags, call_id=_call_id()))
 
-    async def answer_question(slug: str, answer: str) -> dict[str, Any]:
+    async def answer_question(self, slug: str, answer: str) -> dict[str, Any]:
         """Answer a question of the workspace."""
-        return _written(await workspace.answer(slug, answer, call_id=_call_id()))
+        return _written(await self._workspace.answer(slug, answer, call_id=_call_id()))
 
-    async def list_open_questions(limit: int = 20) -> list[dict[str, Any]]:
+    async def list_open_questions(self, limit: int = 20) -> list[dict[str, Any]]:
         """The questions that nobody has answered, the newest first."""
-        return [{**_listed(asked), "context": asked.body} for asked in await workspace.open_questions(limit=limit)]
+        questions = await self._workspace.open_questions(limit=limit)
+        return [{**_listed(asked), "context": asked.body} for asked in questions]
 
-    asking = [tool(idempotent=True)(function) for function in (ask_question, answer_question)]
-    return [*asking, tool(read_only=True)(list_open_questions)]
-
-
-def _reading(workspace: "Workspace") -> Sequence[Tool]:
-    async def read_note(slug: str, version: int | None = None) -> dict[str, Any]:
+    async def read_note(self, slug: str, version: int | None = None) -> dict[str, Any]:
         """Read a note: its text, who wrote it, what it cites, and answers if it is a question.
 
         Args:
             version: An earlier version; by default the newest.
         """
-        return _whole(await workspace.read(slug, version))
+        return _whole(await self._workspace.read(slug, version))
 
     async def list_notes(
-        kind: Kind | None = None, author: str = "", tag: str = "", plan: str = "", limit: int = 20
+        self, kind: Kind | None = None, author: str = "", tag: str = "", plan: str = "", limit: int = 20
     ) -> list[dict[str, Any]]:
         """List notes of the workspace, what changed last first; without their texts.
 
         Args:
             plan: Only notes that came of this plan.
         """
-        notes = await workspace.list(kind=kind or "", author=author, tag=tag, plan=plan, limit=limit)
+        notes = await self._workspace.list(kind=kind or "", author=author, tag=tag, plan=plan, limit=limit)
         return [_listed(note) for note in notes]
 
-    async def search_notes(query: str, limit: int = 5, kind: Kind | None = None) -> list[dict[str, Any]]:
+    async def search_notes(self, query: str, limit: int = 5, kind: Kind | None = None) -> list[dict[str, Any]]:
         """Find notes by words, the best first, each with the beginning of its text."""
-        notes = await workspace.search(query, limit, kind=kind or "")
+        notes = await self._workspace.search(query, limit, kind=kind or "")
         return [{**_listed(note), "body": excerpt(note.body)} for note in notes]
 
-    return [tool(read_only=True)(function) for function in (read_note, list_notes, search_notes)]
+    async def recall_past_plans(self, query: str, limit: int = 3) -> list[dict[str, Any]]:
+        """Find plans of earlier runs by words: how something like this was gone about, and what came of the steps."""
+        return [recalled(note) for note in await past_plans(self._workspace, query, limit)]
 
 
 # --- what a model is told of a note ----------------------------------------------------------------------------------

@@ -187,11 +187,16 @@ class Workspaces(Projection):
 
 
 def _note(row: Row) -> NoteRow:
-    *about, archived, created, updated = row
-    return NoteRow(*about, bool(archived), moment(created), moment(updated))
+    user, workspace, slug, kind, title, author, version, answers, archived, created, updated = row
+    changed = bool(archived), moment(created), moment(updated)
+    return NoteRow(user, workspace, slug, kind, title, author, version, answers, *changed)
 
 
 def _version(row: Row) -> VersionRow:
-    slug, version, title, body, tags, cites, author, at, *came = row
-    names = tuple(msgspec.json.decode(tags, type=list[str])), tuple(msgspec.json.decode(cites, type=list[str]))
-    return VersionRow(slug, version, title, body, *names, author, moment(at), *came)
+    slug, version, title, body, tags, cites, author, at, run_id, call_id, plan, step = row
+    names = _names(tags), _names(cites)
+    return VersionRow(slug, version, title, body, *names, author, moment(at), run_id, call_id, plan, step)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return msgspec.json.decode(text, type=tuple[str, ...])

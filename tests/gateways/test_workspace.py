@@ -1,7 +1,7 @@
 """Workspaces: notes that agents of a user share, each written once, with where it comes from."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,7 @@ from turns import Turn, Turns, calls, delegates, results
 from treadle import (
     Agent,
     ConfigError,
+    FunctionModel,
     InMemoryWorkspace,
     LocalDiskWorkspace,
     Note,
@@ -26,9 +27,12 @@ from treadle import (
     tool,
 )
 from treadle.actors.workspace_messages import Wanted
+from treadle.architecture import RouterRoute
 from treadle.events.envelope import Recorded
 from treadle.events.workspace import NoteUpdated, NoteWritten
 from treadle.gateways.node import Node
+from treadle.gateways.workspace_plans import keep_plan, past_plans, recalled
+from treadle.gateways.workspace_tools import tools_of
 
 FINDING = ("note", {"title": "Load is high", "body": "db-1 is at 99 %", "kind": "finding", "tags": ["db"]})
 
@@ -293,6 +297,31 @@ async def test_members_of_a_team_write_under_their_roles_and_the_answer_says_wha
         assert "note" not in members["prober"].spec.tools
 
 
+TEAMS: dict[str, Callable[[Agent, Agent], Agent]] = {
+    "supervisor": lambda one, two: Team.supervisor(
+        {"one": one}, model=Turns(delegates(one="Go"), "Done.").model, workspace="ops"
+    ),
+    "swarm": lambda one, two: Team.swarm({"one": one, "two": two}, "one", model="echo", workspace="ops"),
+    "router": lambda one, two: Team.router(
+        [RouterRoute("one", one, "all")], decider=lambda prompt, routes: "one", model="echo", workspace="ops"
+    ),
+    "actor_critic": lambda one, two: Team.actor_critic(one, two, max_rounds=1, model="echo", workspace="ops"),
+    "debate": lambda one, two: Team.debate([one, two], rounds=1, model="echo", workspace="ops"),
+    "blackboard": lambda one, two: Team.blackboard({"one": one}, max_rounds=1, model="echo", workspace="ops"),
+}
+
+
+@pytest.mark.parametrize("kind", TEAMS)
+async def test_every_kind_of_team_hands_its_workspace_to_its_members(kind: str, user: str) -> None:
+    said = Turns("I see.", "I see.", "I see.")
+    one, two = Agent(model=said.model), Agent(model=FunctionModel(lambda messages, tools: '{"score": 1}'))
+    async with TEAMS[kind](one, two) as team:
+        await team.run("Go", user_id=user)
+    assert {"note", "search_notes"} <= {tool.name for tool in said.shown[0]}
+    assert "'ops'" in said.asked[0][0].content
+    assert one.tools_list() == []
+
+
 async def test_a_member_with_a_workspace_keeps_its_own(user: str) -> None:
     probe = Agent(model=Turns(calls(FINDING), "Done.").model, workspace="own")
     lead = Turns(delegates(prober="Look."), "Done.")
@@ -360,6 +389,32 @@ async def test_workspaces_in_memory_share_nothing() -> None:
         await desk.run("Go")
         assert slugs(await one.list()) == ["load-is-high"]
         assert await two.list() == []
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_plan_is_one_note_with_a_version_for_each_time_that_it_was_written(system: System) -> None:
+    ws = Workspace("ops", system).of("ann").member("lead")
+    for call_id, text in (("c1", "[ ] measure"), ("c1", "[ ] measure"), ("c2", "[x] measure"), ("c2", "[x] measure")):
+        kept = await keep_plan(ws, goal="Free the disk", text=text, run_id="run-1", call_id=call_id)
+    assert (kept.slug, kept.kind, kept.version, kept.body) == ("free-the-disk", "plan", 2, "[x] measure")
+    await keep_plan(ws, goal="Free the disk", text="[ ] ask", run_id="run-2", call_id="d1")
+    assert slugs(await ws.list(kind="plan", plan="run-2")) == ["free-the-disk-2"]
+    large = await keep_plan(ws, goal="", text="ß" * 40_000, run_id="run-3", call_id="e1")
+    assert (large.title, large.body[-2:], len(large.body.encode())) == ("Plan", "\n…", 65_536)
+
+
+async def test_the_plans_of_other_runs_are_recalled_by_words(system: System) -> None:
+    ws = Workspace("ops", system).of("ann")
+    await keep_plan(ws, goal="Free the disk of db-1", text="1. [x] measure: logs", run_id="run-1", call_id="c1")
+    await keep_plan(ws, goal="Pay the bill", text="1. [ ] pay", run_id="run-2", call_id="c2")
+    await ws.note("The disk", "is no plan")
+    assert slugs(await past_plans(ws, "disk", 3)) == ["free-the-disk-of-db-1"]
+    assert recalled((await past_plans(ws, "logs", 1))[0])["run"] == "run-1"
+    assert {made.name for made in tools_of(ws, plans=True)} - {made.name for made in tools_of(ws)} == {
+        "recall_past_plans"
+    }
 
 
 # --- crashes ---------------------------------------------------------------------------------------------------------
