@@ -215,8 +215,11 @@ class Children:
         return bool(news)
 
     def _joined(self, spec: AgentSpec, role: str) -> AgentSpec:
-        shared, team = self.spec.workspace, self.spec.architecture
-        return spec if shared is None else shared.given_to(spec, role, [*team.declared_workers()])
+        shared, planned = self.spec.workspace, self.state.plan
+        if shared is None:
+            return spec
+        plan = None if planned is None else (self._run.run_id, planned.plan.under_way)
+        return shared.given_to(spec, role, [*self.spec.architecture.declared_workers()], plan)
 
     @property
     def user_id(self) -> str:

@@ -45,8 +45,14 @@ class ApprovalQuestion(Struct, frozen=True):
 class SharedWorkspace(Protocol):
     """A workspace as agents share it (`gateways/workspace.py`)."""
 
-    def given_to(self, spec: "AgentSpec", role: str, teammates: Sequence[str] = ()) -> "AgentSpec":
-        """The agent with the workspace, in which it writes as `role`; unchanged if it has one of its own."""
+    def given_to(
+        self, spec: "AgentSpec", role: str, teammates: Sequence[str] = (), plan: tuple[str, str] | None = None
+    ) -> "AgentSpec":
+        """The agent with the workspace, in which it writes as `role`; unchanged if it has one of its own.
+
+        Args:
+            plan: The plan that its notes belong to unless it has its own, and the step there; None: as this one's.
+        """
         ...
 
 

@@ -155,6 +155,8 @@ class Agent(AgentTimers, Drawable):
         self._home = Home(runtime)
         self.has_name = name is not None
         thinks = find_architecture(architecture)
+        if living_plan == "workspace" and not workspace:
+            raise ConfigError("living_plan='workspace' keeps plans in a workspace, and there is none; give workspace=")
         goals = Goals(living_plan, stop_hooks, run_until, quality, tuning, resolved)
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
-from msgspec import structs
 
 from ..actors.context import current_call, current_cause, get_run_context, in_call
 from ..actors.spec import AgentSpec
 from ..actors.tool import Tool
-from ..actors.workflow.silent import Silent
 from ..actors.workspace_messages import Answering, Archiving, Change, Lineage, Wanted
 from ..events.errors import ConfigError
 from ..events.workspace import Note, Origin, WorkspaceEvent, workspace_stream
 from ..events.workspace_rules import NOTES_LIMIT, Draft, Revision
 from .arguments import check_id, check_positive, check_text, texts_of, well_formed
 from .workspace_export import export_notes
+from .workspace_joining import joined
 from .workspace_place import Owner, Place, place_of
-from .workspace_tools import prompt_section, tools_of
+from .workspace_plans import place_in_plan
+from .workspace_tools import tools_of
 
 NAME_LIMIT_CHARS = 100
 
@@ -51,6 +51,7 @@ class Workspace:
         self.user_id: str | None = None
         self.author = ""
         self.teammates: tuple[str, ...] = ()
+        self.plan = ("", "")
         self._owner = owner
 
     def __repr__(self) -> str:
@@ -84,7 +85,9 @@ class Workspace:
         """`note`, `read_note`, `list_notes` … for `Agent(tools=…)`; `Agent(workspace=…)` adds them by itself."""
         return tools_of(self)
 
-    def given_to(self, spec: AgentSpec, role: str, teammates: Sequence[str] = ()) -> AgentSpec:
+    def given_to(
+        self, spec: AgentSpec, role: str, teammates: Sequence[str] = (), plan: tuple[str, str] | None = None
+    ) -> AgentSpec:
         """The agent with this workspace: its tools, and what its model is told of them. See `SharedWorkspace`.
 
         Raises:
@@ -92,17 +95,7 @@ class Workspace:
         """
         if spec.workspace is not None:
             return spec
-        if isinstance(spec.model, Silent):  # a workflow calls no tools: its agents do, and are given it in their turn
-            return structs.replace(spec, workspace=self)
-        mine = self if self.author else self.member(role, teammates)
-        tools = {tool.name: tool for tool in mine.tools()}
-        if taken := sorted(tools.keys() & spec.tools.keys()):
-            raise ConfigError(
-                f"agent {spec.name!r} has a tool {taken[0]!r} already, and a workspace brings one of that name; "
-                "give its own another name"
-            )
-        instructions = "\n\n".join(filter(None, (spec.instructions, prompt_section(mine))))
-        return structs.replace(spec, tools={**spec.tools, **tools}, instructions=instructions, workspace=self)
+        return joined(spec, self.member(role or self.author, teammates)._with(plan=plan or self.plan))
 
     # --- writing ---
 
@@ -124,7 +117,8 @@ class Workspace:
         Args:
             cites: Slugs of the notes that it builds on; those that its text cites as `[[slug]]` need not be named.
             slug: Its name in the workspace; made of the title if empty.
-            plan, step: The plan that it belongs to, and the step there.
+            plan, step: The plan that it belongs to, and the step there. By default that of the run that writes it, if
+                it has one, and the step that is doing.
             call_id: Writing again under an id writes nothing. By default a tool that is called again after a crash
                 writes nothing again, and a program always does.
         Raises:
@@ -279,6 +273,8 @@ class Workspace:
             author = author or call.agent
             # One tool may write several notes. When it is called again, each of them finds itself.
             call_id = call_id or f"{call.call_id}_{_digest(said)}"
+            if not plan:
+                plan, step = place_in_plan(step) or self.plan
         return Origin(
             author=author,
             call_id=call_id or there.services.clock.new_id(),

@@ -7,7 +7,10 @@ A plan is known by the run whose it is. The notes that belong to one of its step
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from ..actors.context import get_run_context
+from ..actors.living_plan import LivingPlanPolicy, PlanNote, get_active_plan
 from ..events.workspace import Note
 from ..events.workspace_rules import TEXT_LIMIT_BYTES, TITLE_LIMIT_CHARS
 
@@ -19,6 +22,30 @@ PLAN_TAG = "living-plan"
 
 _MORE = "\n…"
 _RECALLED_CHARS = 2000
+
+
+def with_plans(workspace: "Workspace", policy: LivingPlanPolicy | None) -> LivingPlanPolicy | None:
+    """The policy of an agent in this workspace: each plan that it writes is kept there, unless it is kept elsewhere."""
+    if policy is None or policy.mirror is not None or not policy.in_workspace:
+        return policy
+
+    async def keep(note: PlanNote) -> None:
+        goal = note.plan.goal or next((step.description for step in note.plan.steps), "")
+        text = note.plan.render()
+        await keep_plan(workspace, goal=goal, text=text, run_id=note.run_id, call_id=note.call_id)
+
+    return structs.replace(policy, mirror=keep)
+
+
+def place_in_plan(step: str) -> tuple[str, str] | None:
+    """The plan of the run that this code runs in and the step there: `step`, or else the one that is doing.
+
+    None when the run has no plan and `step` names none.
+    """
+    plan = get_active_plan()
+    if not step and (plan is None or not plan.steps):
+        return None
+    return get_run_context().run_id, step or (plan.under_way if plan is not None else "")
 
 
 async def keep_plan(workspace: "Workspace", *, goal: str, text: str, run_id: str, call_id: str) -> Note:

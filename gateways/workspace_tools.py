@@ -83,9 +83,7 @@ class WorkspaceTools:
             cites: Slugs of further notes that it builds on.
             step: The step of your plan that it belongs to, if you follow one.
         """
-        made = await self._workspace.note(
-            title, body, kind=kind, tags=tags, cites=cites, plan=_plan(step), step=step, call_id=_call_id()
-        )
+        made = await self._workspace.note(title, body, kind=kind, tags=tags, cites=cites, step=step, call_id=_call_id())
         return _written(made)
 
     async def update_note(
@@ -103,9 +101,8 @@ class WorkspaceTools:
             version: The version that you have read; the update is refused when somebody else has written since.
             step: The step of your plan that it belongs to, if you follow one.
         """
-        plan, call_id = _plan(step), _call_id()
         made = await self._workspace.update(
-            slug, title=title, body=body, tags=tags, of_version=version, plan=plan, step=step, call_id=call_id
+            slug, title=title, body=body, tags=tags, of_version=version, step=step, call_id=_call_id()
         )
         return _written(made)
 
@@ -199,8 +196,3 @@ def excerpt(text: str) -> str:
 
 def _call_id() -> str:
     return current_call().call_id
-
-
-def _plan(step: str) -> str:
-    """The plan of this run, for what belongs to one of its steps."""
-    return current_call().run_id if step else ""

@@ -26,6 +26,7 @@ from treadle import (
     Workspace,
     tool,
 )
+from treadle.actors.living_plan import PlanNote
 from treadle.actors.workspace_messages import Wanted
 from treadle.architecture import RouterRoute
 from treadle.events.envelope import Recorded
@@ -417,6 +418,63 @@ async def test_the_plans_of_other_runs_are_recalled_by_words(system: System) -> 
     }
 
 
+PLAN = {"goal": "Free the disk", "steps": [{"description": "measure", "status": "doing"}, "ask"]}
+DONE = {
+    "steps": [
+        {"description": "measure", "status": "done", "finding": "old logs fill the disk of db-1"},
+        {"description": "ask", "status": "skipped"},
+    ]
+}
+
+
+async def test_the_plan_of_a_run_is_a_note_and_what_is_written_on_the_way_belongs_to_its_step(user: str) -> None:
+    probe = Turns(calls(FINDING), "It is high.")
+    lead = Turns(
+        calls(("plan_write", PLAN)),
+        calls(("note", {"title": "Logs", "body": "are old"}), ("ask_question", {"question": "Whose?"})),
+        delegates(prober="Look."),
+        calls(("plan_write", DONE)),
+        "It is free.",
+    )
+    members = {"prober": Agent(model=probe.model)}
+    async with Team.supervisor(members, model=lead.model, workspace="ops", living_plan=True) as team:
+        result = await team.run("Free the disk", user_id=user)
+        assert team.workspace is not None
+        ws = team.workspace.of(user)
+        plan = await ws.read("free-the-disk")
+        assert (plan.kind, plan.version, plan.versions[0].origin.plan) == ("plan", 2, result.run_id)
+        assert result.plan is not None
+        assert plan.body == result.plan.render()
+        steps = {note.slug: note.versions[-1].origin.step for note in await ws.list(plan=result.run_id)}
+        assert steps == {"free-the-disk": "", "logs": "measure", "whose": "measure", "load-is-high": "measure"}
+        assert {tool.name for tool in probe.shown[0]} & {"note", "recall_past_plans"} == {"note"}
+
+        asks = Turns(calls(("recall_past_plans", {"query": "disk"})), results)
+        planner = Agent(model=asks.model, workspace="ops", living_plan={"mirror": True})
+        recalled = (await planner.run("Free it again", user_id=user)).output
+        assert "old logs fill the disk of db-1" in recalled
+        assert result.run_id in recalled
+
+
+async def test_a_plan_is_kept_elsewhere_or_not_at_all_when_its_agent_says_so(user: str) -> None:
+    kept: list[str] = []
+
+    def keep(note: PlanNote) -> None:
+        kept.append(note.plan.goal)
+
+    said: list[dict[str, Any]] = [{"mirror": keep}, {"mirror": False, "include_recall": False}]
+    for how in said:
+        lead = Turns(calls(("plan_write", {**PLAN, **DONE})), "Done.")
+        async with Agent(model=lead.model, workspace="ops", living_plan=how) as agent:
+            await agent.run("Free the disk", user_id=user)
+            assert agent.workspace is not None
+            assert await agent.workspace.of(user).list() == []
+            assert ("recall_past_plans" in agent.tools_list()) == ("include_recall" not in how)
+    assert kept == ["Free the disk"]
+    with pytest.raises(ConfigError, match="living_plan='workspace' keeps plans in a workspace, and there is none"):
+        Agent(model="echo", living_plan="workspace")
+
+
 # --- crashes ---------------------------------------------------------------------------------------------------------
 
 
@@ -430,12 +488,14 @@ def notetaker() -> Agent:
         return "logged"
 
     turns: list[Turn] = [
+        calls(("plan_write", PLAN)),
         calls(FINDING, ("ask_question", {"question": "Why?"})),
         calls(("update_note", {"slug": "load-is-high", "body": "more"}), ("log", {"text": "it goes on"})),
         calls(("answer_question", {"slug": "why", "answer": "So."}), ("archive_note", {"slug": "load-is-high"})),
+        calls(("plan_write", DONE)),
         "Done.",
     ]
-    return Agent(model=Turns(*turns).model, name="taker", tools=[log], workspace="ops")
+    return Agent(model=Turns(*turns).model, name="taker", tools=[log], workspace="ops", living_plan=True)
 
 
 async def notes_of(node: Node) -> list[Any]:
@@ -455,7 +515,7 @@ async def test_a_run_that_was_cut_anywhere_writes_each_note_once() -> None:
     async with opened(journal) as node:
         await run(node, notetaker().spec, "Go")
         whole, events = await notes_of(node), await journal.read_all(limit=10_000)
-    assert [note[0] for note in whole] == ["load-is-high", "log", "log-2", "why"]
+    assert [note[0] for note in whole] == ["free-the-disk", "load-is-high", "log", "log-2", "why"]
     for cut in cut_where_notes_change(events):
         async with fresh_node(events[:cut]) as node:
             again = await run(node, notetaker().spec, "Go")
