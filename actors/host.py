@@ -81,11 +81,14 @@ class Host:
         return model
 
     def going_on(self, spec: AgentSpec, started: RunStarted) -> AgentSpec:
-        """The agent of a run that goes on: with the model that the run was forked to, if it was.
+        """The agent of a run that goes on: with the model that the run was forked to, and in the workspace that it was
+        given by whoever asked it.
 
         Raises:
             ConfigError: Nobody here knows that model.
         """
+        if started.workspace is not None and spec.workspace is None and self.services.rejoin is not None:
+            spec = self.services.rejoin(spec, started.workspace)
         name = started.forked_to
         if not name or spec.model.name == started.model:
             return spec

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ..events.budget import Limits
 from ..events.message import ToolCall
+from ..events.workspace import Joined
 from .manner import PLAIN, Manner
 from .model import Model
 from .retry import RetryPolicy
@@ -44,6 +45,11 @@ class ApprovalQuestion(Struct, frozen=True):
 
 class SharedWorkspace(Protocol):
     """A workspace as agents share it (`gateways/workspace.py`)."""
+
+    @property
+    def joined(self) -> Joined | None:
+        """What a run records of it; None when only who has this object can open it."""
+        ...
 
     def given_to(
         self, spec: "AgentSpec", role: str, teammates: Sequence[str] = (), plan: tuple[str, str] | None = None

@@ -33,6 +33,7 @@ from .tool_step import (
     ToolRequested,
     ToolStep,
 )
+from .workspace import Joined
 
 CATEGORY = "run"
 
@@ -74,6 +75,7 @@ class RunStarted(Event, tag="run.started"):
         forked_to: The other model that goes on, by the name that `model=` takes; empty for the agent's own.
         conversation: What came before the prompt of a fork; other runs have it from their session.
         previous_run_id: The run before this one in its session.
+        workspace: The workspace that its agent is in, if it is one that any node can open.
     """
 
     agent: str
@@ -100,6 +102,7 @@ class RunStarted(Event, tag="run.started"):
     conversation: tuple[Message, ...] = ()
     budgets: tuple[Scope, ...] = ()
     previous_run_id: str = ""
+    workspace: Joined | None = None
 
 
 class RecordCopied(Event, tag="run.copied"):

@@ -52,6 +52,20 @@ class Origin(Struct, frozen=True, omit_defaults=True):
     step: str = ""
 
 
+class Joined(Struct, frozen=True, omit_defaults=True):
+    """What a run records of the workspace that its agent is in: whoever goes on with the run is in it again.
+
+    Attributes:
+        author: Under which name it writes; empty for the agent's.
+        plan, step: What its notes belong to while it has no plan of its own.
+    """
+
+    name: str
+    author: str = ""
+    plan: str = ""
+    step: str = ""
+
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 

@@ -33,6 +33,7 @@ from .models.resolver import resolve_model
 from .outputs.json_schema import JsonSchemaOutput
 from .run_event import Event
 from .watching import watched
+from .workspace_given import rejoined
 
 if TYPE_CHECKING:
     from .timers import Timers
@@ -75,6 +76,7 @@ class Node:
         self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
         self.host = Host(self.system, self.services)
         self.services.model_of = self.host.model
+        self.services.rejoin = rejoined
         self.services.memory = MemoryPartitions(self.host)
         self.services.budget = Budgets(self.host)
         self.services.blackboard = Blackboards(self.host)

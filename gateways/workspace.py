@@ -14,11 +14,11 @@ from ..actors.spec import AgentSpec
 from ..actors.tool import Tool
 from ..actors.workspace_messages import Answering, Archiving, Change, Lineage, Wanted
 from ..events.errors import ConfigError
-from ..events.workspace import Note, Origin, WorkspaceEvent, workspace_stream
+from ..events.workspace import Joined, Note, Origin, WorkspaceEvent, workspace_stream
 from ..events.workspace_rules import NOTES_LIMIT, Draft, Revision
 from .arguments import check_id, check_positive, check_text, texts_of, well_formed
 from .workspace_export import export_notes
-from .workspace_joining import joined
+from .workspace_joining import in_workspace
 from .workspace_place import Owner, Place, place_of
 from .workspace_plans import place_in_plan
 from .workspace_tools import tools_of
@@ -85,6 +85,14 @@ class Workspace:
         """`note`, `read_note`, `list_notes` … for `Agent(tools=…)`; `Agent(workspace=…)` adds them by itself."""
         return tools_of(self)
 
+    @property
+    def joined(self) -> Joined | None:
+        """See `SharedWorkspace`."""
+        if self.runtime is not None or self._owner is not None:
+            return None
+        plan, step = self.plan
+        return Joined(self.name, self.author, plan, step)
+
     def given_to(
         self, spec: AgentSpec, role: str, teammates: Sequence[str] = (), plan: tuple[str, str] | None = None
     ) -> AgentSpec:
@@ -95,7 +103,7 @@ class Workspace:
         """
         if spec.workspace is not None:
             return spec
-        return joined(spec, self.member(role or self.author, teammates)._with(plan=plan or self.plan))
+        return in_workspace(spec, self.member(role or self.author, teammates)._with(plan=plan or self.plan))
 
     # --- writing ---
 

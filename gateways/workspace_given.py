@@ -3,6 +3,7 @@
 from ..actors.children import spec_of
 from ..actors.spec import AgentSpec
 from ..events.errors import ConfigError
+from ..events.workspace import Joined
 from .workspace import Workspace
 
 
@@ -36,3 +37,8 @@ def shared(workspace: Workspace, spec: AgentSpec) -> AgentSpec:
         if not isinstance(asked, str):
             workspace.given_to(spec_of(asked, role), role)
     return workspace.given_to(spec, "", [*team])
+
+
+def rejoined(spec: AgentSpec, joined: Joined) -> AgentSpec:
+    """The agent of a run that goes on, in the workspace that the run recorded."""
+    return Workspace(joined.name).given_to(spec, joined.author, plan=(joined.plan, joined.step))

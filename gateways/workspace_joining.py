@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .workspace import Workspace
 
 
-def joined(spec: AgentSpec, workspace: "Workspace") -> AgentSpec:
+def in_workspace(spec: AgentSpec, workspace: "Workspace") -> AgentSpec:
     """The agent in this workspace, which is as the agent has it.
 
     Raises:

@@ -27,8 +27,10 @@ from treadle import (
     tool,
 )
 from treadle.actors.living_plan import PlanNote
+from treadle.actors.run_actor import ContinueRun
 from treadle.actors.workspace_messages import Wanted
 from treadle.architecture import RouterRoute
+from treadle.events.child_step import ChildRequested
 from treadle.events.envelope import Recorded
 from treadle.events.workspace import NoteUpdated, NoteWritten
 from treadle.gateways.node import Node
@@ -526,6 +528,27 @@ async def test_a_run_that_was_cut_anywhere_writes_each_note_once() -> None:
             assert await notes_of(node) == whole, f"cut after event {cut} of {len(events)}"
             written = await node.journal.read_all(limit=10_000, category="workspace")
         assert len(written) == sum(event.category == "workspace" for event in events)
+
+
+async def test_a_member_that_a_node_goes_on_with_by_its_name_is_in_the_workspace_again() -> None:
+    def members() -> tuple[Agent, Agent]:
+        probe = Agent(model=Turns(calls(FINDING), results).model, name="probe")
+        lead = Turns(delegates(prober="Look."), "Done.")
+        team = Team.supervisor({"prober": probe}, model=lead.model, workspace="ops", persistent_subagents=False)
+        return team, probe
+
+    journal = Noting()
+    async with opened(journal) as node:
+        await run(node, members()[0].spec, "Go")
+        events = await journal.read_all(limit=1000)
+    cut = next(number for number, event in enumerate(events) if event.category == "workspace")
+    child = next(event.event.run_id for event in events if isinstance(event.event, ChildRequested))
+    async with fresh_node(events[:cut]) as node:
+        node.host.add(members()[1].spec)  # hosted by itself, it knows nothing of the team
+        assert "load-is-high" in (await node.host.result(node.host.run(child), ContinueRun())).output
+        assert node.services.workspaces is not None
+        (note,) = await node.services.workspaces.list("alice", "ops", Wanted(), 10)
+        assert (note.author, note.versions[0].origin.run_id) == ("prober", child)
 
 
 async def test_a_note_that_is_refused_stays_refused_and_the_workspace_goes_on(system: System) -> None:
