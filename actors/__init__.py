@@ -13,7 +13,8 @@ steering.py       what a run is told while it goes on
 tool_execution.py one call of a tool, with an outcome whatever it does
 parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)
 session.py        a conversation: one run at a time                (session_messages.py)
-worker.py         delegated prompts                                (partition.py: the common part of these four)
+worker.py         delegated prompts                                (partition.py: the common part of these five)
+workspace.py      notes of a team                                  (workspace_messages.py, word_search.py)
 blackboard.py memory.py budget.py
 
 output.py         what an answer has to be                         (answer.py: validated; manner.py, tone.py)

@@ -134,13 +134,22 @@ class Children:
         self._run.record(spawn_worker(spawned, taken, most, self._run.state))
 
     async def ask(
-        self, step: str, call_id: str, agent: Asked, question: Question, *, role: str = "", steered: int = 0
+        self,
+        step: str,
+        call_id: str,
+        agent: Asked,
+        question: Question,
+        *,
+        role: str = "",
+        steered: int = 0,
+        joins: bool = True,
     ) -> ChildEnded:
         """What came of a child: recorded, or asked for now.
 
         Args:
             role: What the strategy calls the agent; the name of one that has none.
             steered: How much of what the run was told is in the question.
+            joins: It is one of a team: the workspace of this run's agent is its own too.
         Raises:
             ConfigError: The run is as deep as runs may be.
             ReplayDivergence: Something else was asked there before.
@@ -170,7 +179,8 @@ class Children:
                     ended = await self._delegated(agent, asked, question, depth)
                 else:
                     self._here.add(call_id)
-                    ended = await self._run_here(self._answering(spec_of(agent, role), role), asked, question, depth)
+                    spec = self._answering(spec_of(agent, role), role)
+                    ended = await self._run_here(self._joined(spec, role) if joins else spec, asked, question, depth)
         run.record(end_child(ended, run.state))
         return ended
 
@@ -205,6 +215,13 @@ class Children:
         self._run.parking.child_waits(waits.call_id, waits=parked)
         return bool(news)
 
+    def _joined(self, spec: AgentSpec, role: str) -> AgentSpec:
+        shared, planned = self.spec.workspace, self.state.plan
+        if shared is None:
+            return spec
+        plan = None if planned is None else (self._run.run_id, planned.plan.under_way)
+        return shared.given_to(spec, role, [*self.spec.architecture.declared_workers()], plan)
+
     @property
     def user_id(self) -> str:
         """Whose run it is, and whose all that it asks."""
@@ -224,7 +241,7 @@ class Children:
         said = (call.call_id, call.attempt, asked)
         self._nested[said] += 1
         call_id = f"{call.call_id}_{asked[:8]}{self._nested[said]}"
-        await self.ask(call.call_id, call_id, spec, question)
+        await self.ask(call.call_id, call_id, spec, question, joins=False)
         requested = self._run.state.children[call_id].requested
         return (await history_of(self._run.services.journal, requested.run_id)).result
 

@@ -12,6 +12,7 @@ from ..events.memory import memory_stream
 from ..events.run import RunStarted, run_stream
 from ..events.session import session_stream
 from ..events.worker import worker_stream
+from ..events.workspace import workspace_stream
 from .model import Model
 from .result import RunResult
 from .runtime import ActorSystem, Ref
@@ -86,7 +87,8 @@ class Host:
         self._tools[fork_id] = tools
 
     def going_on(self, spec: AgentSpec, started: RunStarted) -> AgentSpec:
-        """The agent of a run that goes on: with the model and the tools that the run was forked to, if it was.
+        """The agent of a run that goes on: with the model and the tools that the run was forked to, if it was, and
+        in the workspace that it was given by whoever asked it.
 
         Raises:
             ConfigError: Nobody here knows them.
@@ -99,6 +101,8 @@ class Host:
                     "fork it again with those tools, under its own id as fork_id"
                 )
             spec = structs.replace(spec, tools=tools)
+        if started.workspace is not None and spec.workspace is None and self.services.rejoin is not None:
+            spec = self.services.rejoin(spec, started.workspace)
         name = started.forked_to
         if not name or spec.model.name == started.model:
             return spec
@@ -144,6 +148,9 @@ class Host:
 
     def blackboard(self, name: str) -> Ref:
         return self.system.ref(blackboard_stream(name))
+
+    def workspace(self, user_id: str, name: str) -> Ref:
+        return self.system.ref(workspace_stream(user_id, name))
 
     def worker(self, name: str) -> Ref:
         return self.system.ref(worker_stream(name))

@@ -47,12 +47,16 @@ class LivingPlanPolicy(Struct, frozen=True, kw_only=True):
         auto_stop_hook: Whether a run is held to its plan: it is sent on while a step is todo or doing.
         carry_on: Whether a run goes on with the plan that the run before it in its session left unfinished.
         mirror: Is given each plan before it is recorded. When it raises, the plan is not written.
+        in_workspace: Whether the workspace of an agent that has one keeps its plans, where there is no other `mirror`.
+        include_recall: Whether such an agent has the tool `recall_past_plans`.
     """
 
     seed: LivingPlan = LivingPlan()
     auto_stop_hook: bool = True
     carry_on: bool = True
     mirror: PlanMirror | None = None
+    in_workspace: bool = True
+    include_recall: bool = True
 
 
 class PlanOfRun:

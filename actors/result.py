@@ -10,6 +10,7 @@ from ..events.plan import LivingPlan
 from ..events.run import Run, RunCancelled, RunCompleted, RunFailed, RunInterrupted, RunState
 from ..events.steering import RunSteered
 from ..events.tool_step import ApprovalRequested, ToolCompleted
+from ..events.workspace import cited_in
 from .output import given_in
 from .tool import as_text
 
@@ -34,6 +35,7 @@ class RunResult(Struct, kw_only=True):
         waiting_for: The approvals that the run waits for.
         plan: The living plan as it was left; None for an agent without one.
         unheard: What the run was told and has not taken up: it will, or it has ended before it could.
+        cited_slugs: The notes of a workspace that the answer cites, as `[[slug]]`; of an agent that has one.
         ended_by: The tool call whose result the answer is, if one ended the turn: `forward_message`, `handoff` …
     """
 
@@ -63,6 +65,7 @@ class RunResult(Struct, kw_only=True):
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     plan: LivingPlan | None = None
     ended_by: ToolCall | None = None
+    cited_slugs: tuple[str, ...] = ()
 
     @property
     def value(self) -> Any:
@@ -119,6 +122,7 @@ def result_of(
         case RunCompleted(output, degraded=degraded):
             result.output, result.error = output, degraded
             result.ended_by = _ended_by(state, output)
+            result.cited_slugs = _cited(state, output)
             if result.output_format is not None:
                 result.parsed = given_in(output, result.output_format.wrapped).value
         case RunFailed(error, kind, details=details):
@@ -135,6 +139,12 @@ def result_of(
             else:
                 result.interruption_reason = state.suspended or "running"
     return result
+
+
+def _cited(state: Run, output: str) -> tuple[str, ...]:
+    """What the answer of an agent with a workspace cites: elsewhere such brackets mean something else."""
+    tools = state.started.tools if state.started is not None else ()
+    return cited_in(output) if any(tool.name == "read_note" for tool in tools) else ()
 
 
 def _ended_by(state: Run, output: str) -> ToolCall | None:

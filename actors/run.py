@@ -145,6 +145,7 @@ class RunActivation(StoredRun):
             images=request.images,
             output=manner.output_format(spec.model),
             tone=manner.words(),
+            workspace=spec.workspace.joined if spec.workspace is not None else None,
         )
         self.record_with([started], session.opening() if session is not None else None, session)
 

@@ -28,8 +28,11 @@ from .output import OutputOf
 from .threads import ToolThreads
 
 if TYPE_CHECKING:
+    from ..events.workspace import Joined
     from .children import ChildPort
     from .elsewhere import ElsewherePort
+    from .spec import AgentSpec
+    from .workspace_messages import WorkspacePort
 
 
 class Recall(Struct, frozen=True):
@@ -200,6 +203,7 @@ class Services(Struct, kw_only=True):
     Attributes:
         resolve: The model of a name, as `model=` takes it; raises ConfigError when there is none.
         model_of: The same, made once.
+        rejoin: An agent in the workspace that a run of it has recorded.
         readers: Who wants to hear of runs that may begin here, by the runs' ids.
         patience_s: How long a run waits for others that are not there: a worker, one that offers a tool, room in a
             budget. None: as long as each of them says.
@@ -216,11 +220,13 @@ class Services(Struct, kw_only=True):
     asker: AskerPort | None = None
     remote: RemoteToolPort | None = None
     blackboard: BlackboardPort | None = None
+    workspaces: "WorkspacePort | None" = None
     output_of: OutputOf | None = None
     live: Live | None = None
     far: FarPort | None = None
     elsewhere: "ElsewherePort | None" = None
     resolve: Callable[[str], Model] | None = None
     model_of: Callable[[str], Model] | None = None
+    rejoin: "Callable[[AgentSpec, Joined], AgentSpec] | None" = None
     patience_s: float | None = None
     readers: dict[str, Sequence[Reader]] = field(default_factory=dict[str, Sequence[Reader]])

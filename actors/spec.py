@@ -1,12 +1,13 @@
 """What an agent is, normalised: the one form behind everything that users may write (see `gateways/agent.py`)."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
 from ..events.budget import Limits
 from ..events.message import ToolCall
+from ..events.workspace import Joined
 from .manner import PLAIN, Manner
 from .model import Model
 from .retry import RetryPolicy
@@ -42,6 +43,25 @@ class ApprovalQuestion(Struct, frozen=True):
         return ToolCall(self.call_id, self.tool, dict(self.args))
 
 
+class SharedWorkspace(Protocol):
+    """A workspace as agents share it (`gateways/workspace.py`)."""
+
+    @property
+    def joined(self) -> Joined | None:
+        """What a run records of it; None when only who has this object can open it."""
+        ...
+
+    def given_to(
+        self, spec: "AgentSpec", role: str, teammates: Sequence[str] = (), plan: tuple[str, str] | None = None
+    ) -> "AgentSpec":
+        """The agent with the workspace, in which it writes as `role`; unchanged if it has one of its own.
+
+        Args:
+            plan: The plan that its notes belong to unless it has its own, and the step there; None: as this one's.
+        """
+        ...
+
+
 class AgentSpec(Struct, frozen=True, kw_only=True):
     """An agent.
 
@@ -58,6 +78,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
         living_plan: How it plans; None: it has no plan.
         gates: What its answers have to pass, in this order.
         budget: Caps for all runs of this agent together; `budget_per_user` for those of each user.
+        workspace: Notes that it shares with the agents that it asks.
     """
 
     name: str
@@ -73,6 +94,7 @@ class AgentSpec(Struct, frozen=True, kw_only=True):
     budget: Limits | None = None
     budget_per_user: Limits | None = None
     memory: bool = False
+    workspace: SharedWorkspace | None = None
     options: Mapping[str, Any] = {}
     retry: RetryPolicy = RetryPolicy()
     manner: Manner = PLAIN

@@ -10,8 +10,8 @@ redaction.py    masks keys, tokens and passwords      (secret_*.py: what they lo
 errors.py       what can go wrong, grouped by what the caller does next
 journal.py      port: the append-only log             (adapters: gateways/journals)
 bus.py          port: telling and asking              (adapters: gateways/buses)
-run.py session.py memory.py blackboard.py worker.py call.py budget.py
-                one category each: events, state, evolve, decisions
+run.py session.py memory.py blackboard.py workspace.py worker.py call.py budget.py
+                one category each: events, state, evolve, decisions (of a workspace: workspace_rules.py)
 model_step.py tool_step.py steering.py
                 what a run does to the world: the larger part of its category
 """

@@ -68,6 +68,12 @@ class LivingPlan(Struct, frozen=True):
         return [step for step in self.steps if step.open]
 
     @property
+    def under_way(self) -> str:
+        """The description of the step that is doing; empty unless there is exactly one."""
+        doing = [step.description for step in self.steps if step.status == "doing"]
+        return doing[0] if len(doing) == 1 else ""
+
+    @property
     def finished(self) -> bool:
         """Whether no step of it is todo or doing."""
         return not self.open_steps

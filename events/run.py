@@ -34,6 +34,7 @@ from .tool_step import (
     ToolRequested,
     ToolStep,
 )
+from .workspace import Joined
 
 CATEGORY = "run"
 
@@ -76,6 +77,7 @@ class RunStarted(Event, tag="run.started"):
         conversation: What came before the prompt of a fork; other runs have it from their session.
         previous_run_id: The run before this one in its session.
         fork: What it knows of the forked tree that it is a part of; None outside of one.
+        workspace: The workspace that its agent is in, if it is one that any node can open.
     """
 
     agent: str
@@ -103,6 +105,7 @@ class RunStarted(Event, tag="run.started"):
     budgets: tuple[Scope, ...] = ()
     previous_run_id: str = ""
     fork: ForkTerms | None = None
+    workspace: Joined | None = None
 
 
 class RecordCopied(Event, tag="run.copied"):

@@ -14,6 +14,7 @@ from .event import Event
 from .message import Image, Message
 from .run import RunState
 from .signal import RuntimeSignal
+from .stream_parts import joined, parted
 
 CATEGORY = "session"
 
@@ -28,22 +29,14 @@ REMEMBERED_SIGNALS = 4096
 
 
 def session_stream(user_id: str, agent: str, session_id: str) -> StreamName:
-    """The stream of a session; `/` inside the parts is written as `%2F`."""
-    return StreamName("session-" + "/".join(_quote(part) for part in (user_id, agent, session_id)))
+    """The stream of a session; see `stream_parts.py`."""
+    return StreamName("session-" + joined(user_id, agent, session_id))
 
 
 def session_key(stream: str) -> tuple[str, str, str]:
     """User, agent and session id of a session's stream."""
-    user_id, agent, session_id = (_unquote(part) for part in stream.removeprefix("session-").split("/"))
+    user_id, agent, session_id = parted(stream.removeprefix("session-"))
     return user_id, agent, session_id
-
-
-def _quote(part: str) -> str:
-    return part.replace("%", "%25").replace("/", "%2F")
-
-
-def _unquote(part: str) -> str:
-    return part.replace("%2F", "/").replace("%25", "%")
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

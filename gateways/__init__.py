@@ -11,6 +11,7 @@ system.py           System: agents hosted over a journal and a bus
 node.py             the running system under both             (embedded.py: one for agents that nobody hosts)
 delegation.py blackboard.py memory.py
                     what agents and programs share, as tools
+workspace.py        Workspace: notes of a team                (workspace_tools.py, _given, _place, _kinds, _export)
 
 workers/            tools whose code runs elsewhere, on both sides
 journals/           the journal in memory, on SQLite, on PostgreSQL

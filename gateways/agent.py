@@ -51,6 +51,8 @@ from .run_event import Event
 from .tools.function import as_tool, by_name
 from .tuning import Tuning
 from .workers.remote_tool import Wanted, found
+from .workspace import Workspace
+from .workspace_given import resolve_workspace, shared
 
 if TYPE_CHECKING:
     from .diff import RunDiff
@@ -99,6 +101,8 @@ class Agent(AgentTimers, Drawable):
         run_until: What has to hold before a run is completed, in words or as a `RunUntil`; a model checks it.
         quality: Criteria that answers are judged by, or a `QualityGate` that says by whom and what comes of a bad one.
         tuning: Such adjustments in one piece; what is given beside it wins.
+        workspace: Notes that it shares with its team and with later runs: True, a name, or a `Workspace`. It has tools
+            for them, and so have the agents that its architecture asks. See docs/workspaces.md.
         secrets: Where the keys of its models are looked for, before the environment; see docs/secrets.md.
     Raises:
         ConfigError: The message names what does not fit and what would.
@@ -134,6 +138,7 @@ class Agent(AgentTimers, Drawable):
         quality: QualityGate | Sequence[str] | Mapping[str, Any] | None = None,
         tuning: Tuning | None = None,
         secrets: Secrets | None = None,
+        workspace: Workspace | str | bool | None = None,
     ) -> None:
         if max_turns < 1:
             raise ConfigError(f"max_turns={max_turns} lets the agent do nothing; it must be 1 or more")
@@ -150,6 +155,8 @@ class Agent(AgentTimers, Drawable):
         self._home = Home(runtime)
         self.has_name = name is not None
         thinks = find_architecture(architecture)
+        if living_plan == "workspace" and not workspace:
+            raise ConfigError("living_plan='workspace' keeps plans in a workspace, and there is none; give workspace=")
         goals = Goals(living_plan, stop_hooks, run_until, quality, tuning, resolved)
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
@@ -177,6 +184,9 @@ class Agent(AgentTimers, Drawable):
             gates=goals.gates,
         )
         self._wanted = [each for each in tools if isinstance(each, Wanted)]
+        self._workspace = resolve_workspace(workspace)
+        if self._workspace is not None:
+            self.spec = shared(self._workspace, self.spec)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name} model={self.spec.model.name} tools={len(self.spec.tools)}>"
@@ -267,6 +277,11 @@ class Agent(AgentTimers, Drawable):
         from .pictures.agents import picture_of_agent
 
         return picture_of_agent(self)
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """The workspace that it was given, where it runs: `await agent.workspace.of("alice").list()`."""
+        return None if self._workspace is None else self._workspace.bound(self)
 
     # --- where it runs ---
 

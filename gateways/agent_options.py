@@ -12,6 +12,7 @@ from ..actors.stop_hooks import StopHook
 from ..events.budget import Limits
 from .models.secrets import Secrets
 from .tuning import Tuning
+from .workspace import Workspace
 
 
 class AgentOptions(TypedDict, total=False):
@@ -43,3 +44,4 @@ class AgentOptions(TypedDict, total=False):
     quality: QualityGate | Sequence[str] | Mapping[str, Any] | None
     tuning: Tuning | None
     secrets: Secrets | None
+    workspace: Workspace | str | bool | None

@@ -9,6 +9,7 @@
     delegates = ["prober"]                      # other agents, as tools
     blackboards = ["ops"]
     memory = true
+    workspace = "ops"                           # or true: notes that it shares with its team and with later runs
     max_turns = 20
     output_schema = "oncall.types:Finding"      # what its answers have to be: "module:type"
     response_tone = "technical"
@@ -60,6 +61,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "delegates": list,
     "blackboards": list,
     "memory": bool,
+    "workspace": (str, bool),
     "runtime": str,
     "architecture": str,
     "approvals": str,

@@ -5,7 +5,7 @@ such a row could never be read again. So what comes from a program without types
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
@@ -71,6 +71,30 @@ def check_mapping(name: str, given: object) -> None:
     """
     if not isinstance(given, Mapping):
         raise ConfigError(f"{name} must be a mapping, not {type(given).__name__}")
+
+
+def texts_of(name: str, given: object) -> tuple[str, ...]:
+    """Several texts; a single one is none.
+
+    Raises:
+        ConfigError: Names the argument.
+    """
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ConfigError(f"{name} must be several texts, as a list, not {type(given).__name__}")
+    texts: tuple[Any, ...] = tuple(given)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for text in texts:
+        check_text(name, text)
+    return texts
+
+
+def check_positive(name: str, given: object) -> None:
+    """Refuse what is no whole number from 1 on.
+
+    Raises:
+        ConfigError: Names the argument.
+    """
+    if type(given) is not int or given < 1:
+        raise ConfigError(f"{name}={given!r}; it must be a whole number, 1 or more")
 
 
 def check_prompt(prompt: object) -> None:

@@ -23,7 +23,7 @@ from .models.prices import check_cost_caps
 from .models.resolver import resolve_model
 from .tuning import Tuning
 
-_OF_PLAN = ("enabled", "goal", "steps", "auto_stop_hook", "carry_on", "mirror")
+_OF_PLAN = ("enabled", "goal", "steps", "auto_stop_hook", "carry_on", "mirror", "include_recall")
 _OF_UNTIL = (
     "condition",
     "checker",
@@ -87,7 +87,7 @@ def resolve_living_plan(given: Any) -> LivingPlanPolicy | None:
     """
     if given is None or given is False:
         return None
-    if given is True or given == "memory":
+    if given is True or given in ("memory", "workspace"):
         return LivingPlanPolicy()
     if isinstance(given, LivingPlanPolicy):
         return given
@@ -105,14 +105,16 @@ def resolve_living_plan(given: Any) -> LivingPlanPolicy | None:
 def _policy_of(given: Mapping[str, Any]) -> LivingPlanPolicy | None:
     _check_keys("living_plan", given, _OF_PLAN)
     switches: dict[str, bool] = {}
-    for name in ("enabled", "auto_stop_hook", "carry_on"):
+    for name in ("enabled", "auto_stop_hook", "carry_on", "include_recall"):
         switches[name] = given.get(name, True)
         if not isinstance(switches[name], bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ConfigError(f"living_plan: {name}={switches[name]!r} must be True or False")
     goal: Any = given.get("goal", "")
     mirror: Any = given.get("mirror")
+    if isinstance(mirror, bool):
+        mirror, switches["in_workspace"] = None, mirror
     if mirror is not None and not callable(mirror):
-        raise ConfigError(f"living_plan: mirror={mirror!r} must be a function of a PlanNote")
+        raise ConfigError(f"living_plan: mirror={mirror!r} must be a function of a PlanNote, True or False")
     if not isinstance(goal, str):
         raise ConfigError(f"living_plan: goal={goal!r} must be a text")
     seed = _seed(LivingPlan(goal, _steps(given.get("steps", ()))))

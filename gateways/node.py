@@ -23,6 +23,7 @@ from ..actors.services import Services
 from ..actors.session import SessionActor
 from ..actors.threads import ToolThreads
 from ..actors.worker import WorkerActor
+from ..actors.workspace import WorkspaceActor, Workspaces
 from ..events.errors import ConfigError
 from ..events.journal import Journal
 from ..events.logs import get_logger
@@ -32,6 +33,7 @@ from .models.resolver import resolve_model
 from .outputs.json_schema import JsonSchemaOutput
 from .run_event import Event
 from .watching import watched
+from .workspace_given import rejoined
 
 if TYPE_CHECKING:
     from .timers import Timers
@@ -74,9 +76,11 @@ class Node:
         self.system = ActorSystem(idle_timeout_s=None, max_live=100_000)
         self.host = Host(self.system, self.services)
         self.services.model_of = self.host.model
+        self.services.rejoin = rejoined
         self.services.memory = MemoryPartitions(self.host)
         self.services.budget = Budgets(self.host)
         self.services.blackboard = Blackboards(self.host)
+        self.services.workspaces = Workspaces(self.host)
         self.services.work = Delegations(self.host)
         self.services.children = ChildRuns(self.host)
         host, services = self.host, self.services
@@ -87,6 +91,7 @@ class Node:
             "budget": lambda address: BudgetActor(services, address),
             "blackboard": lambda address: BlackboardActor(services, address),
             "worker": lambda address: WorkerActor(host, address),
+            "workspace": lambda address: WorkspaceActor(services, address),
         }
         for kind, factory in factories.items():
             self.system.register(kind, factory, idle_timeout_s=0.1 if kind == "run" else idle_timeout_s)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..projections import Blackboards, BudgetView, Facts, Projection, Runs, Sessions, Views
+from ..projections import Blackboards, BudgetView, Facts, Projection, Runs, Sessions, Views, Workspaces
 from .audit_home import AuditHome
 from .journals import is_postgres, journal_path
 
@@ -14,7 +14,7 @@ def open_read_models(journal: str, directory: Path) -> tuple[Views, list[Project
         directory: The system's, for the key and the seals of an audit whose journal is in a database.
     """
     audit = AuditHome.of(journal, directory).signing()
-    return open_views(journal), [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit]
+    return open_views(journal), [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), Workspaces(), audit]
 
 
 def open_views(journal: str) -> Views:

@@ -187,7 +187,7 @@ class System:
 
     @property
     def projections(self) -> Projections:
-        """The read models: `.runs`, `.facts`, `.audit`, `.budget`, `.blackboards`."""
+        """The read models: `.runs`, `.facts`, `.audit`, `.budget`, `.blackboards`, `.workspaces`."""
         if self._projections is None:
             raise ConfigError("this system keeps no projections; open it with projections=True")
         return self._projections

@@ -17,9 +17,10 @@ from ..events.run import CATEGORY as RUN
 from ..events.run import run_stream
 from ..events.session import CATEGORY as SESSION
 from ..events.subjects import Subjects
+from ..events.workspace import CATEGORY as WORKSPACE
 from .services import AnswerFor, AskApprove, AskCancel, AskHistory, AskResume, AskRun, AskSteer, Services, decoded
 
-OF_ONE_USER = (RUN, SESSION, MEMORY)
+OF_ONE_USER = (RUN, SESSION, MEMORY, WORKSPACE)
 """Categories whose streams are one user's from the first event to the last."""
 
 

@@ -37,6 +37,8 @@ from .run_handle import Run
 from .workflow_result import WorkflowResult, checked_workflow, result_in
 from .workflow_shapes import Shapes
 from .workflow_tool import tool_of
+from .workspace import Workspace
+from .workspace_given import resolve_workspace
 
 if TYPE_CHECKING:
     from .node import Node as System
@@ -60,6 +62,7 @@ class Workflow(Shapes, Drawable):
         timeout_s: Seconds that one activation of a run may work; None: no limit.
         approval_timeout_s: As for `Agent`.
         budget, budget_per_user: Caps for all that its agents use.
+        workspace: Notes that its agents share, as for `Agent`; those that have a workspace keep theirs.
     Raises:
         ConfigError: The message names what does not fit.
     """
@@ -79,6 +82,7 @@ class Workflow(Shapes, Drawable):
         approval_timeout_s: float | None = None,
         budget: Limits | None = None,
         budget_per_user: Limits | None = None,
+        workspace: Workspace | str | bool | None = None,
     ) -> None:
         super().__init__(name)
         caps = Caps(max_steps, max_visits_per_node, max_concurrency)
@@ -95,12 +99,18 @@ class Workflow(Shapes, Drawable):
         self._timeout_s = check_seconds("timeout_s", timeout_s)
         self._approval_timeout_s = check_seconds("approval_timeout_s", approval_timeout_s)
         self._budgets = budget, budget_per_user
+        self._workspace = resolve_workspace(workspace)
         self._home = Home(runtime)
         self._plan: Plan | None = None
         self._spec: AgentSpec | None = None
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name} nodes={len(self._stops)}>"
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """The workspace that it was given, where it runs."""
+        return None if self._workspace is None else self._workspace.bound(self)
 
     # --- what it looks like ---
 
@@ -151,6 +161,7 @@ class Workflow(Shapes, Drawable):
                 budget=budget,
                 budget_per_user=per_user,
                 manner=self._manner,
+                workspace=self._workspace,
             )
             self._home.renew(self._spec)
         return self._spec

@@ -4,7 +4,7 @@ runner.py       follows the journal; checkpoints, rebuilding, lag, waiting for a
 projection.py   what a projection is
 views.py        port: where the rows are           (adapters: gateways/views)
 source.py       what is read of a journal
-runs.py sessions.py facts.py budget.py blackboards.py audit.py
+runs.py sessions.py facts.py budget.py blackboards.py workspaces.py audit.py
                 one projection each: rows, queries, fold
 audit_entry.py  an entry of the audit and its stored form
 seal.py         signed statements of how far journal and audit went; ports for keys and for keeping seals
@@ -27,8 +27,10 @@ from .runs import OpenCall, RunRow, Runs
 from .seal import MemorySeals, Seal, SealLog, Signer
 from .sessions import SessionRow, Sessions
 from .views import Table, Transaction, Views
+from .workspaces import AnswerRow, NoteRow, VersionRow, Workspaces
 
 __all__ = [
+    "AnswerRow",
     "Audit",
     "AuditEntry",
     "AuditHead",
@@ -43,6 +45,7 @@ __all__ = [
     "Finding",
     "Lag",
     "MemorySeals",
+    "NoteRow",
     "OpenCall",
     "Problem",
     "Projection",
@@ -58,7 +61,9 @@ __all__ = [
     "Table",
     "Transaction",
     "UsageRow",
+    "VersionRow",
     "Views",
+    "Workspaces",
     "verify_audit",
     "verify_export",
 ]

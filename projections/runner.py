@@ -30,6 +30,7 @@ from .runs import Runs
 from .sessions import Sessions
 from .source import Source, read_page
 from .views import Table, Transaction, Views
+from .workspaces import Workspaces
 
 PAGE_EVENTS = 1000
 """How many events are folded in one transaction."""
@@ -220,6 +221,10 @@ class Projections:
     @property
     def blackboards(self) -> Blackboards:
         return self.of(Blackboards)
+
+    @property
+    def workspaces(self) -> Workspaces:
+        return self.of(Workspaces)
 
     @property
     def names(self) -> list[str]:

@@ -16,6 +16,7 @@ from treadle.actors.session import FOLD as SESSION
 from treadle.actors.spec import AgentSpec
 from treadle.actors.stored_run import FOLD as RUN
 from treadle.actors.worker import FOLD as WORKER
+from treadle.actors.workspace import FOLD as WORKSPACE
 from treadle.events.envelope import (
     EMPTY,
     Meta,
@@ -41,6 +42,7 @@ FOLDS: dict[str, Any] = {
     "blackboard": BLACKBOARD,
     "budget": BUDGET,
     "worker": WORKER,
+    "workspace": WORKSPACE,
 }
 HISTORIES = sorted(Path(__file__).with_name("histories").glob("*/*.jsonl"))
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "cancel": "Stop a run.",
     "approve": "Allow or deny a call that waits for approval.",
     "facts": "Show what is believed, or was believed at another time.",
+    "notes": "List the notes of workspaces, what changed last first; or show one, with its lineage.",
     "audit": "Verify, list and export the audit.",
     "prices": "Show what models cost: US dollars for a million tokens.",
     "budget": "Show tokens and cost that were used, and how full the budgets are.",

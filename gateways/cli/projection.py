@@ -17,6 +17,7 @@ from ...projections import (
     ProjectionStopped,
     Runs,
     Sessions,
+    Workspaces,
 )
 from .command import Call, command
 from .output import Columns
@@ -78,7 +79,7 @@ async def rebuild(
 
 def _all(place: Place) -> list[Projection]:
     # Without a key: the system that keeps the audit seals it.
-    return [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), audit_home(place).looking()]
+    return [Runs(), Sessions(), Facts(), BudgetView(), Blackboards(), Workspaces(), audit_home(place).looking()]
 
 
 async def _row(projections: Projections, name: str, lag: Lag) -> ProjectionRow:

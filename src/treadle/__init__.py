@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from .events.redaction import redact, redaction
     from .events.run import RunState
     from .events.signal import RuntimeSignal
+    from .events.workspace import Note
+    from .events.workspace_rules import NoteRefused
     from .gateways.agent import Agent
     from .gateways.blackboard import Blackboard
     from .gateways.cassettes import Cassette, NotOnCassette
@@ -97,6 +99,8 @@ if TYPE_CHECKING:
     from .gateways.workflow import Workflow
     from .gateways.workflow_nodes import step
     from .gateways.workflow_result import WorkflowFailed, WorkflowResult
+    from .gateways.workspace import Workspace
+    from .gateways.workspace_kinds import InMemoryWorkspace, LocalDiskWorkspace
 
 _NAMES = {
     "actors.context": ("CallContext", "RunContext", "current_call", "get_run_context", "set_run_context"),
@@ -157,6 +161,8 @@ _NAMES = {
     "events.redaction": ("redact", "redaction"),
     "events.run": ("RunState",),
     "events.signal": ("RuntimeSignal",),
+    "events.workspace": ("Note",),
+    "events.workspace_rules": ("NoteRefused",),
     "gateways.agent": ("Agent",),
     "gateways.blackboard": ("Blackboard",),
     "gateways.cassettes": ("Cassette", "NotOnCassette"),
@@ -184,6 +190,8 @@ _NAMES = {
     "gateways.workflow": ("Workflow",),
     "gateways.workflow_nodes": ("step",),
     "gateways.workflow_result": ("WorkflowFailed", "WorkflowResult"),
+    "gateways.workspace": ("Workspace",),
+    "gateways.workspace_kinds": ("InMemoryWorkspace", "LocalDiskWorkspace"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -219,11 +227,13 @@ __all__ = [
     "Handoff",
     "HashEmbedder",
     "Image",
+    "InMemoryWorkspace",
     "InvalidRequestError",
     "JournalTooNew",
     "Limits",
     "LivingPlan",
     "LivingPlanStep",
+    "LocalDiskWorkspace",
     "Memory",
     "Message",
     "Model",
@@ -234,6 +244,8 @@ __all__ = [
     "NotAForkPoint",
     "NotFound",
     "NotOnCassette",
+    "Note",
+    "NoteRefused",
     "NothingToResume",
     "OutputValidationError",
     "OverloadedError",
@@ -285,6 +297,7 @@ __all__ = [
     "Workflow",
     "WorkflowFailed",
     "WorkflowResult",
+    "Workspace",
     "classify_model_error",
     "current_call",
     "delegate",

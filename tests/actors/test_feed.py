@@ -7,7 +7,7 @@ import pytest
 from recording import NOON, called
 from waiting import until
 
-from treadle.actors.feed import CHUNKS_AHEAD, Batch, Feed, Item, Note
+from treadle.actors.feed import CHUNKS_AHEAD, Batch, Feed, Item
 from treadle.actors.model import ModelChunk
 from treadle.events.envelope import EMPTY, Meta
 from treadle.events.errors import VersionConflict

@@ -225,13 +225,13 @@ async def test_whoever_mirrors_plans_is_given_each_and_a_mirror_that_fails_keeps
         ({"autostop_hook": True}, "living_plan: unknown key 'autostop_hook'; did you mean 'auto_stop_hook'"),
         ({"colour": "red"}, "unknown key 'colour'; known: enabled, goal, steps"),
         ({"enabled": "yes"}, "enabled='yes' must be True or False"),
-        ({"mirror": True}, "mirror=True must be a function of a PlanNote"),
+        ({"mirror": "file"}, "mirror='file' must be a function of a PlanNote"),
         ({"goal": 7}, "goal=7 must be a text"),
         ({"steps": ["a", {"status": "done"}]}, "living_plan: step 2 has no description"),
         ({"steps": [f"step {number}" for number in range(1000)]}, "a plan has 100 steps at most, and this one 1000"),
         (LivingPlan(steps=(LivingPlanStep(" "),)), "step 1 has no description"),
         (LivingPlan(steps=(LivingPlanStep("a", "perhaps"),)), "perhaps"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        ("workspace", "living_plan='workspace' is no plan"),
+        ("workspace", "living_plan='workspace' keeps plans in a workspace, and there is none"),
         (7, "living_plan=7 is no plan"),
     ],
 )

@@ -107,6 +107,36 @@ async def test_a_file_declares_agents_with_all_they_need(directory: Path) -> Non
         assert (await prober.run("Go")).output == "by class"
 
 
+def test_a_workspace_is_named_in_a_file_or_is_the_users_default_one(directory: Path) -> None:
+    agents = read_agents(
+        written(
+            directory,
+            """
+            [agents.desk]
+            model = "echo"
+            workspace = "ops"
+
+            [agents.prober]
+            model = "echo"
+            workspace = true
+
+            [agents.lonely]
+            model = "echo"
+            workspace = false
+            """,
+        )
+    )
+    workspaces = {name: agent.workspace for name, agent in agents.items()}
+    assert {name: ws and ws.name for name, ws in workspaces.items()} == {
+        "desk": "ops",
+        "prober": "default",
+        "lonely": None,
+    }
+    assert agents["desk"].tools_list()[0] == "note"
+    with pytest.raises(ConfigError, match="workspace = 3 is of the wrong type"):
+        Agent.from_dict({"model": "echo", "workspace": 3})
+
+
 def test_a_model_of_a_provider_stands_in_a_file_as_in_a_program(directory: Path) -> None:
     agents = read_agents(
         written(

@@ -36,6 +36,7 @@ from treadle import (
     Tool,
     ToolCall,
     ToolSpec,
+    Workspace,
     delegate,
     redaction,
     remote,
@@ -194,7 +195,7 @@ async def is_signalled(system: System, planted: Planted) -> list[Any]:
 
 
 async def remembers(system: System, planted: Planted) -> list[Any]:
-    """Memory and blackboards, by programs."""
+    """Memory, blackboards and workspaces, by programs."""
     memory, board = Memory(system), Blackboard("ops", system)
     for _ in range(2):
         await memory.update_block("notes", f"The key is {planted.key('block')}", user_id="bob")
@@ -203,7 +204,12 @@ async def remembers(system: System, planted: Planted) -> list[Any]:
     await board.post(planted.key("entry"), author="bob", data={"k": planted.key("data of an entry")})
     events = await system.journal.read("memory-bob")
     assert [event.type for event in events] == ["memory.block_updated"]  # said twice, it is no news
-    return [await memory.working(user_id="bob"), await board.read()]
+    notes = Workspace("ops", system).of("bob").member("bob")
+    note = await notes.note(planted.key("title"), planted.key("text"), kind="question", tags=[planted.key("tag")])
+    await notes.update(note.slug, body=planted.key("second text"), step=planted.key("step"))
+    await notes.answer(note.slug, planted.key("answer"))
+    await notes.archive(note.slug, reason=planted.key("reason of an archiving"))
+    return [await memory.working(user_id="bob"), await board.read(), await notes.list(archived=None)]
 
 
 async def is_decided(system: System, planted: Planted) -> list[Any]:

@@ -17,7 +17,7 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NoAnswer
 from waiting import until
 
-from treadle import Agent, Blackboard, ConfigError, System, tool
+from treadle import Agent, Blackboard, ConfigError, System, Workspace, tool
 from treadle.gateways.broker.auth_files import AuthFiles
 from treadle.gateways.broker.client import Client
 from treadle.gateways.broker.credentials import Credentials
@@ -407,6 +407,7 @@ async def test_no_header_of_hers_reaches_further_than_her_signal(world: World, h
         ("history", {"stream": "session-bob/desk/s"}),
         ("history", {"stream": "blackboard-ops"}),
         ("history", {"stream": "memory-bob"}),
+        ("history", {"stream": "workspace-bob/ops"}),
         ("history", {"stream": "worker-echo"}),
         ("history", {"stream": "budget-desk"}),
         ("history", {"stream": "run"}),
@@ -419,6 +420,7 @@ async def test_no_header_of_hers_reaches_further_than_her_signal(world: World, h
 )
 async def test_a_service_knows_nothing_of_another_user(world: World, kind: str, body: dict[str, Any]) -> None:
     await Blackboard("ops", world.system).post("a note of nobody's", author="nobody")
+    await Workspace("ops", world.system).of("bob").note("A note of Bob's")
     hers = (await world.alice.ask("run", agent="desk", prompt="hi", wait=True))["run_id"]
     names = {"{run}": world.waiting, "{call}": world.call_id, "{hers}": hers}
 

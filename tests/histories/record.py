@@ -21,6 +21,7 @@ from treadle import (
     ToolCall,
     ToolSpec,
     Usage,
+    Workspace,
     delegate,
     tool,
 )
@@ -76,6 +77,12 @@ async def record() -> dict[str, list[bytes]]:
         system.host(desk, name="desk")
         await desk.run("What about db-1?", user_id="alice", session_id="night")
         await desk.signal("Disk 91 % full", user_id="alice", session_id="night", wait=True)
+        notes = Workspace("ops", system).of("alice").member("desk")
+        await notes.note("db-1 is full", "91 % of [[nothing]]", kind="question", tags=["disk"], plan="p-1", step="look")
+        await notes.update("db-1-is-full", body="91 %, of old logs")
+        await notes.answer("db-1-is-full", "Delete them.")
+        await notes.note("Delete old logs", "As [[db-1-is-full]] says.", kind="decision")
+        await notes.archive("db-1-is-full", reason="They are gone.")
         streams: dict[str, list[bytes]] = {}
         for recorded in await system.journal.read_all():
             streams.setdefault(recorded.stream, []).append(recorded.stored)

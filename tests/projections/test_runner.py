@@ -32,6 +32,7 @@ from treadle.projections import (
     Table,
     Transaction,
     Views,
+    Workspaces,
     runner,
 )
 
@@ -41,7 +42,7 @@ DEADLINE_S = 20.0
 
 
 def all_of_them() -> list[Projection]:
-    return [Runs(), Facts(), Audit(), BudgetView(), Blackboards()]
+    return [Runs(), Facts(), Audit(), BudgetView(), Blackboards(), Workspaces()]
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ async def test_idle_projections_do_not_ask_the_views(journal: MemoryJournal) -> 
 # --- rebuilding ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["runs", "facts", "audit", "budget", "blackboards"])
+@pytest.mark.parametrize("name", ["runs", "facts", "audit", "budget", "blackboards", "workspaces"])
 async def test_rebuilding_gives_the_same_state_hash(journal: MemoryJournal, views: Views, name: str) -> None:
     await write_runs(journal, 30)
     async with Projections(journal, views, all_of_them(), page_events=7) as projections:

@@ -12,7 +12,20 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from treadle import Agent, FunctionModel, Limits, Memory, Message, ModelReply, System, ToolCall, Usage, delegate, tool
+from treadle import (
+    Agent,
+    FunctionModel,
+    Limits,
+    Memory,
+    Message,
+    ModelReply,
+    System,
+    ToolCall,
+    Usage,
+    Workspace,
+    delegate,
+    tool,
+)
 from treadle.gateways.journals.sqlite_recorder import EVENTS
 
 Invoke = Callable[..., Result]
@@ -41,6 +54,12 @@ async def record(directory: Path) -> None:
         await desk.run("what fills the disk?", user_id="alice", session_id="night")
         await system.host(Agent(model="echo"), "echo").run("hello", user_id="bob")
         memory = Memory(system)
+        notes = Workspace("ops", system).of("alice").member("desk")
+        await notes.note("The disk is full", "of [old] logs\x1b", kind="question", plan="p-1", step="2")
+        await notes.update("the-disk-is-full", body="of old logs")
+        await notes.answer("the-disk-is-full", "Delete them.")
+        await notes.note("Over", "long ago")
+        await notes.archive("over")
         await system.projections.catch_up()
         await memory.add_fact(
             "db-1", "runs", "PostgreSQL 16", user_id="alice", valid_from=datetime(2025, 1, 1, tzinfo=UTC)
@@ -81,6 +100,8 @@ def run_of(look: Look, agent: str) -> str:
 EVERYTHING = [
     ("runs",),
     ("facts", "--user", "alice"),
+    ("notes",),
+    ("notes", "the-disk-is-full", "--user", "alice", "--workspace", "ops"),
     ("budget",),
     ("audit", "verify"),
     ("audit", "list"),
@@ -184,6 +205,27 @@ def test_watch_follows_the_children_of_a_run_too(look: Look) -> None:
     [began] = [event for event in events if (event["run_id"], event["type"]) == (prober, "run.started")]
     assert (began["depth"], began["parent_run_id"], began["role"]) == (1, desk, "prober")
     assert (events[-1]["run_id"], events[-1]["type"]) == (desk, "run.completed")
+
+
+def test_notes_are_listed_by_where_they_come_from_and_one_is_shown_with_its_lineage(look: Look, invoke: Invoke) -> None:
+    def listed(*args: str) -> list[str]:
+        return [note["slug"] for note in look("notes", *args)]
+
+    assert listed("--user", "alice") == listed("--plan", "p-1", "--kind", "question") == ["the-disk-is-full"]
+    assert listed("--archived") == ["over"]
+    assert listed("--user", "bob") == listed("--run", "r-1") == listed("--workspace", "other") == []
+    [shown] = look("notes", "the-disk-is-full", "--user", "alice", "--workspace", "ops")
+    assert [(each["version"], each["body"], each["plan"]) for each in shown["versions"]] == [
+        (1, "of [old] logs\x1b", "p-1"),
+        (2, "of old logs", ""),
+    ]
+    assert [each["text"] for each in shown["answers"]] == ["Delete them."]
+    done = invoke("notes", "the-disk-is-full", "--user", "alice", "--workspace", "ops")
+    assert "of old logs" in done.stdout
+    assert "Answer of desk: Delete them." in done.stdout
+    missing = invoke("notes", "the-disk-is-full")
+    assert missing.exit_code == 1
+    assert "no note 'the-disk-is-full'; in workspace 'default' of user ''" in missing.output
 
 
 def test_facts_hold_at_a_time_and_were_believed_at_another(look: Look) -> None:
