@@ -64,7 +64,8 @@ def thinking(architecture: str, model: Scripted, runtime: SqliteRuntime | None) 
         case "self_refine":
             return Agent("You help.", architecture=SelfRefine(), **common)
         case "reflexion":
-            return Agent("You help.", architecture=Reflexion(), **common)
+            # With a full block of lessons that are all alike, its runtime takes the second attempt for the first one.
+            return Agent("You help.", architecture=Reflexion(max_lessons=1000), **common)
         case "tree_of_thoughts":
             thinks = TreeOfThoughts(branch_factor=2, max_depth=1, beam_width=1)
             return Agent("You help.", architecture=thinks, **common)
