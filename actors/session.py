@@ -370,13 +370,13 @@ class SessionActor(CoroutineActor):
         Raises:
             Owned: A living process works on it.
         """
-        opened = self._state.open
-        if opened is None:
-            return
-        await self._continue(ResumeSession(spec))
-        await self._until_ended()
-        if self._entity.state.open is not None:
-            raise Unavailable(f"session {self.session_id!r}", f"its run {opened.run_id!r} stays open")
+        while (opened := self._state.open) is not None:
+            await self._continue(ResumeSession(spec))
+            await self._until_ended()
+            still = self._entity.state.open
+            if still is not None and still.run_id == opened.run_id:
+                raise Unavailable(f"session {self.session_id!r}", f"its run {opened.run_id!r} stays open")
+            # Another one: it was begun elsewhere when this one had ended there.
 
     async def _prompt_result(self, message: Prompt | ResumeSession) -> RunResult:
         if isinstance(message, Prompt) and not message.run_id:

@@ -11,6 +11,9 @@ from hosting import WITHIN_S, namespace
 from waiting import until
 
 from treadle import Agent, FunctionModel, Message, ModelReply, RunState, System, ToolCall, ToolSpec, current_call, tool
+from treadle.actors import session
+from treadle.actors.run_history import RunHistory, history_of
+from treadle.events.journal import Journal
 from treadle.gateways.broker.server import EmbeddedServer
 
 SIGNALS, SESSIONS = 20, 5
@@ -56,3 +59,49 @@ async def test_nodes_that_take_the_same_sessions_signals_run_each_once(
         assert sorted(run.prompt for run in runs) == sorted(f"look {number}" for number in range(SIGNALS))
         assert list(called.values()) == [1] * SIGNALS
         assert sum(signals.parked for signals in taking) == 0
+
+
+async def test_a_prompt_waits_for_the_run_after_the_one_that_it_met_on_another_node(
+    nats_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = {prompt: asyncio.Event() for prompt in ("first", "second")}
+    began: list[str] = []
+
+    async def wait(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
+        began.append(prompt := messages[-1].content)
+        if prompt in gates:
+            await gates[prompt].wait()
+        return f"{prompt} done"
+
+    async def begun(prompt: str) -> None:
+        await until(lambda: prompt in began, WITHIN_S)
+
+    async def late(journal: Journal, run_id: str) -> RunHistory:
+        """Looks for the first run, and before it has found it, that one has ended and the second has begun."""
+        monkeypatch.setattr(session, "history_of", history_of)
+        gates["first"].set()
+        await begun("second")
+        return await history_of(journal, run_id)
+
+    shared = namespace()
+    async with AsyncExitStack() as stack:
+        ours, theirs = [
+            system.host(Agent("You wait.", model=FunctionModel(wait), name="desk"))
+            for system in [
+                await stack.enter_async_context(
+                    System(journal=f"sqlite:{tmp_path}/events.db", nats=nats_server.url, namespace=shared)
+                )
+                for _ in range(2)
+            ]
+        ]
+        await theirs.run("before", session_id="s")  # so that they know the session, and no more of it than this
+        first = asyncio.create_task(ours.run("first", session_id="s"))
+        await begun("first")
+        second = asyncio.create_task(ours.run("second", session_id="s"))
+        monkeypatch.setattr(session, "history_of", late)
+        third = asyncio.create_task(theirs.run("third", session_id="s"))
+        await begun("second")
+        gates["second"].set()
+        results = await asyncio.gather(first, second, third)
+    assert [result.output for result in results] == ["first done", "second done", "third done"]
+    assert began == ["before", "first", "second", "third"]
