@@ -120,7 +120,7 @@ class RunActivation(StoredRun):
         self._ours_at = self.services.clock.monotonic()  # nobody has heard of it
         if request.fork is not None:
             started = structs.replace(request.fork.started, owner=self.services.journal.owner)
-            self.record_copies([started, *request.fork.copied], request.fork.rest)
+            self.record_copies([started, *request.fork.records], request.fork.rest)
             return
         started = RunStarted(
             agent=spec.name,

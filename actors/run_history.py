@@ -1,15 +1,16 @@
 """A run that is to be, and a run as the journal has it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from ..events.budget import Scope
 from ..events.errors import NotFound
+from ..events.event import Event
 from ..events.fork_terms import ForkTerms
 from ..events.journal import Append, Journal
 from ..events.message import Image, Message
-from ..events.run import RecordCopied, Run, RunStarted, evolve, run_stream
+from ..events.run import Run, RunStarted, evolve, run_stream
 from ..events.session import RunOpened, Session, Turn, session_stream
 from ..events.session import evolve as evolve_session
 from .context import RunContext
@@ -21,12 +22,15 @@ class Fork(Struct, frozen=True):
     """How a run begins that shares the beginning of another one.
 
     Attributes:
+        records: What it begins with: those that it shares, and what it is told further.
         rest: The other streams of its tree, which begin in the same append.
+        shown: Of a replay: how much of what the run was told each step was shown, by the steps' names.
     """
 
     started: RunStarted
-    copied: tuple[RecordCopied, ...]
+    records: tuple[Event, ...]
     rest: tuple[Append, ...] = ()
+    shown: Mapping[str, int] | None = None
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,6 @@ from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolStep
 from .children import Question
 from .feed import Note
-from .forked import said_further
 from .json_form import recordable
 from .manner import PLAIN, Manner
 from .model_charges import Interrupted
@@ -339,7 +338,7 @@ class Steps:
             step = self._step()
             if self._run.moving:
                 await self._run.leave()
-            steered = self._steered(self._run.state.models.get(step))
+            steered = self._steered(step, self._run.state.models.get(step))
             if steered:
                 put_in(conversation, self._run.state.steerings[:steered], self.messages()[-1].content)
             with self._run.step:
@@ -356,9 +355,14 @@ class Steps:
         self.last = Exchange(tuple(conversation), reply, tools)
         return reply
 
-    def _steered(self, known: "ModelStep | ChildStep | None") -> int:
+    def _steered(self, step: str, known: "ModelStep | ChildStep | None") -> int:
         """How much of what the run was told this step is shown: as it is recorded, or all there is by now."""
-        return len(self._run.state.steerings) if known is None else known.requested.steered
+        if known is not None:
+            return known.requested.steered
+        begun = self._run.request.fork
+        if begun is not None and begun.shown is not None:
+            return begun.shown.get(step, self._run.heard)
+        return len(self._run.state.steerings)
 
     async def agent(
         self,
@@ -387,8 +391,7 @@ class Steps:
         if self._run.moving:
             await self._run.leave()
         call_id = f"{self._run.run_id}_{step}_0"
-        steered = self._steered(self._run.state.children.get(call_id))
-        prompt = said_further(prompt, call_id, self._run.state)
+        steered = self._steered(step, self._run.state.children.get(call_id))
         if steered:
             prompt = with_steerings(prompt, self._run.state.steerings[:steered])
             self._run.heard = max(self._run.heard, steered)

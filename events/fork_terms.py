@@ -3,19 +3,6 @@
 from msgspec import Struct
 
 
-class Said(Struct, frozen=True):
-    """What the user said further at a cut.
-
-    Attributes:
-        records: How many records the run had by then; `answers` of models and questions, `asked`, among them.
-    """
-
-    text: str
-    records: int = 0
-    answers: int = 0
-    asked: int = 0
-
-
 class ForkTerms(Struct, frozen=True, omit_defaults=True):
     """On which terms a run of a forked tree goes on. Those that it asks later inherit what holds for the whole tree.
 
@@ -26,7 +13,6 @@ class ForkTerms(Struct, frozen=True, omit_defaults=True):
         position: The place in the journal behind which everything is the forked tree's own.
         run, session: The run that had this beginning first, and its session: conversations are named after them.
         instructions: What the model is told in the place of the run's instructions, from the cut on; None: the same.
-        said: What the user said further: at this cut, and at those of the forks that this one is a fork of.
         tools: The run has other tools than its agent.
     """
 
@@ -37,7 +23,6 @@ class ForkTerms(Struct, frozen=True, omit_defaults=True):
     run: str = ""
     session: str = ""
     instructions: str | None = None
-    said: tuple[Said, ...] = ()
     tools: bool = False
 
     @property

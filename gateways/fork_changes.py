@@ -13,14 +13,13 @@ from ..actors.tool import Tool
 from ..actors.workflow.walk import INPUT
 from ..events.child_step import ChildRequested
 from ..events.cut import Cut
-from ..events.event import Event
-from ..events.fork_copy import NOT_COPIED
-from ..events.fork_terms import ForkTerms, Said
+from ..events.fork_terms import ForkTerms
 from ..events.message import ToolSpec
-from ..events.model_step import ModelCompleted, ModelRequested
+from ..events.model_step import ModelRequested
 from ..events.redaction import redact
 from ..events.run import RunStarted
 from ..events.run_tree import RunTree, records_of
+from ..events.steering import RunSteered
 from ..events.tool_step import ToolRequested
 from .arguments import check_mapping, check_prompt, check_text
 from .models.resolver import resolve_model
@@ -104,8 +103,10 @@ def changed(tree: RunTree, spec: AgentSpec, changes: Changes, found: Cut, terms:
     instructions = redact(instructions) if instructions is not None else None
     if changes.tools is not None:
         origin = structs.replace(origin, tools=_catalogue(origin, spec))
-    if any(isinstance(record, ModelRequested | ToolRequested | ChildRequested) for record in records):
-        return structs.replace(origin, fork=_saying(prompt, instructions, origin.fork, terms, records))
+    if _is_under_way(found, tree.root):
+        if instructions is None and origin.fork is not None:
+            instructions = origin.fork.instructions
+        return structs.replace(origin, fork=structs.replace(terms, instructions=instructions))
     # Nobody has been told anything yet.
     if prompt:
         inputs = {name: value for name, value in origin.shown.get("inputs", {}).items() if name != INPUT}
@@ -116,19 +117,18 @@ def changed(tree: RunTree, spec: AgentSpec, changes: Changes, found: Cut, terms:
     return structs.replace(origin, fork=terms)
 
 
-def _saying(
-    prompt: str, instructions: str | None, before: ForkTerms | None, terms: ForkTerms, records: Sequence[Event]
-) -> ForkTerms:
-    """The terms with what is told from this cut on, and with what a fork that is forked had been told by then."""
-    copies = [record for record in records if record.event_tag not in NOT_COPIED]
-    answers = sum(isinstance(record, ModelCompleted) for record in records)
-    asked = sum(isinstance(record, ChildRequested) for record in records)
-    said = [each for each in (before.said if before is not None else ()) if each.records <= len(copies)]
-    if prompt:
-        said.append(Said(prompt, len(copies), answers, asked))
-    if instructions is None and before is not None:
-        instructions = before.instructions
-    return structs.replace(terms, said=tuple(said), instructions=instructions)
+def said_further(fork_id: str, root: str, changes: Changes, found: Cut) -> tuple[RunSteered, ...]:
+    """What the user says where the question has been put already: the fork is steered by it from its beginning on."""
+    if not changes.prompt or not _is_under_way(found, root):
+        return ()
+    return (RunSteered(steering_id=fork_id, text=redact(changes.prompt)),)
+
+
+def _is_under_way(found: Cut, root: str) -> bool:
+    """Whether somebody has been told the run's question, or works on it."""
+    return any(
+        isinstance(record, ModelRequested | ToolRequested | ChildRequested) for record in records_of(found.runs[root])
+    )
 
 
 def _catalogue(origin: RunStarted, spec: AgentSpec) -> tuple[ToolSpec, ...]:

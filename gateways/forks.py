@@ -18,7 +18,7 @@ from ..events.journal import Append
 from ..events.redaction import redacted
 from ..events.run import run_stream
 from ..events.run_tree import RunTree
-from .fork_changes import Changes, changed, going_on, has_tools, lent
+from .fork_changes import Changes, changed, going_on, has_tools, lent, said_further
 from .node import Node
 from .run_event import Event
 from .run_trees import tree_of
@@ -75,7 +75,7 @@ async def begin_fork(
     deeper = before.deeper + origin.depth
     terms = ForkTerms(tree=fork_id, models=models, deeper=deeper, position=found.position)
     copying = Copying(tree, found, terms, node.journal.owner)
-    copies = tuple(copying.records(run_id, spec.model.name))
+    copies = (*copying.records(run_id, spec.model.name), *said_further(fork_id, run_id, changes, found))
     own = structs.replace(terms_of(tree.branches[run_id], terms), tools=has_tools(origin, changes))
     began = changed(tree, spec, changes, found, own)
     history = await history_of(node.journal, run_id)

@@ -19,11 +19,14 @@ from ...actors.spec import AgentSpec
 from ...actors.tool import Tool
 from ...actors.tool_execution import SettledElsewhere
 from ...events.envelope import Recorded
+from ...events.event import Event
 from ...events.fork_copy import copied
 from ...events.journal import Journal
+from ...events.model_step import STEERED, ModelFailed, ModelRequested
 from ...events.plan import PlanOpened, PlanWritten
 from ...events.redaction import redacted
 from ...events.run import MemoryRecalled, MemoryUnreadable, Run, ValueRecorded, run_stream
+from ...events.steering import RunSteered
 from ...events.tool_step import ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from ..node import Node
 from .cassette import Cassette
@@ -76,7 +79,7 @@ async def replay(
     terms = started.fork
     if terms is not None:
         # The digests are of what a strategy sends, which knows nothing of what a fork's model is told beside that.
-        terms = structs.replace(terms, said=(), instructions=None)
+        terms = structs.replace(terms, instructions=None)
     today = structs.replace(
         started,
         fork=terms,
@@ -91,14 +94,17 @@ async def replay(
     )
     # What a strategy could not know again is known: times, ids, what memory said then, and how its plan began. Tools
     # that answer as then write no plan, so what they wrote is known too.
-    known = _VALUES if call_tools else _VALUES | {PlanWritten.event_tag}
-    values = tuple(copy for copy in copied(run_id, {run_id: run_id}, "", recorded) if copy.type in known)
+    kinds = _VALUES if call_tools else _VALUES | {PlanWritten.event_tag}
+    copies, shown = copied(run_id, {run_id: run_id}, "", recorded), _shown(history.state)
+    known = [copy for copy in copies if copy.type in kinds or _is_cut_short(copy.record, history.state)]
+    # What came too late to be shown to anybody made no difference then.
+    known += [copy for copy in copies if copy.type == RunSteered.event_tag][: max(shown.values(), default=0)]
     begun = RunRequest(
         run_id=run_id,
         prompt=started.prompt,
         images=started.images,
         user_id=request.user_id,
-        fork=Fork(today, values),
+        fork=Fork(today, tuple(known), shown=shown),
     )
     cassette = Cassette.of(f"of run {run_id}", await cut(journal, [run_id, *(delegated if call_tools else ())]))
     with cassette:
@@ -107,6 +113,20 @@ async def replay(
     if not differences:
         differences += _ends(history, result, len(cassette.unplayed))
     return Replayed(result, await node.journal.read(run_stream(run_id)), differences)
+
+
+def _shown(state: Run) -> dict[str, int]:
+    """How much of what the run was told each step was shown."""
+    models = {step: model.requested.steered for step, model in state.models.items()}
+    return models | {child.requested.step: child.requested.steered for child in state.children.values()}
+
+
+def _is_cut_short(record: Event, state: Run) -> bool:
+    """Whether it is of a model call that was cut short, since the run was told something: it has no answer to play."""
+    if not isinstance(record, ModelRequested | ModelFailed):
+        return False
+    outcome = state.models[record.step].outcome
+    return isinstance(outcome, ModelFailed) and outcome.kind == STEERED
 
 
 def _ends(history: RunHistory, result: RunResult, unplayed: int) -> list[str]:

@@ -179,6 +179,8 @@ def _say(tag: str, event: Event, tools: dict[str, str]) -> str:
                 said["call_id"] = event.call_id.partition(".")[0]  # whichever attempt it was
             if tag == "session.signal_received":
                 said["signal"]["at"] = None
+            if said.get("fork"):
+                del said["fork"]["position"]  # what was begun twice stands before it as well
             return msgspec.json.encode({key: value for key, value in said.items() if key not in _WITHOUT}).decode()
 
 

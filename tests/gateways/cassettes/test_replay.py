@@ -1,5 +1,6 @@
 """A run is replayed with today's agent: answered as then, and told where it goes another way."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from treadle import (
     System,
     ToolCall,
     ToolSpec,
+    current_call,
     tool,
 )
 from treadle.events.envelope import Recorded
@@ -163,3 +165,38 @@ async def test_a_replay_has_the_plan_and_asks_no_hook(call_tools: bool, tmp_path
     assert result.plan is not None
     assert result.plan.finished
     assert len(asked) == 2
+
+
+async def test_a_replay_is_told_what_the_run_was_told_where_it_was_told(tmp_path: Path) -> None:
+    """In the middle, in the middle of a model call, after the answer, and by the further question of a fork."""
+
+    @tool(read_only=True)
+    async def look() -> str:
+        """Look."""
+        await agent.steer(current_call().run_id, "Be brief.")
+        return "seen"
+
+    async def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> ModelReply | str:
+        said = [message.content for message in messages if message.role == "user"]
+        if len(messages) == 2:
+            return ModelReply("", (ToolCall("1", "look"),))
+        if said == ["Go.", "Be brief."]:
+            await run.steer("Be quick.", now=True)
+            await asyncio.Event().wait()
+        if said == ["Go.", "Be brief.", "Be quick."] and messages[-1].role != "assistant":
+            await run.steer("Be polite.", id="polite")
+        return " | ".join(said)
+
+    def desk(model: Any) -> Agent:
+        return Agent("You look.", model=FunctionModel(model), tools=[look], name="desk")
+
+    agent = desk(answer)
+    async with System(journal=f"sqlite:{tmp_path}/runs.db", projections=False) as system:
+        run = await system.host(agent, name="desk").session("s").start("Go.")
+        assert (await run.wait()).output == "Go. | Be brief. | Be quick. | Be polite."
+        fork = await run.fork("3", prompt="In German.")
+        assert (await fork.wait()).output.endswith("In German.")
+        for run_id in (run.id, fork.id):
+            replayed = await again((system, run_id), desk(never))
+            assert replayed.differences == []
+            assert replayed.result.output.startswith("Go. | Be brief. | ")
