@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 SEED ?= 1
 KILLS ?= 1000
 MINUTES ?= 10
-WORKERS ?= 2
+# More than cores: many tests wait for servers, time-outs and processes that they kill.
+WORKERS ?= 3
 
 .PHONY: demo test check bench chaos tree crash forks wheel clean
 
