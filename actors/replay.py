@@ -28,12 +28,16 @@ _BEGINS = (ModelRequested, ToolRequested, ApprovalRequested, ChildRequested, Val
 
 
 class Replay:
-    """The recorded steps of a run, while its strategy goes through them again."""
+    """The recorded steps of a run, while its strategy goes through them again.
 
-    def __init__(self, run_id: str, state: Run) -> None:
+    Args:
+        whole: They are a beginning of what the strategy did; else they are picked out of it, and it may leave them out.
+    """
+
+    def __init__(self, run_id: str, state: Run, *, whole: bool = True) -> None:
         self._run_id = run_id
         self._known = _steps_of(run_id, state)
-        self._unasked = dict(self._known)
+        self._unasked = dict(self._known) if whole else {}
         self._beside: dict[str, MayCome] = {}
 
     def asked(self, step: str, what: str) -> None:

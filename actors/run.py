@@ -214,8 +214,8 @@ class RunActivation(StoredRun):
         enter_children(self.children)
         enter_plan(PlanOfRun(self))
         enter_call(None)
-        state, replay = self.state, Replay(self.run_id, self.state)
-        self.replay = replay
+        state, begun = self.state, self.request.fork
+        self.replay = replay = Replay(self.run_id, state, whole=begun is None or begun.shown is None)
         try:
             with self._deadline:
                 await recall(self)
