@@ -12,7 +12,7 @@ the strategy's side of it; `session.py` decides when a run begins, `run_actor.py
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Never
 
@@ -30,6 +30,7 @@ from ..events.errors import (
     Unavailable,
     VersionConflict,
 )
+from ..events.event import Event
 from ..events.logs import get_logger
 from ..events.message import Message, OutputFormat, ToolSpec
 from ..events.model_step import ModelCompleted
@@ -63,6 +64,7 @@ from .model_errors import ModelError
 from .opening import opening_messages
 from .output import Output, output_of
 from .parking import Parking
+from .replay import Replay
 from .result import RunResult
 from .run_history import RunRequest
 from .run_memory import recall, remember
@@ -104,6 +106,7 @@ class RunActivation(StoredRun):
         self.moving = False
         self.taken_over = False  # an earlier activation began it
         self.step = _Step(self)
+        self.replay = Replay(self.run_id, self.state)
         self._deadline = Deadline(spec.timeout_s)
         self.models = ModelCalls(self)
         self.tools = ToolCalls(self)
@@ -154,6 +157,15 @@ class RunActivation(StoredRun):
         self.taken_over = await super().continue_(reason)
         return self.taken_over
 
+    def record(self, events: Sequence[Event]) -> None:
+        """As of `StoredRun`.
+
+        Raises:
+            ReplayDivergence: A new step is in it, and one that is recorded cannot come any more.
+        """
+        self.replay.begin(events)
+        super().record(events)
+
     async def drive(self, session: SessionSide | None = None) -> RunResult:
         """Run the strategy to its end and record it; the result is on disk when this returns. Begins a new run.
 
@@ -202,14 +214,17 @@ class RunActivation(StoredRun):
         enter_children(self.children)
         enter_plan(PlanOfRun(self))
         enter_call(None)
-        state = self.state
+        state, begun = self.state, self.request.fork
+        self.replay = replay = Replay(self.run_id, state, whole=begun is None or begun.shown is None)
         try:
             with self._deadline:
                 await recall(self)
                 await begin_plan(self)
                 passed = await self._answer()
+                replay.end()
                 await remember(self, passed.answer)
         except Interrupted as exc:
+            replay.end(str(exc), failed=True)
             output = _last_text(state) if exc.output is None else exc.output
             return RunInterrupted(reason=exc.reason, output=output, turns=state.turns, usage=state.usage)
         except (Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly, VersionConflict):
@@ -228,6 +243,7 @@ class RunActivation(StoredRun):
                 error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage, details=exc.details
             )
         except (Exception, SystemExit) as exc:
+            replay.end(say(exc), failed=True)
             _log.exception("run %s failed in its strategy", self.run_id)
             return RunFailed(error=say(exc), kind=type(exc).__name__, turns=state.turns, usage=state.usage)
         except asyncio.CancelledError as exc:

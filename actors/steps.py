@@ -2,7 +2,8 @@
 
 A strategy is code that runs from the top every time. What it asks for here is answered from the journal when it has
 been answered before, and done and recorded when not. A step's name is its place in the strategy, so a strategy must
-ask in the same order given the same answers; if it does not, `ReplayDivergence` names the step.
+ask in the same order given the same answers, and for all of them; if it does not, `ReplayDivergence` names the step
+(`replay.py`).
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from .json_form import recordable
 from .manner import PLAIN, Manner
 from .model_charges import Interrupted
 from .parking import Crew
+from .replay import AGENT, MODEL, TOOL, VALUE, Rest
 from .run_history import history_of
 from .steering import CutShort, put_in, with_steerings
 from .tool import as_text
@@ -121,6 +123,11 @@ class Steps:
     def _step(self) -> str:
         self._next += 1
         return f"{self._place}{self._next}"
+
+    def _asks(self, what: str) -> str:
+        step = self._step()
+        self._run.replay.asked(step, what)
+        return step
 
     # --- what it begins with ---
 
@@ -275,6 +282,11 @@ class Steps:
         )
         return Steps(self._run, f"{step}-", opening)
 
+    @property
+    def rest(self) -> Rest:
+        """What is recorded of this part, and was not asked for again yet: for who runs parts beside one another."""
+        return Rest(self._run.replay, self._place)
+
     def crew(self) -> Crew:
         """For branches beside one another: says when the run can do nothing but wait."""
         return Crew(self._run.parking)
@@ -288,6 +300,8 @@ class Steps:
             limit: How many go on at once; None for all.
         """
         step = self._step()
+        place = f"{step}-"
+        self._run.replay.beside(place, _in_no_order)
         results: dict[int, T] = {}
         waiting = iter(enumerate(branches))
 
@@ -304,6 +318,7 @@ class Steps:
                         group.create_task(work())
         except BaseExceptionGroup as exc:
             # One cause is enough; what comes of the others is in the journal.
+            self._run.replay.left(place)
             raise exc.exceptions[0] from exc
         return [results[number] for number in range(len(branches))]
 
@@ -335,7 +350,7 @@ class Steps:
         conversation = messages if isinstance(messages, list) else list(messages)
         reply: ModelReply | None = None
         while reply is None:
-            step = self._step()
+            step = self._asks(MODEL)
             if self._run.moving:
                 await self._run.leave()
             steered = self._steered(step, self._run.state.models.get(step))
@@ -387,7 +402,7 @@ class Steps:
             session_id: The conversation of that agent which this goes on with.
             manner: How it is to answer, whatever it says itself.
         """
-        step = self._step()
+        step = self._asks(AGENT)
         if self._run.moving:
             await self._run.leave()
         call_id = f"{self._run.run_id}_{step}_0"
@@ -404,7 +419,7 @@ class Steps:
 
         Results come in the order of the calls. A tool that fails is a result, not an error.
         """
-        step = self._step()
+        step = self._asks(TOOL) if calls else self._step()  # of none, nothing is recorded
         calls = [self._run.tools.masked(step, slot, call) for slot, call in enumerate(calls)]
         if self._run.moving:
             await self._run.leave()
@@ -421,7 +436,7 @@ class Steps:
 
         A tool that fails has an outcome that says so; it is not an error.
         """
-        step = self._step()
+        step = self._asks(TOOL)
         call = self._run.tools.masked(step, 0, ToolCall("", tool, args))
         if self._run.moving:
             await self._run.leave()
@@ -439,11 +454,9 @@ class Steps:
         It may be async. Then it is made again when the process dies before its value is stored, so it should have no
         effect that must not happen twice.
         """
-        step = self._step()
+        step = self._asks(VALUE)
         known = self._run.state.values.get(step)
         if known is None:
-            if step in self._run.state.models:
-                raise ReplayDivergence(self._run.run_id, step, "a model call", f"the value {name!r}")
             made = make()
             if inspect.isawaitable(made):
                 with self._run.step:
@@ -463,3 +476,8 @@ class Steps:
         """A unique id, the same in a replay."""
         made: str = await self.value("id", self._run.services.clock.new_id)
         return made
+
+
+def _in_no_order(step: str, new: str) -> bool:
+    """Of two branches, either may be slower."""
+    return True

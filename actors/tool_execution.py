@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..events.errors import AppendUncertain, Fenced, ReadOnly, TreadleError, Unavailable
+from ..events.errors import AppendUncertain, Fenced, ReadOnly, ReplayDivergence, TreadleError, Unavailable
 from ..events.redaction import redacted
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown
 from .clock import Clock
@@ -57,6 +57,7 @@ async def execute(
         NotStarted: `check` said so.
         OutcomeLost: The tool is done elsewhere, and nobody there can tell.
         Fenced, Unavailable, AppendUncertain, ReadOnly: About `stream`.
+        ReplayDivergence: Of the calling run, or of one below it.
         CancelledError: Whoever waits for it was cancelled; the outcome is unknown.
     """
 
@@ -95,6 +96,10 @@ async def execute(
     except (Fenced, Unavailable, AppendUncertain, ReadOnly) as exc:
         if stream and getattr(exc, "stream", None) == stream:
             raise
+        return _failed(call, exc, clock.monotonic() - begun)
+    except ReplayDivergence as exc:
+        if stream and f"{exc.run_id}_".startswith(f"{call.run_id}_"):
+            raise  # the run, or one that it asked: an outcome would be made of a question that nobody has asked
         return _failed(call, exc, clock.monotonic() - begun)
     except asyncio.CancelledError:
         raise  # the run is cancelled, suspended or out of time; its end says that the outcome is unknown

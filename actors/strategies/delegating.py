@@ -11,6 +11,7 @@ import msgspec
 from msgspec import structs
 
 from ...events.child_step import ChildEnded, WorkerSpawned
+from ...events.errors import ReplayDivergence
 from ...events.message import Message, ToolSpec
 from ..children import Asked, Children, DelegationFailed, Question, current_children, spec_of
 from ..context import current_call
@@ -150,8 +151,16 @@ class Desk:
         return f"There is a worker {role!r} now; delegate to it."
 
     async def _ask(self, role: str, prompt: str, *, goes_on: bool = False) -> ChildEnded:
-        call_id, children = current_call().call_id, current_children()
-        worker = self._worker(role, children)
+        call, children = current_call(), current_children()
+        call_id = call.call_id
+        try:
+            worker = self._worker(role, children)
+        except BadArguments as exc:
+            known = children.state.children.get(call_id)
+            if known is not None:
+                recorded = f"a question to the worker {known.requested.role!r}"
+                raise ReplayDivergence(call.run_id, call_id, recorded, f"nobody: {exc}") from exc
+            raise
         manner = _manner(worker, children)
         session_id = self._conversation(role, worker, children)
         if not session_id:

@@ -61,6 +61,16 @@ class Order:
         """The nodes from which forward edges lead to `name`."""
         return self._before[name]
 
+    def leads_to(self, name: str) -> frozenset[str]:
+        """The nodes that edges of any kind lead to from `name`."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            targets = {self.edges[number].target for number in self.after[waiting.pop()]} - found - {END}
+            found |= targets
+            waiting += targets
+        return frozenset(found)
+
     def _forward(self, name: str) -> list[str]:
         edges = ((number, self.edges[number].target) for number in self.after[name])
         return [target for number, target in edges if number not in self.back and target != END]

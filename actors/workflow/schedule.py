@@ -102,6 +102,15 @@ class Schedule:
         due.sort(key=self._order.place.__getitem__)
         return [self._visit(name) for name in due]
 
+    def may_come(self, name: str, number: int, beside: str) -> bool:
+        """Whether a visit has come up, or may while the node `beside` is at work: not behind it, and from elsewhere."""
+        if number <= self._visits.get(name, 0):
+            return True
+        if beside in self._order.before(name):
+            return False
+        others = self._arrived.keys() | {each for each, count in self._at_work.items() if each != beside or count > 1}
+        return name in self._arrived or any(name in self._order.leads_to(other) for other in others)
+
     def _visit(self, name: str) -> tuple[Visit, Any]:
         arrived = sorted(self._arrived.pop(name), key=lambda each: each.edge)
         number = self._visits.get(name, 0) + 1

@@ -22,7 +22,7 @@ from ..tone import ambient
 from ..tool import Tool, as_text
 from .errors import NoRoute, WorkflowError
 from .graph import START, Kind, Order
-from .names import visit_name
+from .names import visit_in, visit_name
 from .nodes import AgentNode, Node, Place, call, renamed
 from .schedule import Limits, Schedule, Visit
 
@@ -157,14 +157,37 @@ class _Walk:
 
     async def go(self, value: Any) -> Walked:
         self._input = value
+        self._check_nodes()
+        self._steps.rest.beside(self._may_come)
         at_work: dict[asyncio.Task[tuple[Any, Sequence[int]]], Visit] = {}
         with ambient(self._tone or None):
             self._schedule.begin(value, await self._taken(START, value, self._steps.named("start")))
             try:
                 await self._walk(at_work)
+            except (WorkflowError, Interrupted):
+                self._steps.rest.left()
+                raise
             finally:
                 await _cancelled(at_work)
+        for step in self._steps.rest.unasked:
+            if visit_in(step) is not None or step.startswith(("start-", "first-")):
+                raise self._steps.rest.missing(step, f"the end of workflow {self._plan.name!r}")
         return Walked(self._schedule.output, self.visited, self.composed)
+
+    def _check_nodes(self) -> None:
+        """Raises `ReplayDivergence` when a node is gone whose visit is recorded."""
+        for step in self._steps.rest.unasked:
+            visit = visit_in(step)
+            if visit is not None and visit[0] not in self._plan.stops:
+                nodes = ", ".join(map(repr, self._plan.stops))
+                raise self._steps.rest.missing(step, f"one of the nodes {nodes} of workflow {self._plan.name!r}")
+
+    def _may_come(self, step: str, new: str) -> bool:
+        visit, beside = visit_in(step), visit_in(new)
+        if visit is None or beside is None:
+            # Which branch was the first is a step of neither; what comes before the nodes, or after them, is in order.
+            return step.startswith("first-") or new.startswith("first-")
+        return self._schedule.may_come(*visit, beside[0])
 
     async def _walk(self, at_work: "dict[asyncio.Task[tuple[Any, Sequence[int]]], Visit]") -> None:
         schedule = self._schedule
