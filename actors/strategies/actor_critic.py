@@ -13,7 +13,8 @@ from msgspec import Struct, to_builtins
 
 from ..children import Asked
 from ..steps import Steps
-from .members import ANSWERS, GaveUp, answer_of, ask, check_agent, check_count, check_share, question_of
+from .checks import check_count, check_share
+from .members import ANSWERS, GaveUp, answer_of, ask, check_agent, question_of
 from .replies import object_in, score_in
 from .templates import check_template, filled
 

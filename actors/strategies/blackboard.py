@@ -19,6 +19,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from .board import Board
+from .checks import check_count
 from .members import (
     ADVISES,
     ANSWERS,
@@ -28,7 +29,6 @@ from .members import (
     answer_of,
     ask,
     check_agent,
-    check_count,
     check_name,
     question_of,
     said_of,

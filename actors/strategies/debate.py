@@ -16,6 +16,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from .agreement import final_answer_in, supporters
+from .checks import check_count, check_share
 from .members import (
     ANSWERS,
     SPEAKS,
@@ -23,8 +24,6 @@ from .members import (
     answer_of,
     ask,
     check_agent,
-    check_count,
-    check_share,
     question_of,
     said_of,
 )

@@ -136,23 +136,3 @@ def check_name(name: str, given: object) -> None:
     """
     if not isinstance(given, str) or not given.strip():
         raise ConfigError(f"{name} must be a text that names it, not {given!r}")
-
-
-def check_count(name: str, given: object, *, least: int = 1) -> None:
-    """Refuse what is no number of rounds.
-
-    Raises:
-        ConfigError: It is less than `least`, or no whole number.
-    """
-    if not isinstance(given, int) or isinstance(given, bool) or given < least:
-        raise ConfigError(f"{name}={given!r} must be a whole number from {least} on")
-
-
-def check_share(name: str, given: object) -> None:
-    """Refuse what is no number from 0 to 1.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given <= 1:  # NaN is not either
-        raise ConfigError(f"{name}={given!r} must be a number from 0 to 1")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ..children import Asked
 from ..steps import Steps
 from ..tool import as_text
-from .aside import AskedModel, answer_to, aside, check_count, check_model, numbered
+from .aside import AskedModel, answer_to, aside, check_model, numbered
+from .checks import check_count
 from .replies import array_in, list_in
 
 PLANNER = """\

@@ -12,7 +12,8 @@ from ..model_charges import Interrupted
 from ..steps import Steps
 from ..vectors import VectorStore
 from .architecture import Around, GivenArchitecture
-from .aside import AskedModel, aside, check_count, check_model, check_score
+from .aside import AskedModel, aside, check_model
+from .checks import check_count, check_share
 from .lessons import LessonStore, add_to_block, lesson_store_of
 from .replies import score_in
 
@@ -79,7 +80,7 @@ class Reflexion(Around):
     ) -> None:
         super().__init__(base)
         self._max_attempts = check_count("Reflexion(max_attempts)", max_attempts)
-        self._threshold = check_score("Reflexion(threshold)", threshold)
+        self._threshold = check_share("Reflexion(threshold)", threshold)
         self._evaluator_prompt = evaluator_prompt
         self._reflector_prompt = reflector_prompt
         self._block = lessons_block_name

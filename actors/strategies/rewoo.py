@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ...events.message import ToolCall
 from ..children import Asked
 from ..steps import Steps, ToolResult
-from .aside import AskedModel, answer_to, aside, check_count, check_model
+from .aside import AskedModel, answer_to, aside, check_model
+from .checks import check_count
 from .rewoo_plan import Plan, PlannedCall
 
 PLANNER = """\

@@ -1,6 +1,9 @@
 """Router: one model call chooses who answers, and that specialist owns the answer.
 
 One classifier call and one run of a specialist, and no synthesis: the cheapest way to have several agents.
+
+Source: the routing workflow in Anthropic, "Building effective agents", 2024; a gate that chooses among experts: Jacobs,
+Jordan, Nowlan and Hinton, "Adaptive Mixtures of Local Experts", Neural Computation 3(1), 1991.
 """
 
 import inspect
@@ -16,6 +19,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..decider import Choice, Decider, Decision
 from ..steps import Steps
+from .checks import check_share
 from .members import (
     ANSWERS,
     GaveUp,
@@ -23,7 +27,6 @@ from .members import (
     ask,
     check_agent,
     check_name,
-    check_share,
     question_of,
 )
 from .replies import object_in, score_in

@@ -5,7 +5,8 @@ Source: Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", 2
 
 from ..steps import Steps
 from .architecture import Around, GivenArchitecture
-from .aside import AskedModel, answer_to, aside, check_count, check_model
+from .aside import AskedModel, answer_to, aside, check_model
+from .checks import check_count
 
 CRITIC = """\
 For this message you are a reviewer of the answer, not its author. List what is wrong with it or missing from it, one \

@@ -17,8 +17,9 @@ from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
 from .architecture import Around, GivenArchitecture
+from .checks import check_count
 from .delegating import Desk, ToolNames
-from .members import check_agent, check_count, check_name
+from .members import check_agent, check_name
 from .templates import check_template, filled
 from .worker_ids import WorkerIds
 

@@ -19,8 +19,9 @@ from ..model_charges import Interrupted
 from ..output import directive
 from ..spec import AgentSpec
 from ..steps import Steps
+from .checks import check_count
 from .handoff import HandoffTools, Passed, Peer, typed_name
-from .members import SPEAKS, answer_of, check_agent, check_count, check_name, conversation_of, manner_of, question_of
+from .members import SPEAKS, answer_of, check_agent, check_name, conversation_of, manner_of, question_of
 
 CYCLE = 6
 """So many handoffs of one pair, to and fro, are a circle."""

@@ -13,7 +13,8 @@ from msgspec import Struct
 from ..children import Asked
 from ..decider import Decider, Score, score_of
 from ..steps import Steps
-from .aside import AskedModel, answer_to, aside, check_count, check_model, check_score, numbered
+from .aside import AskedModel, answer_to, aside, check_model, numbered
+from .checks import check_count, check_share
 from .replies import items_in, score_in
 
 PROPOSER = """\
@@ -89,8 +90,8 @@ class TreeOfThoughts:
         self._branch_factor = check_count("TreeOfThoughts(branch_factor)", branch_factor)
         self._max_depth = check_count("TreeOfThoughts(max_depth)", max_depth)
         self._beam_width = check_count("TreeOfThoughts(beam_width)", beam_width)
-        self._solved_threshold = check_score("TreeOfThoughts(solved_threshold)", solved_threshold)
-        self._min_score = check_score("TreeOfThoughts(min_score)", min_score)
+        self._solved_threshold = check_share("TreeOfThoughts(solved_threshold)", solved_threshold)
+        self._min_score = check_share("TreeOfThoughts(min_score)", min_score)
         self._limit = None if parallel else 1
         self._proposer_prompt = proposer_prompt.replace("{branch_factor}", str(branch_factor))
         self._evaluator_prompt = evaluator_prompt
