@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .children import Asked
     from .model import Model
     from .run import RunActivation
-    from .services import MemoryPort
+    from .services import MemoryPort, Scopes
 
 T = TypeVar("T")
 
@@ -194,6 +194,11 @@ class Steps:
     def images(self) -> tuple[Image, ...]:
         """The pictures of the run's prompt."""
         return self._run.started.images
+
+    @property
+    def budgets(self) -> "Scopes":
+        """What the run is charged to, and all that it asks with it."""
+        return self._run.models.charges.scopes
 
     @property
     def conversation_id(self) -> str:

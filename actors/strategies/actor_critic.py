@@ -101,9 +101,9 @@ class ActorCritic:
         draft, scored, said = "", False, ""
         for number in range(1, self._max_rounds + 1):
             written = await ask(steps, self._actor, prompt, "actor", ANSWERS)
-            draft = answer_of(written, self.name, "actor", instead=draft)
+            draft = answer_of(steps, written, self.name, "actor", instead=draft)
             judged = await ask(steps, self._critic, filled(self._critique, prompt=task, draft=draft), "critic")
-            said = answer_of(judged, self.name, "critic", instead=draft)
+            said = answer_of(steps, judged, self.name, "critic", instead=draft)
             critique = critique_in(said)
             approved = critique.score is not None and critique.score >= self._threshold
             scored = scored or critique.score is not None

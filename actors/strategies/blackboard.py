@@ -29,6 +29,7 @@ from .members import (
     answer_of,
     ask,
     check_agent,
+    check_budgets,
     check_name,
     question_of,
     said_of,
@@ -154,6 +155,7 @@ class BlackboardArchitecture:
                 wrong.append(turn.skipped)
                 continue
             ended = await self._work(steps, board, problem, turn)
+            check_budgets(steps, [ended], board.last(ANSWER, CONTRIBUTION) or "")
             wrong += [] if ended.answered else [said_of(ended, turn.agent)]
         await board.look()
         return await self._decide(steps, board, problem, wrong)
@@ -168,7 +170,7 @@ class BlackboardArchitecture:
         if wrong:
             prompt = f"{prompt}\n\nThe last round came to nothing: {wrong}"
         ended = await ask(steps, self._coordinator, prompt, "coordinator")
-        said = answer_of(ended, self.name, "coordinator", instead=board.last(ANSWER, CONTRIBUTION) or "")
+        said = answer_of(steps, ended, self.name, "coordinator", instead=board.last(ANSWER, CONTRIBUTION) or "")
         turn = turn_in(said, self._agents)
         if turn.agent:
             told = turn.instruction or "It is your turn."
@@ -199,7 +201,7 @@ class BlackboardArchitecture:
             return last or ""
         prompt = filled(self._to_decider, prompt=problem, board=board.text())
         ended = await ask(steps, self._decider, prompt, "decider", ANSWERS)
-        answer = answer_of(ended, self.name, "decider", instead=last or "")
+        answer = answer_of(steps, ended, self.name, "decider", instead=last or "")
         await board.post(ended.call_id, "decider", answer, ANSWER)
         return answer
 

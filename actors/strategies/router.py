@@ -144,7 +144,7 @@ class Router:
         await steps.value("router.routed", partial(_routed, choice, route, doubt))
         if route is None:
             raise GaveUp("router:no_route", doubt)
-        return answer_of(await self._ask(steps, route), self.name, "specialist", route.name)
+        return answer_of(steps, await self._ask(steps, route), self.name, "specialist", route.name)
 
     async def _choose(self, steps: Steps) -> Classified:
         if self._decider is not None:

@@ -107,7 +107,7 @@ class Swarm:
                 images=turn.images,
                 manner=manner_of(steps, self._peers[turn.peer].agent, SPEAKS),
             )
-            answer = answer_of(child, "swarm", "peer", turn.peer)
+            answer = answer_of(steps, child, "swarm", "peer", turn.peer)
             if ends:
                 raise Interrupted(ends, f"control was handed over {len(handed)} times", answer)
             passed = tools.passed(child.ended_by)
