@@ -109,10 +109,12 @@ class Steps:
 
     Attributes:
         last: The last model call of this part.
+        shortfall: Why the answer of this part is less than was meant, if its strategy says so: the run is `degraded`.
     """
 
     def __init__(self, run: "RunActivation", place: str = "", opening: "Opening | None" = None) -> None:
         self.last: Exchange | None = None
+        self.shortfall = ""
         self._run = run
         self._place = place
         self._opening = opening or Opening()

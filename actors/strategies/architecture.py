@@ -99,7 +99,10 @@ def base_of(given: GivenArchitecture) -> Architecture:
 
 
 class Around:
-    """An architecture around another one: it brings the tools of that, and asks whom that asks."""
+    """An architecture around another one: it brings the tools of that, and asks whom that asks.
+
+    An answer of the base that becomes its own takes along why it is less than was meant (`Steps.shortfall`).
+    """
 
     def __init__(self, base: GivenArchitecture) -> None:
         self._base = base_of(base)

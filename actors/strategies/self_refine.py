@@ -56,7 +56,9 @@ class SelfRefine(Around):
         return f"SelfRefine({self._base.name}, max_rounds={self._max_rounds})"
 
     async def run(self, steps: Steps) -> str:
-        answer = await self._base.run(steps.part())
+        part = steps.part()
+        answer = await self._base.run(part)
+        steps.shortfall = part.shortfall
         history: list[str] = []  # answers and their reviews, in turn
         reason, rounds = "max_rounds", 0
         while rounds < self._max_rounds:

@@ -125,7 +125,7 @@ class Supervisor(Around):
     async def run(self, steps: Steps) -> str:
         part = steps.part(note=self._note(steps))
         answer = await self._base.run(part)
-        steps.last = part.last  # where a correction of the answer goes on
+        steps.last, steps.shortfall = part.last, part.shortfall  # where a correction of the answer goes on
         return answer
 
     def _note(self, steps: Steps) -> str:

@@ -15,6 +15,7 @@ from ..decider import Decider, Score, score_of
 from ..steps import Steps
 from .aside import AskedModel, answer_to, aside, check_model, numbered
 from .checks import check_count, check_share
+from .members import GaveUp
 from .replies import items_in, score_in
 
 PROPOSER = """\
@@ -53,6 +54,10 @@ class TreeOfThoughts:
 
     A model call for each node that is gone on from, which proposes all its thoughts; one for each thought, which scores
     it; one that answers from the best thought of the deepest level: 21 at most, unless told otherwise. No tools.
+
+    When no thought was ever scored, nothing was searched: the run is interrupted then (`tot:no_score: …`), with the
+    answer for an output. Where a later level has no score, or the first no thought that is good enough, the run is
+    `degraded`, with the same word or `tot:no_thought: …` for a reason.
 
     Args:
         branch_factor: Thoughts that go on from one.
@@ -112,15 +117,27 @@ class TreeOfThoughts:
         return {}
 
     async def run(self, steps: Steps) -> str:
-        best = await self._search(steps)
+        best, depth, reason = await self._search(steps)
+        answer = await self._answer(steps, best)
+        unscored = bool(best.path) and best.score is None
+        if unscored and depth == 1:
+            raise GaveUp("tot:no_score", reason, answer)
+        if unscored or not best.path:
+            steps.shortfall = f"tot:{'no_score' if unscored else 'no_thought'}: {reason}, in level {depth}"
+        return answer
+
+    async def _answer(self, steps: Steps, best: Thought) -> str:
         if best.path and not self._synthesize_final:
             return best.path[-1]
         return await answer_to(
             steps, self._synthesizer_prompt, numbered(best.path), "Now answer.", model=self._synthesizer_model
         )
 
-    async def _search(self, steps: Steps) -> Thought:
-        """The best thought of the deepest level; the root when there is none that is good enough."""
+    async def _search(self, steps: Steps) -> tuple[Thought, int, str]:
+        """The best thought of the deepest level, how deep that is, and why the search ended there.
+
+        The thought is the root when there is none that is good enough.
+        """
         beam, depth, reason = [Thought()], 0, ""
         while not reason:
             depth += 1
@@ -138,7 +155,7 @@ class TreeOfThoughts:
             }
             await steps.value("tot.level", partial(dict[str, object], told))
             beam = kept or beam
-        return beam[0]
+        return beam[0], depth, reason
 
     def _kept(self, level: list[Thought]) -> tuple[list[Thought], str]:
         """The beam of a level, and why the search ends there, if it does."""
