@@ -34,7 +34,7 @@ from .members import (
     question_of,
     said_of,
 )
-from .replies import object_in
+from .replies import object_in, plain
 from .templates import check_template, filled
 
 COORDINATOR_TEMPLATE = """\
@@ -68,6 +68,7 @@ Their board:
 
 Reply with the answer, made of what stands there."""
 
+_YES = ("true", "yes", "1")
 ANSWER, CONTRIBUTION, FAILURE, INSTRUCTION = "answer", "contribution", "failure", "instruction"
 
 
@@ -211,9 +212,10 @@ def turn_in(reply: str, agents: Mapping[str, Asked]) -> Turn:
     found = object_in(reply)
     if found is None:
         return Turn(skipped=f"the coordinator's reply has no JSON object: {reply[:200]!r}")
-    if found.get("terminate") is True:
+    if plain(str(found.get("terminate"))) in _YES:
         return Turn(terminate=True)
-    agent = str(found.get("next_agent") or "").strip()
-    if agent not in agents:
-        return Turn(skipped=f"the coordinator named {agent!r}, and the agents are: {', '.join(agents)}")
+    named = str(found.get("next_agent") or "").strip()
+    agent = named if named in agents else {plain(each): each for each in agents}.get(plain(named))
+    if agent is None:
+        return Turn(skipped=f"the coordinator named {named!r}, and the agents are: {', '.join(agents)}")
     return Turn(agent, str(found.get("instruction") or "").strip())
