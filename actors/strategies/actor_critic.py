@@ -69,6 +69,7 @@ class ActorCritic:
     """
 
     name = "actor_critic"
+    calls_tools = False
 
     def __init__(
         self,

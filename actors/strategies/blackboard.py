@@ -30,6 +30,7 @@ from .members import (
     ask,
     check_agent,
     check_budgets,
+    check_members,
     check_name,
     question_of,
     said_of,
@@ -106,6 +107,7 @@ class BlackboardArchitecture:
     """
 
     name = "blackboard"
+    calls_tools = False
 
     def __init__(
         self,
@@ -117,6 +119,7 @@ class BlackboardArchitecture:
         agent_template: str | None = None,
         decider_template: str | None = None,
     ) -> None:
+        check_members("BlackboardArchitecture(agents=)", agents)
         if not agents:
             raise ConfigError("BlackboardArchitecture(agents={}) has nobody who works; give it agents by their names")
         for name, agent in agents.items():

@@ -65,6 +65,7 @@ class MultiAgentDebate:
     """
 
     name = "debate"
+    calls_tools = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ the member's error in its reason. A budget of the run that stops a member stops 
 model call of its own, whatever its architecture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from ...events.child_step import ChildEnded
@@ -146,6 +146,16 @@ def check_agent(name: str, agent: object) -> None:
     spec = getattr(agent, "spec", agent)
     if not isinstance(spec, AgentSpec) and not (isinstance(agent, str) and agent):
         raise ConfigError(f"{name} must be an Agent, or the name of one that is hosted, not {agent!r}")
+
+
+def check_members(name: str, given: object) -> None:
+    """Refuse what does not have members by their names.
+
+    Raises:
+        ConfigError: It is no mapping.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(f'{name} takes members by their names, {{"name": agent}}, not {given!r}')
 
 
 def check_name(name: str, given: object) -> None:

@@ -38,6 +38,7 @@ class PlanAndExecute:
     """
 
     name = "plan-and-execute"
+    calls_tools = False
 
     def __init__(
         self,

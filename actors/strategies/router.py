@@ -91,6 +91,7 @@ class Router:
     """
 
     name = "router"
+    calls_tools = False
 
     def __init__(
         self,

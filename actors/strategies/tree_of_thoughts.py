@@ -73,6 +73,7 @@ class TreeOfThoughts:
     """
 
     name = "tree-of-thoughts"
+    calls_tools = False
 
     def __init__(
         self,

@@ -118,6 +118,11 @@ def test_agents_whose_names_differ_only_in_case_are_told_apart() -> None:
     assert [turn_in(f'{{"next_agent": "{name}"}}', agents).agent for name in agents] == ["a", "A"]
 
 
+def test_agents_without_names_are_no_board() -> None:
+    with pytest.raises(ConfigError, match="by their names"):
+        BlackboardArchitecture(["a"])  # type: ignore[arg-type]  # pyright: ignore
+
+
 async def test_when_every_round_is_skipped_the_run_is_interrupted_with_what_was_said() -> None:
     lab = Lab({"a": "found"}, "Hm.", "never asked", max_rounds=2)
     async with lab.agent as agent:
