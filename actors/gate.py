@@ -57,7 +57,7 @@ class Passed(NamedTuple):
     """What came through all gates.
 
     Attributes:
-        degraded: Why it is not what it should be, if a gate says so.
+        degraded: Why it is not what it should be, if the strategy or a gate says so.
     """
 
     answer: str
@@ -123,7 +123,8 @@ def with_answer(interrupted: Interrupted, answer: str | None, reason: str = "") 
 
 async def _told(judges: Sequence[Judge], passed: Pass, steps: Steps) -> str | Passed:
     """What the model is told next; or what came through."""
-    degraded: list[str] = []
+    shortfall = passed.steps.shortfall
+    degraded = [shortfall] if shortfall else []
     for judge in judges:
         said = await judge.objection(passed, steps.part())
         if isinstance(said, Degraded):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .children import Asked
     from .model import Model
     from .run import RunActivation
-    from .services import MemoryPort
+    from .services import MemoryPort, Scopes
 
 T = TypeVar("T")
 
@@ -111,10 +111,12 @@ class Steps:
 
     Attributes:
         last: The last model call of this part.
+        shortfall: Why the answer of this part is less than was meant, if its strategy says so: the run is `degraded`.
     """
 
     def __init__(self, run: "RunActivation", place: str = "", opening: "Opening | None" = None) -> None:
         self.last: Exchange | None = None
+        self.shortfall = ""
         self._run = run
         self._place = place
         self._opening = opening or Opening()
@@ -201,6 +203,11 @@ class Steps:
     def images(self) -> tuple[Image, ...]:
         """The pictures of the run's prompt."""
         return self._run.started.images
+
+    @property
+    def budgets(self) -> "Scopes":
+        """What the run is charged to, and all that it asks with it."""
+        return self._run.models.charges.scopes
 
     @property
     def conversation_id(self) -> str:

@@ -26,6 +26,7 @@ replies.py            what is read in a model's words: JSON, scores, lists
 aside.py              what is said beside the conversation: to critics, planners, judges
 templates.py          prompts with places to be filled in
 arguments.py          the arguments of tools that architectures bring
+checks.py             what numbers architectures are made with
 members.py            the agents of an architecture: what they are asked, what becomes of one that fails
 worker_ids.py         agents that are known by ids of their own
 agreement.py          whether replies agree

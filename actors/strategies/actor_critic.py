@@ -13,7 +13,8 @@ from msgspec import Struct, to_builtins
 
 from ..children import Asked
 from ..steps import Steps
-from .members import ANSWERS, GaveUp, answer_of, ask, check_agent, check_count, check_share, question_of
+from .checks import check_count, check_share
+from .members import ANSWERS, GaveUp, answer_of, ask, check_agent, question_of
 from .replies import object_in, score_in
 from .templates import check_template, filled
 
@@ -68,6 +69,7 @@ class ActorCritic:
     """
 
     name = "actor_critic"
+    calls_tools = False
 
     def __init__(
         self,
@@ -100,9 +102,9 @@ class ActorCritic:
         draft, scored, said = "", False, ""
         for number in range(1, self._max_rounds + 1):
             written = await ask(steps, self._actor, prompt, "actor", ANSWERS)
-            draft = answer_of(written, self.name, "actor", instead=draft)
+            draft = answer_of(steps, written, self.name, "actor", instead=draft)
             judged = await ask(steps, self._critic, filled(self._critique, prompt=task, draft=draft), "critic")
-            said = answer_of(judged, self.name, "critic", instead=draft)
+            said = answer_of(steps, judged, self.name, "critic", instead=draft)
             critique = critique_in(said)
             approved = critique.score is not None and critique.score >= self._threshold
             scored = scored or critique.score is not None

@@ -16,8 +16,8 @@ from ..tool import Tool
 class Architecture(Protocol):
     """How an agent thinks.
 
-    It may also have `tools`: a sequence of `Tool` that its model is shown beside the agent's own; and `base`: the
-    architecture that it is made of, for its picture.
+    It may also have `tools`: a sequence of `Tool` that its model is shown beside the agent's own; `base`: the
+    architecture that it is made of, for its picture; and `calls_tools`, which is False where it calls none.
     """
 
     @property
@@ -56,6 +56,11 @@ def tools_of(architecture: Architecture) -> Sequence[Tool]:
     """The tools that it brings."""
     found: Sequence[Tool] = getattr(architecture, "tools", ())
     return found
+
+
+def calls_tools(architecture: Architecture) -> bool:
+    """Whether it calls the run's tools, or lets its model call them."""
+    return bool(getattr(architecture, "calls_tools", True))
 
 
 def equipped(spec: AgentSpec) -> AgentSpec:
@@ -99,7 +104,10 @@ def base_of(given: GivenArchitecture) -> Architecture:
 
 
 class Around:
-    """An architecture around another one: it brings the tools of that, and asks whom that asks."""
+    """An architecture around another one: it brings the tools of that, and asks whom that asks.
+
+    An answer of the base that becomes its own takes along why it is less than was meant (`Steps.shortfall`).
+    """
 
     def __init__(self, base: GivenArchitecture) -> None:
         self._base = base_of(base)
@@ -111,6 +119,10 @@ class Around:
     @property
     def tools(self) -> Sequence[Tool]:
         return tools_of(self._base)
+
+    @property
+    def calls_tools(self) -> bool:
+        return calls_tools(self._base)
 
     def declared_workers(self) -> Mapping[str, Asked]:
         return self._base.declared_workers()

@@ -41,17 +41,6 @@ def numbered(items: Sequence[str]) -> str:
     return "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
 
 
-def check_count(what: str, value: Any) -> int:
-    """`value`, which is a number of something that there has to be.
-
-    Raises:
-        ConfigError: It is none, or less than 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{what}={value!r} lets it do nothing; it must be a whole number, 1 or more")
-    return value
-
-
 def check_model(what: str, given: Any) -> AskedModel:
     """`given`, which is asked in the place of the agent's own model.
 
@@ -61,14 +50,3 @@ def check_model(what: str, given: Any) -> AskedModel:
     if given is None or isinstance(given, str | Model):
         return given
     raise ConfigError(f"{what}={given!r} is no model; it takes a name, or an object with the methods of treadle.Model")
-
-
-def check_score(what: str, value: Any) -> float:
-    """`value`, which scores are compared with.
-
-    Raises:
-        ConfigError: It is no number from 0 to 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigError(f"{what}={value!r} is no score; scores go from 0 to 1")
-    return value

@@ -19,6 +19,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from .board import Board
+from .checks import check_count
 from .members import (
     ADVISES,
     ANSWERS,
@@ -28,12 +29,13 @@ from .members import (
     answer_of,
     ask,
     check_agent,
-    check_count,
+    check_budgets,
+    check_members,
     check_name,
     question_of,
     said_of,
 )
-from .replies import object_in
+from .replies import object_in, plain
 from .templates import check_template, filled
 
 COORDINATOR_TEMPLATE = """\
@@ -67,6 +69,7 @@ Their board:
 
 Reply with the answer, made of what stands there."""
 
+_YES = ("true", "yes", "1")
 ANSWER, CONTRIBUTION, FAILURE, INSTRUCTION = "answer", "contribution", "failure", "instruction"
 
 
@@ -104,6 +107,7 @@ class BlackboardArchitecture:
     """
 
     name = "blackboard"
+    calls_tools = False
 
     def __init__(
         self,
@@ -115,6 +119,7 @@ class BlackboardArchitecture:
         agent_template: str | None = None,
         decider_template: str | None = None,
     ) -> None:
+        check_members("BlackboardArchitecture(agents=)", agents)
         if not agents:
             raise ConfigError("BlackboardArchitecture(agents={}) has nobody who works; give it agents by their names")
         for name, agent in agents.items():
@@ -154,6 +159,7 @@ class BlackboardArchitecture:
                 wrong.append(turn.skipped)
                 continue
             ended = await self._work(steps, board, problem, turn)
+            check_budgets(steps, [ended], board.last(ANSWER, CONTRIBUTION) or "")
             wrong += [] if ended.answered else [said_of(ended, turn.agent)]
         await board.look()
         return await self._decide(steps, board, problem, wrong)
@@ -168,7 +174,7 @@ class BlackboardArchitecture:
         if wrong:
             prompt = f"{prompt}\n\nThe last round came to nothing: {wrong}"
         ended = await ask(steps, self._coordinator, prompt, "coordinator")
-        said = answer_of(ended, self.name, "coordinator", instead=board.last(ANSWER, CONTRIBUTION) or "")
+        said = answer_of(steps, ended, self.name, "coordinator", instead=board.last(ANSWER, CONTRIBUTION) or "")
         turn = turn_in(said, self._agents)
         if turn.agent:
             told = turn.instruction or "It is your turn."
@@ -199,7 +205,7 @@ class BlackboardArchitecture:
             return last or ""
         prompt = filled(self._to_decider, prompt=problem, board=board.text())
         ended = await ask(steps, self._decider, prompt, "decider", ANSWERS)
-        answer = answer_of(ended, self.name, "decider", instead=last or "")
+        answer = answer_of(steps, ended, self.name, "decider", instead=last or "")
         await board.post(ended.call_id, "decider", answer, ANSWER)
         return answer
 
@@ -209,9 +215,10 @@ def turn_in(reply: str, agents: Mapping[str, Asked]) -> Turn:
     found = object_in(reply)
     if found is None:
         return Turn(skipped=f"the coordinator's reply has no JSON object: {reply[:200]!r}")
-    if found.get("terminate") is True:
+    if plain(str(found.get("terminate"))) in _YES:
         return Turn(terminate=True)
-    agent = str(found.get("next_agent") or "").strip()
-    if agent not in agents:
-        return Turn(skipped=f"the coordinator named {agent!r}, and the agents are: {', '.join(agents)}")
+    named = str(found.get("next_agent") or "").strip()
+    agent = named if named in agents else {plain(each): each for each in agents}.get(plain(named))
+    if agent is None:
+        return Turn(skipped=f"the coordinator named {named!r}, and the agents are: {', '.join(agents)}")
     return Turn(agent, str(found.get("instruction") or "").strip())

@@ -16,15 +16,16 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from .agreement import final_answer_in, supporters
+from .checks import check_count, check_share
 from .members import (
     ANSWERS,
     SPEAKS,
+    GaveUp,
     MemberFailed,
     answer_of,
     ask,
     check_agent,
-    check_count,
-    check_share,
+    check_budgets,
     question_of,
     said_of,
 )
@@ -64,6 +65,7 @@ class MultiAgentDebate:
     """
 
     name = "debate"
+    calls_tools = False
 
     def __init__(
         self,
@@ -111,7 +113,7 @@ class MultiAgentDebate:
             return await self._decided(steps, "vote", positions)
         ended = await ask(steps, self._judge, self._to_judge(question, positions), "judge", ANSWERS)
         most_held, _ = self._most_held(positions)
-        answer = answer_of(ended, self.name, "judge", instead=most_held.reply)
+        answer = answer_of(steps, ended, self.name, "judge", instead=most_held.reply)
         await steps.value("debate.decided", lambda: {"by": "judge"})
         return answer
 
@@ -125,8 +127,14 @@ class MultiAgentDebate:
         out = {role: said_of(end, role) for role, end in zip(going, ended, strict=True) if not end.answered}
         answers = {role: final_answer_in(reply) for role, reply in held}
         await steps.value("debate.round", lambda: {"round": number, "answers": answers, "out": out})
+        there_is = held or before
+        instead = self._most_held(there_is)[0].reply if there_is else ""
+        check_budgets(steps, ended, instead)
         if not held:
-            raise MemberFailed(f"debate:all_failed: in round {number} {'; '.join(out.values())}")
+            why = f"in round {number} {'; '.join(out.values())}"
+            if all(end.state == "interrupted" for end in ended):
+                raise GaveUp("debate:all_interrupted", why, instead)
+            raise MemberFailed(f"debate:all_failed: {why}")
         return held
 
     async def _ask(self, steps: Steps, role: str, prompt: str) -> ChildEnded:

@@ -5,10 +5,11 @@ conversation before the prompt, and its pictures. Whose words may come to the us
 and whose words are the answer answers in the form that the run is asked for (`ANSWERS`).
 
 When it fails, that is a result: an architecture goes on without it where it can, and where it cannot the run ends with
-the member's error in its reason.
+the member's error in its reason. A budget of the run that stops a member stops the run: it ends as it would have by a
+model call of its own, whatever its architecture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from ...events.child_step import ChildEnded
@@ -91,7 +92,7 @@ def manner_of(steps: Steps, agent: Asked, part: Part) -> Manner:
 # --- what comes back -------------------------------------------------------------------------------------------------
 
 
-def answer_of(ended: ChildEnded, architecture: str, role: str, name: str = "", instead: str = "") -> str:
+def answer_of(steps: Steps, ended: ChildEnded, architecture: str, role: str, name: str = "", instead: str = "") -> str:
     """The answer of a member that the run cannot do without.
 
     Args:
@@ -102,11 +103,30 @@ def answer_of(ended: ChildEnded, architecture: str, role: str, name: str = "", i
     """
     if ended.answered:
         return ended.output
+    check_budgets(steps, [ended], instead)
     word = f"{architecture}:{role}_{ended.state}"
     why = said_of(ended, f"the {role} {name!r}" if name else f"the {role}")
     if instead or ended.state == "interrupted":
         raise GaveUp(word, why, instead or ended.output)
     raise MemberFailed(f"{word}: {why}")
+
+
+def check_budgets(steps: Steps, ended: Sequence[ChildEnded], instead: str = "") -> None:
+    """End the run where a member was stopped by a budget that holds for the run too.
+
+    A budget that is the member's alone is its own affair: it gave no answer.
+
+    Args:
+        instead: What there is of an answer without it.
+    Raises:
+        Interrupted: It was; the reason is the budget's, `budget:max_tokens`.
+    """
+    for each in ended:
+        of, _, cap = each.error.partition(":")
+        if each.state != "interrupted" or of != "budget":
+            continue
+        if any(getattr(limits, cap, None) is not None for _, limits in steps.budgets):
+            raise Interrupted(each.error, f"a member was stopped by a budget of the run: {cap}", instead or each.output)
 
 
 def said_of(ended: ChildEnded, who: str) -> str:
@@ -128,6 +148,16 @@ def check_agent(name: str, agent: object) -> None:
         raise ConfigError(f"{name} must be an Agent, or the name of one that is hosted, not {agent!r}")
 
 
+def check_members(name: str, given: object) -> None:
+    """Refuse what does not have members by their names.
+
+    Raises:
+        ConfigError: It is no mapping.
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigError(f'{name} takes members by their names, {{"name": agent}}, not {given!r}')
+
+
 def check_name(name: str, given: object) -> None:
     """Refuse what cannot name a member.
 
@@ -136,23 +166,3 @@ def check_name(name: str, given: object) -> None:
     """
     if not isinstance(given, str) or not given.strip():
         raise ConfigError(f"{name} must be a text that names it, not {given!r}")
-
-
-def check_count(name: str, given: object, *, least: int = 1) -> None:
-    """Refuse what is no number of rounds.
-
-    Raises:
-        ConfigError: It is less than `least`, or no whole number.
-    """
-    if not isinstance(given, int) or isinstance(given, bool) or given < least:
-        raise ConfigError(f"{name}={given!r} must be a whole number from {least} on")
-
-
-def check_share(name: str, given: object) -> None:
-    """Refuse what is no number from 0 to 1.
-
-    Raises:
-        ConfigError: It is none.
-    """
-    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 <= given <= 1:  # NaN is not either
-        raise ConfigError(f"{name}={given!r} must be a number from 0 to 1")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from ..children import Asked
 from ..steps import Steps
 from ..tool import as_text
-from .aside import AskedModel, answer_to, aside, check_count, check_model, numbered
+from .aside import AskedModel, answer_to, aside, check_model, numbered
+from .checks import check_count
 from .replies import array_in, list_in
 
 PLANNER = """\
@@ -29,13 +30,15 @@ plan or its steps."""
 class PlanAndExecute:
     """A plan, its steps, an answer: the planner's model call, one for each step, and the synthesizer's.
 
-    Nothing calls tools, and the plan is not made anew. Without a plan the synthesizer answers by itself.
+    Nothing calls tools, and the plan is not made anew. Without a plan the synthesizer answers by itself; then, and when
+    the plan was too long, the run is `degraded` (`plan:none: …`, `plan:cut: …`).
 
     Args:
         max_steps: Steps that are carried out; those that the planner asked for beyond are dropped, and it is said.
     """
 
     name = "plan-and-execute"
+    calls_tools = False
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class PlanAndExecute:
         elif len(plan) < len(asked_for):
             reason = f"the plan has {len(asked_for)} steps, of which only the first {len(plan)} are carried out"
         await steps.value("plan.made", lambda: {"steps": plan, "asked_for": len(asked_for), "reason": reason})
+        steps.shortfall = f"plan:{'cut' if plan else 'none'}: {reason}" if reason else ""
         results: list[str] = []
         for number, step in enumerate(plan, 1):
             task = f"{_so_far(results)}Carry out step {number}: {step}"

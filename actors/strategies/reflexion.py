@@ -12,8 +12,10 @@ from ..model_charges import Interrupted
 from ..steps import Steps
 from ..vectors import VectorStore
 from .architecture import Around, GivenArchitecture
-from .aside import AskedModel, aside, check_count, check_model, check_score
+from .aside import AskedModel, aside, check_model
+from .checks import check_count, check_share
 from .lessons import LessonStore, add_to_block, lesson_store_of
+from .members import GaveUp
 from .replies import score_in
 
 EVALUATOR = """\
@@ -33,20 +35,28 @@ class Attempt(Struct, frozen=True):
     """What came of one attempt.
 
     Attributes:
-        answer: None when it ran out of turns.
+        answer: None when it came to none.
         score: None when the evaluator gave none.
         verdict: The evaluator's words.
         reason: Why the score is as it is, where that does not follow from the verdict.
+        shortfall: Why the answer is less than was meant.
+        ended_by: What ended it without an answer.
     """
 
     answer: str | None
     score: float | None
     verdict: str
     reason: str = ""
+    shortfall: str = ""
+    ended_by: Interrupted | None = None
 
 
 class Reflexion(Around):
-    """Attempts of any architecture, each wiser than the one before.
+    """Attempts of any architecture, each wiser than the one before. The best of them is the answer.
+
+    An attempt that runs out of turns, or that `base` gives up (`actor_critic:no_score`), has come to no answer and is
+    scored 0. When all of them have, the run is interrupted with the reason of the last. When the evaluator never gave a
+    score, nothing was judged: the run is interrupted as `reflexion:no_score`, with the last attempt for an output.
 
     Each attempt takes the model calls of `base` and one of the evaluator; each that failed one of the reflector, the
     last of them only where its lesson is kept for later runs.
@@ -79,7 +89,7 @@ class Reflexion(Around):
     ) -> None:
         super().__init__(base)
         self._max_attempts = check_count("Reflexion(max_attempts)", max_attempts)
-        self._threshold = check_score("Reflexion(threshold)", threshold)
+        self._threshold = check_share("Reflexion(threshold)", threshold)
         self._evaluator_prompt = evaluator_prompt
         self._reflector_prompt = reflector_prompt
         self._block = lessons_block_name
@@ -105,23 +115,32 @@ class Reflexion(Around):
             if number < self._max_attempts or self._keeps(steps):
                 lessons.append(await self._lesson(steps, part, attempt))
         assert best is not None  # there is one attempt at least
-        if best.answer is None:
-            raise Interrupted("max_turns", f"none of {self._max_attempts} attempts came to an answer in its turns")
-        return best.answer
+        if best.ended_by is not None:
+            none = f"none of {self._max_attempts} attempts came to an answer: {best.ended_by}"
+            raise Interrupted(best.ended_by.reason, none, best.ended_by.output)
+        answer = best.answer or ""
+        if best.score is None:
+            last = f"in {self._max_attempts} attempts the evaluator gave no score; last: {best.verdict[:200]!r}"
+            raise GaveUp(f"{self.name}:no_score", last, answer)
+        steps.shortfall = best.shortfall
+        return answer
 
     async def _attempt(self, steps: Steps, part: Steps, number: int) -> Attempt:
         try:
             answer = await self._base.run(part)
         except Interrupted as exc:
-            if exc.reason != "max_turns":
+            # A budget that is used up is so for the next attempt too, and what was cut off is an answer, of a sort.
+            if exc.reason.startswith(("budget:", "max_tokens")):
                 raise
-            attempt = Attempt(None, 0.0, f"It came to no answer: {exc}.", "it ran out of turns")
+            why = "it ran out of turns" if exc.reason == "max_turns" else exc.reason
+            attempt = Attempt(None, 0.0, f"It came to no answer: {exc}.", why, ended_by=exc)
         else:
             verdict = await aside(
                 steps, self._evaluator_prompt, answer, "Score this answer.", model=self._evaluator_model
             )
             score = score_in(verdict)
-            attempt = Attempt(answer, score, verdict, "" if score is not None else "the evaluator gave no score")
+            why = "" if score is not None else "the evaluator gave no score"
+            attempt = Attempt(answer, score, verdict, why, part.shortfall)
         scored = {"attempt": number, "score": attempt.score, "threshold": self._threshold, "reason": attempt.reason}
         await steps.value("reflexion.scored", lambda: scored)
         return attempt

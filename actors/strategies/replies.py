@@ -10,14 +10,17 @@ _FENCED = re.compile(r"```(?:\w+)?\s*\n(.*?)```", re.DOTALL)
 _STARTS = 64
 """How many brackets are tried for the beginning of JSON in prose."""
 
-_NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
-_OF = r"(?P<of>\d+(?:\.\d+)?)"
+_DIGITS = r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = rf"(?P<number>{_DIGITS})(?!\d|\.\d|[eE][-+\d]|\s*(?:[-–]|to\b)\s*\d)"  # none of a range: "(0-1)", "0 to 1"
+_OF = rf"(?P<of>{_DIGITS})"
 _SCORES = (
-    re.compile(rf"\bscore\b\W{{0,4}}(?<!-){_NUMBER}\s*(?:/\s*{_OF}|(?P<percent>%))?", re.IGNORECASE),
-    re.compile(rf"(?<![\w.]){_NUMBER}\s*/\s*{_OF}(?![\w/])"),
-    re.compile(rf"(?<![\w.]){_NUMBER}\s*(?P<percent>%)"),
+    re.compile(rf"\bscore\b(?:\s+is\b)?[^\w.]{{0,4}}(?<!-){_NUMBER}\s*(?:/\s*{_OF}|(?P<percent>%))?", re.IGNORECASE),
+    re.compile(rf"(?<![\w.-]){_NUMBER}\s*/\s*{_OF}(?![\w/])"),
+    re.compile(rf"(?<![\w.-]){_NUMBER}\s*(?P<percent>%)"),
     re.compile(rf"^\s*{_NUMBER}\s*$", re.MULTILINE),
 )
+_SHARE = re.compile(r"(?<![\w.–-])(?<!\bto )(?:0?\.\d+|1\.0+)(?![\w%]|\.\d|\s*(?:[-–/]|to\b)\s*\d)")
+"""A decimal from 0 to 1 in prose."""
 _ITEM = re.compile(r"^\s*(?:\d+[.):]|[-*•])\s+(.+?)\s*$", re.MULTILINE)
 
 
@@ -38,8 +41,10 @@ def json_in(text: str) -> Any:
 
 
 def object_in(text: str) -> dict[str, Any] | None:
-    """The first JSON object in a reply."""
+    """The first JSON object in a reply, be it the only one of an array."""
     found = json_in(text)
+    if isinstance(found, list) and len(cast("list[Any]", found)) == 1:
+        (found,) = cast("list[Any]", found)
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
@@ -53,7 +58,8 @@ def array_in(text: str) -> Sequence[Any] | None:
 def score_in(text: str) -> float | None:
     """The score that a reply gives, from 0 to 1: `{"score": 0.7}`, `score: 0.7`, `7/10`, `70%`, or a bare number.
 
-    A bare number from 2 on is taken to be of 10, or of 100.
+    A bare number from 2 on is taken to be of 10, or of 100; what is not from 0 to 1 then is no score. A decimal from 0
+    to 1 in prose is one, if it is the only one.
     """
     found = object_in(text)
     if found is not None and "score" in found:
@@ -66,7 +72,8 @@ def score_in(text: str) -> float | None:
             said = match.groupdict()
             of = said.get("of")
             return _of(float(said["number"]), 100.0 if said.get("percent") else float(of) if of else None)
-    return None
+    shares = _SHARE.findall(text)
+    return float(shares[0]) if len(shares) == 1 else None
 
 
 def list_in(text: str) -> list[str]:
@@ -77,6 +84,11 @@ def list_in(text: str) -> list[str]:
 def items_in(text: str) -> list[str]:
     """The items of a numbered or dotted list; the lines of a reply that has none."""
     return list_in(text) or [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def plain(name: str) -> str:
+    """A name without what models put around it, for telling whether two are one."""
+    return name.strip(" \t\r\n*_`\"'<>.").casefold()
 
 
 def _decoded(text: str) -> Any:
@@ -93,4 +105,5 @@ def _of(value: float, of: float | None) -> float | None:
         return None
     if of is None:
         of = 1.0 if value < 2 else 10.0 if value <= 10 else 100.0
-    return min(value / of, 1.0) if of > 0 else None
+    share = value / of if of > 0 else -1.0
+    return share if 0 <= share <= 1 else None

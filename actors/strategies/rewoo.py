@@ -4,12 +4,13 @@ Source: Xu et al., "ReWOO: Decoupling Reasoning from Observations for Efficient 
 (arXiv:2305.18323).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ...events.message import ToolCall
 from ..children import Asked
 from ..steps import Steps, ToolResult
-from .aside import AskedModel, answer_to, aside, check_count, check_model
+from .aside import AskedModel, answer_to, aside, check_model
+from .checks import check_count
 from .rewoo_plan import Plan, PlannedCall
 
 PLANNER = """\
@@ -26,7 +27,8 @@ result is missing that you need, say what you could not find out."""
 class ReWOO:
     """A plan of tool calls, the calls, an answer: two model calls, however many tools.
 
-    A call whose input failed or is unknown is skipped, and so are calls that wait for one another in a circle.
+    A call whose input failed or is unknown is skipped. A plan that could not be carried out as it is, since it is too
+    long or has calls that wait for one another in a circle, leaves the run `degraded` (`rewoo:plan: …`).
 
     Args:
         max_steps: Calls at most; those that the planner asked for beyond are dropped, and the solver is told.
@@ -63,6 +65,7 @@ class ReWOO:
         plan = Plan(planned, self._max_steps)
         await steps.value("rewoo.planned", lambda: {"steps": list(plan.calls), "problems": plan.problems})
         work = _Work(plan)
+        steps.shortfall = self._shortfall(plan.problems)
         while ready := work.ready():
             level = [self._tool_call(each, work, steps) for each in ready]
             turns = [level] if self._parallel else [[call] for call in level]
@@ -72,7 +75,12 @@ class ReWOO:
                 if result.ok and result.ends_turn:
                     return result.text
         await steps.value("rewoo.executed", lambda: work.told)
+        in_circle = [f"{', '.join(work.circle)} wait for one another, in a circle"] if work.circle else []
+        steps.shortfall = self._shortfall([*plan.problems, *in_circle])
         return await answer_to(steps, self._solver_prompt, planned, _evidence(plan, work), model=self._solver_model)
+
+    def _shortfall(self, problems: Sequence[str]) -> str:
+        return f"{self.name}:plan: {'; '.join(problems)}" if problems else ""
 
     def _planner_role(self, steps: Steps) -> str:
         tools = [
@@ -94,6 +102,7 @@ class _Work:
         self.plan = plan
         self.results: dict[str, ToolResult] = {}
         self.skipped: dict[str, str] = {}
+        self.circle: list[str] = []
 
     def ready(self) -> list[PlannedCall]:
         """The next level: calls with all their inputs there. None when the rest can never be made, which is noted."""
@@ -105,8 +114,8 @@ class _Work:
                 break
         ready = [call for call in waiting if self.plan.inputs(call) <= self.results.keys()]
         if not ready:
-            circle = "it waits for calls that wait for one another, in a circle"
-            self.skipped |= {call.id: circle for call in waiting}
+            self.circle = [call.id for call in waiting]
+            self.skipped |= dict.fromkeys(self.circle, "it waits for calls that wait for one another, in a circle")
         return ready
 
     def _hopeless(self, call: PlannedCall) -> str:

@@ -1,6 +1,9 @@
 """Router: one model call chooses who answers, and that specialist owns the answer.
 
 One classifier call and one run of a specialist, and no synthesis: the cheapest way to have several agents.
+
+Source: the routing workflow in Anthropic, "Building effective agents", 2024; a gate that chooses among experts: Jacobs,
+Jordan, Nowlan and Hinton, "Adaptive Mixtures of Local Experts", Neural Computation 3(1), 1991.
 """
 
 import inspect
@@ -16,6 +19,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..decider import Choice, Decider, Decision
 from ..steps import Steps
+from .checks import check_share
 from .members import (
     ANSWERS,
     GaveUp,
@@ -23,10 +27,9 @@ from .members import (
     ask,
     check_agent,
     check_name,
-    check_share,
     question_of,
 )
-from .replies import object_in, score_in
+from .replies import object_in, plain, score_in
 from .templates import filled
 from .worker_ids import WorkerIds
 
@@ -40,7 +43,7 @@ route: the name of one route
 confidence: a number from 0 to 1 that says how sure you are"""
 
 _ROUTE = re.compile(r"^\W*route\W*:[ \t]*(?P<said>\S.*)$", re.IGNORECASE | re.MULTILINE)
-_CONFIDENCE = re.compile(r"^\W*confidence\W*:\W*(?P<said>\d.*)$", re.IGNORECASE | re.MULTILINE)
+_CONFIDENCE = re.compile(r"^\W*confidence\W*:[^\w.-]*(?P<said>[-.]?\d.*)$", re.IGNORECASE | re.MULTILINE)
 
 
 class RouterRoute(Struct, frozen=True):
@@ -88,6 +91,7 @@ class Router:
     """
 
     name = "router"
+    calls_tools = False
 
     def __init__(
         self,
@@ -107,17 +111,17 @@ class Router:
                 raise ConfigError(f"Router(routes=) takes RouterRoute(name, agent, description), not {route!r}")
             check_name("RouterRoute(name=)", route.name)
             check_agent(f"the agent of the route {route.name!r}", route.agent)
-        self._routes = {_plain(route.name): route for route in routes}
+        self._routes = {plain(route.name): route for route in routes}
         if len(self._routes) < len(routes):
             raise ConfigError(f"two routes have one name: {', '.join(route.name for route in routes)}")
-        if fallback_route is not None and _plain(fallback_route) not in self._routes:
+        if fallback_route is not None and plain(fallback_route) not in self._routes:
             raise ConfigError(f"fallback_route={fallback_route!r} is no route; there are: {self._names}")
         check_share("require_confidence_above", require_confidence_above)
         if conversation_scope not in ("per_route", "shared"):
             raise ConfigError(f"conversation_scope={conversation_scope!r}; use 'per_route' or 'shared'")
         prompt = CLASSIFIER_PROMPT if classifier_prompt is None else classifier_prompt
         self._prompt = prompt if "{routes}" in prompt else f"{prompt}\n\n{{routes}}"
-        self._fallback = None if fallback_route is None else self._routes[_plain(fallback_route)]
+        self._fallback = None if fallback_route is None else self._routes[plain(fallback_route)]
         self._threshold = require_confidence_above
         self._decider = decider
         self._workers = WorkerIds(worker_registry, role_to_worker_id, [route.name for route in routes])
@@ -135,13 +139,13 @@ class Router:
 
     async def run(self, steps: Steps) -> str:
         choice = await self._choose(steps)
-        route, doubt = self._routes.get(_plain(choice.name)), self._doubt(choice)
+        route, doubt = self._routes.get(plain(choice.name)), self._doubt(choice)
         if doubt:
             route = self._fallback
         await steps.value("router.routed", partial(_routed, choice, route, doubt))
         if route is None:
             raise GaveUp("router:no_route", doubt)
-        return answer_of(await self._ask(steps, route), self.name, "specialist", route.name)
+        return answer_of(steps, await self._ask(steps, route), self.name, "specialist", route.name)
 
     async def _choose(self, steps: Steps) -> Classified:
         if self._decider is not None:
@@ -162,7 +166,7 @@ class Router:
 
     def _doubt(self, choice: Classified) -> str:
         """Why the choice is not to be followed; empty when it is."""
-        if _plain(choice.name) not in self._routes:
+        if plain(choice.name) not in self._routes:
             return f"the classifier said {choice.words[:200]!r}, and the routes are: {self._names}"
         confidence = choice.confidence
         if confidence is None:
@@ -198,11 +202,6 @@ def choice_in(reply: str) -> Classified:
     route, confidence = _ROUTE.search(reply), _CONFIDENCE.search(reply)
     sure = None if confidence is None else score_in(f"score: {confidence['said']}")
     return Classified(reply if route is None else route["said"], sure, reply)
-
-
-def _plain(name: str) -> str:
-    """A name without what models put around it."""
-    return name.strip(" \t\r\n*_`\"'<>.").casefold()
 
 
 def _routed(choice: Classified, route: RouterRoute | None, doubt: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Source: Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", 2
 
 from ..steps import Steps
 from .architecture import Around, GivenArchitecture
-from .aside import AskedModel, answer_to, aside, check_count, check_model
+from .aside import AskedModel, answer_to, aside, check_model
+from .checks import check_count
 
 CRITIC = """\
 For this message you are a reviewer of the answer, not its author. List what is wrong with it or missing from it, one \
@@ -55,7 +56,9 @@ class SelfRefine(Around):
         return f"SelfRefine({self._base.name}, max_rounds={self._max_rounds})"
 
     async def run(self, steps: Steps) -> str:
-        answer = await self._base.run(steps.part())
+        part = steps.part()
+        answer = await self._base.run(part)
+        steps.shortfall = part.shortfall
         history: list[str] = []  # answers and their reviews, in turn
         reason, rounds = "max_rounds", 0
         while rounds < self._max_rounds:

@@ -17,8 +17,9 @@ from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
 from .architecture import Around, GivenArchitecture
+from .checks import check_count
 from .delegating import Desk, ToolNames
-from .members import check_agent, check_count, check_name
+from .members import check_agent, check_members, check_name
 from .templates import check_template, filled
 from .worker_ids import WorkerIds
 
@@ -38,7 +39,7 @@ class Supervisor(Around):
 
     Args:
         workers: Agents, or names of hosted ones, by their roles.
-        base: How it thinks itself.
+        base: How it thinks itself; one that calls tools, as it delegates by them.
         instructions_template: What its model is told beside the agent's instructions; `{workers}` stands for the list
             of them, `{delegate}` and `{forward}` for the tools' names.
         persistent_subagents: A worker goes on with one conversation per user, over all runs and processes: it is made
@@ -70,6 +71,7 @@ class Supervisor(Around):
         max_spawned: int = 5,
         spawn_template: "Asked | None" = None,
     ) -> None:
+        check_members("Supervisor(workers=)", workers)
         if not workers and not allow_spawn:
             raise ConfigError("a Supervisor without workers leads nobody; give it some, or allow_spawn=True")
         check_count("max_spawned", max_spawned)
@@ -78,6 +80,11 @@ class Supervisor(Around):
         for role, worker in workers.items():
             _check(role, worker)
         super().__init__(base)
+        if not self.calls_tools:
+            raise ConfigError(
+                f"Supervisor(base={self._base.name!r}) would never ask its workers: {self._base.name} calls no tools; "
+                "use 'react' or 'rewoo', or one that is around them"
+            )
         self._ids = WorkerIds(worker_registry, role_to_worker_id, workers)
         self._workers = {role: self._ids.who(role, worker) for role, worker in workers.items()}
         self._template = check_template("instructions_template", instructions_template, ["workers"])
@@ -124,7 +131,7 @@ class Supervisor(Around):
     async def run(self, steps: Steps) -> str:
         part = steps.part(note=self._note(steps))
         answer = await self._base.run(part)
-        steps.last = part.last  # where a correction of the answer goes on
+        steps.last, steps.shortfall = part.last, part.shortfall  # where a correction of the answer goes on
         return answer
 
     def _note(self, steps: Steps) -> str:

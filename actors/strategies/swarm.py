@@ -19,8 +19,9 @@ from ..model_charges import Interrupted
 from ..output import directive
 from ..spec import AgentSpec
 from ..steps import Steps
+from .checks import check_count
 from .handoff import HandoffTools, Passed, Peer, typed_name
-from .members import SPEAKS, answer_of, check_agent, check_count, check_name, conversation_of, manner_of, question_of
+from .members import SPEAKS, answer_of, check_agent, check_members, check_name, conversation_of, manner_of, question_of
 
 CYCLE = 6
 """So many handoffs of one pair, to and fro, are a circle."""
@@ -56,6 +57,7 @@ class Swarm:
     """
 
     name = "swarm"
+    calls_tools = False
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class Swarm:
         handoffs: Mapping[str, Peer] | None = None,
         resume_last_agent: bool = True,
     ) -> None:
+        check_members("Swarm(agents=)", agents)
         given = {**agents, **(handoffs or {})}
         self._peers = {name: peer if isinstance(peer, Peer) else Peer(peer) for name, peer in given.items()}
         if entry_agent not in self._peers:
@@ -79,6 +82,9 @@ class Swarm:
         check_count("max_handoffs", max_handoffs)
         if len({typed_name(name) for name in self._peers}) < len(self._peers):
             raise ConfigError(f"two peers would have one tool: {', '.join(self._peers)}; use letters, digits, '_', '-'")
+        for name, peer in self._peers.items():
+            if not isinstance(peer.agent, str):
+                _check_tools(name, spec_of(peer.agent, name), HandoffTools(handoff_tool_name, self._others(name)))
         self._entry = entry_agent
         self._max_handoffs = max_handoffs
         self._detect_cycles = detect_cycles
@@ -106,7 +112,7 @@ class Swarm:
                 images=turn.images,
                 manner=manner_of(steps, self._peers[turn.peer].agent, SPEAKS),
             )
-            answer = answer_of(child, "swarm", "peer", turn.peer)
+            answer = answer_of(steps, child, "swarm", "peer", turn.peer)
             if ends:
                 raise Interrupted(ends, f"control was handed over {len(handed)} times", answer)
             passed = tools.passed(child.ended_by)
@@ -151,6 +157,7 @@ class Swarm:
         if isinstance(agent, str):
             return agent
         spec = spec_of(agent, name)
+        _check_tools(name, spec, tools)
         # What it says on handing over need not fit what its answers are to be: so it is told, and not held to it.
         told = [spec.instructions, *([] if form is None else [directive(form)])]
         manner = structs.replace(spec.manner, output=None)
@@ -168,3 +175,15 @@ class Swarm:
         shown = self._peers[passed.target].input_filter
         images = () if passed.message else turn.images
         return _Turn(passed.target, prompt, tuple(shown(list(history))) if shown is not None else history, images)
+
+
+def _check_tools(name: str, spec: AgentSpec, handing: HandoffTools) -> None:
+    """Refuse a peer whose own tool would be hidden by one that hands over.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    if both := sorted(spec.tools.keys() & handing.tools.keys()):
+        raise ConfigError(
+            f"two tools of peer {name!r} are called {both[0]!r}: its own, and one of the swarm; rename one"
+        )

@@ -13,7 +13,9 @@ from msgspec import Struct
 from ..children import Asked
 from ..decider import Decider, Score, score_of
 from ..steps import Steps
-from .aside import AskedModel, answer_to, aside, check_count, check_model, check_score, numbered
+from .aside import AskedModel, answer_to, aside, check_model, numbered
+from .checks import check_count, check_share
+from .members import GaveUp
 from .replies import items_in, score_in
 
 PROPOSER = """\
@@ -53,6 +55,10 @@ class TreeOfThoughts:
     A model call for each node that is gone on from, which proposes all its thoughts; one for each thought, which scores
     it; one that answers from the best thought of the deepest level: 21 at most, unless told otherwise. No tools.
 
+    When no thought was ever scored, nothing was searched: the run is interrupted then (`tot:no_score: …`), with the
+    answer for an output. Where a later level has no score, or the first no thought that is good enough, the run is
+    `degraded`, with the same word or `tot:no_thought: …` for a reason.
+
     Args:
         branch_factor: Thoughts that go on from one.
         max_depth: Levels.
@@ -67,6 +73,7 @@ class TreeOfThoughts:
     """
 
     name = "tree-of-thoughts"
+    calls_tools = False
 
     def __init__(
         self,
@@ -89,8 +96,8 @@ class TreeOfThoughts:
         self._branch_factor = check_count("TreeOfThoughts(branch_factor)", branch_factor)
         self._max_depth = check_count("TreeOfThoughts(max_depth)", max_depth)
         self._beam_width = check_count("TreeOfThoughts(beam_width)", beam_width)
-        self._solved_threshold = check_score("TreeOfThoughts(solved_threshold)", solved_threshold)
-        self._min_score = check_score("TreeOfThoughts(min_score)", min_score)
+        self._solved_threshold = check_share("TreeOfThoughts(solved_threshold)", solved_threshold)
+        self._min_score = check_share("TreeOfThoughts(min_score)", min_score)
         self._limit = None if parallel else 1
         self._proposer_prompt = proposer_prompt.replace("{branch_factor}", str(branch_factor))
         self._evaluator_prompt = evaluator_prompt
@@ -111,15 +118,27 @@ class TreeOfThoughts:
         return {}
 
     async def run(self, steps: Steps) -> str:
-        best = await self._search(steps)
+        best, depth, reason = await self._search(steps)
+        answer = await self._answer(steps, best)
+        unscored = bool(best.path) and best.score is None
+        if unscored and depth == 1:
+            raise GaveUp("tot:no_score", reason, answer)
+        if unscored or not best.path:
+            steps.shortfall = f"tot:{'no_score' if unscored else 'no_thought'}: {reason}, in level {depth}"
+        return answer
+
+    async def _answer(self, steps: Steps, best: Thought) -> str:
         if best.path and not self._synthesize_final:
             return best.path[-1]
         return await answer_to(
             steps, self._synthesizer_prompt, numbered(best.path), "Now answer.", model=self._synthesizer_model
         )
 
-    async def _search(self, steps: Steps) -> Thought:
-        """The best thought of the deepest level; the root when there is none that is good enough."""
+    async def _search(self, steps: Steps) -> tuple[Thought, int, str]:
+        """The best thought of the deepest level, how deep that is, and why the search ended there.
+
+        The thought is the root when there is none that is good enough.
+        """
         beam, depth, reason = [Thought()], 0, ""
         while not reason:
             depth += 1
@@ -137,7 +156,7 @@ class TreeOfThoughts:
             }
             await steps.value("tot.level", partial(dict[str, object], told))
             beam = kept or beam
-        return beam[0]
+        return beam[0], depth, reason
 
     def _kept(self, level: list[Thought]) -> tuple[list[Thought], str]:
         """The beam of a level, and why the search ends there, if it does."""

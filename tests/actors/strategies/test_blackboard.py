@@ -9,6 +9,7 @@ from hosting import WITHIN_S, namespace, outsider
 from members import Member, Says, calls_of
 
 from treadle import Agent, Blackboard, ConfigError, FunctionModel, Message, RunError, RunState, System, ToolSpec
+from treadle.actors.strategies.blackboard import turn_in
 from treadle.architecture import BlackboardArchitecture
 from treadle.gateways.broker.server import EmbeddedServer
 
@@ -95,6 +96,31 @@ async def test_a_reply_that_names_nobody_skips_the_round_and_is_said_to_the_coor
         assert (await agent.run("Why?")).output == "found"
     assert lab.calls == [3, 1, 0]
     assert why in lab.coordinator.prompts[1]
+
+
+@pytest.mark.parametrize(
+    ("says", "agent"),
+    [
+        ('{"terminate": "true"}', ""),
+        ('{"terminate": 1}', ""),
+        ('[{"terminate": true}]', ""),
+        ('{"terminate": "false", "next_agent": "Alice"}', "alice"),
+        ('{"next_agent": "**ALICE**."}', "alice"),
+    ],
+)
+def test_what_models_make_of_a_coordinators_json_is_understood(says: str, agent: str) -> None:
+    turn = turn_in(says, {"alice": Agent(model="echo")})
+    assert (turn.agent, turn.terminate, turn.skipped) == (agent, not agent, "")
+
+
+def test_agents_whose_names_differ_only_in_case_are_told_apart() -> None:
+    agents = {"a": Agent(model="echo"), "A": Agent(model="echo")}
+    assert [turn_in(f'{{"next_agent": "{name}"}}', agents).agent for name in agents] == ["a", "A"]
+
+
+def test_agents_without_names_are_no_board() -> None:
+    with pytest.raises(ConfigError, match="by their names"):
+        BlackboardArchitecture(["a"])  # type: ignore[arg-type]  # pyright: ignore
 
 
 async def test_when_every_round_is_skipped_the_run_is_interrupted_with_what_was_said() -> None:

@@ -39,6 +39,7 @@ async def test_without_a_plan_it_answers_by_itself_and_says_why(plan: str) -> No
     parts = model(plan)
     result = await Agent(model=parts, architecture=PlanAndExecute(max_steps=3)).run("Go.")
     assert (result.output, parts.total) == ("so", 2)
+    assert (result.state, result.error) == ("degraded", "plan:none: the planner gave no list of steps")
     assert "the planner gave no list of steps" in parts.shown(WRITER)
 
 

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from members import Member
 from pydantic import BaseModel
-from thinking import Parts, asks_for
+from thinking import EXECUTOR, STEPS, Parts, asks_for
 
-from treadle import Agent, ConfigError, CorruptEvent, HashEmbedder, Memory, Message, ModelReply, tool
+from treadle import Agent, ConfigError, CorruptEvent, HashEmbedder, Memory, Message, ModelReply, RunState, tool
 from treadle.actors.memory import MemoryPartitions
+from treadle.actors.strategies.actor_critic import ActorCritic
+from treadle.actors.strategies.plan_and_execute import PlanAndExecute
 from treadle.actors.strategies.react import ReAct
 from treadle.actors.strategies.reflexion import Reflexion
 from treadle.actors.strategies.rewoo import ReWOO
@@ -46,13 +49,46 @@ async def test_the_best_attempt_is_the_answer_when_none_is_good_enough() -> None
     assert (result.output, parts.total) == ("b", 3 + 3 + 2)  # a lesson of the last attempt would serve nobody
 
 
-async def test_an_evaluator_that_never_gives_a_score_ends_with_the_last_attempt_and_says_so() -> None:
+async def test_an_evaluator_that_never_gives_a_score_interrupts_the_run_with_the_last_attempt() -> None:
     parts = model("Splendid!", ["a", "b", "c"])
     agent = Agent(model=parts, architecture="reflexion")
     scored = await values(agent, "reflexion.scored")
     assert [(each["score"], each["reason"]) for each in scored] == [(None, "the evaluator gave no score")] * 3
     assert parts.calls[""] == 3
-    assert (await Agent(model=model("Hm."), architecture="reflexion").run("Go.")).output == "answer"
+    result = await Agent(model=model("Hm.", ["a", "b", "c"]), architecture="reflexion").run("Go.")
+    assert (result.state, result.output) == (RunState.INTERRUPTED, "c")
+    said = "reflexion:no_score: in 3 attempts the evaluator gave no score; last: 'Hm.'"
+    assert result.interruption_reason == said
+
+
+async def test_one_score_is_enough_for_a_verdict_and_the_attempt_that_has_it_is_the_answer() -> None:
+    result = await Agent(model=model(["Hm.", "score: 0.1", "Hm."], ["a", "b", "c"]), architecture="reflexion").run(
+        "Go."
+    )
+    assert (result.state, result.output) == (RunState.COMPLETED, "b")
+
+
+async def test_an_attempt_that_its_architecture_gives_up_has_failed_and_the_next_is_made() -> None:
+    critic = Member(lambda prompt: '{"score": 1}' if "BRIEF" in prompt else "Hm.")
+    base = ActorCritic(Member(lambda prompt: "BRIEF" if "Be brief." in prompt else "bad").agent, critic.agent, 1)
+    agent = Agent(model=model("score: 1"), architecture=Reflexion(base))
+    scored = await values(agent, "reflexion.scored")
+    assert [each["score"] for each in scored] == [0.0, 1.0]
+    assert scored[0]["reason"].startswith("actor_critic:no_score: ")
+
+
+async def test_when_every_attempt_is_given_up_the_run_ends_with_the_reason_and_the_output_of_the_last() -> None:
+    base = ActorCritic(Member("draft").agent, Member("Hm.").agent, 1)
+    result = await Agent(model=model("never asked"), architecture=Reflexion(base, 2)).run("Go.")
+    assert (result.state, result.output) == (RunState.INTERRUPTED, "draft")
+    assert result.interruption_reason.startswith("actor_critic:no_score: in 1 round the critic gave no score")
+
+
+@pytest.mark.parametrize(("scores", "state"), [(["score: 0.3", "score: 1"], "completed"), (["score: 1"], "degraded")])
+async def test_a_plan_that_was_cut_counts_only_where_its_attempt_is_the_answer(scores: list[str], state: str) -> None:
+    plans = Parts({JUDGE: scores, REFLECTOR: "Plan less.", STEPS: ['["a", "b"]', '["a"]'], EXECUTOR: "x", "": "so"})
+    result = await Agent(model=plans, architecture=Reflexion(PlanAndExecute(max_steps=1))).run("Go.")
+    assert result.state == state
 
 
 async def test_an_attempt_that_runs_out_of_turns_is_scored_zero_without_a_judge() -> None:

@@ -26,7 +26,8 @@ def test_json_is_found_in_the_reply_in_a_block_or_in_prose(reply: str, found: An
 
 
 def test_an_object_is_no_array_and_an_array_no_object() -> None:
-    assert (object_in("[1]"), object_in('{"a": 1}')) == (None, {"a": 1})
+    assert (object_in("[1]"), object_in('{"a": 1}'), object_in('[{"a": 1}, {}]')) == (None, {"a": 1}, None)
+    assert object_in('[{"a": 1}]') == {"a": 1}
     assert (array_in("[1]"), array_in('{"goal": 1, "steps": [2]}'), array_in('{"a": 1}')) == ([1], [2], None)
 
 
@@ -46,7 +47,28 @@ def test_an_object_is_no_array_and_an_array_no_object() -> None:
         ("score: 70", 0.7),
         ("score: 1", 1.0),
         ("score: 0", 0.0),
-        ("score: 12/10", 1.0),
+        ("score: 5e-05", 0.00005),
+        ("1e-1", 0.1),
+        ('{"score": 5e-05}', 0.00005),
+        ("score: .8", 0.8),
+        ("The score is 0.8", 0.8),
+        ("I would say 0.8, since it is thin.", 0.8),
+        ("Score (0-1): 0.7", 0.7),
+        ("On a scale from 0.0 to 1.0 it is 0.7.", 0.7),
+        ('[{"score": 0.7}]', 0.7),
+        ('{"score": 70}', 0.7),
+        ("score: 12/10", None),
+        ("score: 1.5", None),
+        ("150%", None),
+        ("-7/10", None),
+        ("It is -0.5.", None),
+        ('{"score": 1.5}', None),
+        ('{"score": 101}', None),
+        ('{"score": -1}', None),
+        ('{"score": "-1"}', None),
+        ('{"score": NaN}', None),
+        ("It got 0.8 for its style and 0.2 for its facts.", None),
+        ("See version 0.8.1.", None),
         ("score: 3/0", None),
         ("score: -0.5", None),
         ('{"score": true}', None),

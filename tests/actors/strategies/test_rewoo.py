@@ -125,6 +125,8 @@ async def test_a_circle_stops_the_plan_and_says_so() -> None:
     assert [each["value"] for each in done] == [{"done": ["E1"], "failed": [], "skipped": {"E2": circle, "E3": circle}}]
     assert f"E3 (look) was not called: {circle}." in parts.shown(SOLVER)
     assert desk.called == ["a"]
+    result = await Agent(model=model(plan), tools=Desk().tools, architecture="rewoo").run("Go.")
+    assert (result.state, result.error) == ("degraded", "rewoo:plan: E2, E3 wait for one another, in a circle")
 
 
 async def test_a_plan_of_a_thousand_calls_is_cut_and_the_answer_is_told_so() -> None:

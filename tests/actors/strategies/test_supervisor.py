@@ -21,11 +21,22 @@ from treadle import (
     ModelReply,
     RunState,
     System,
+    Team,
     get_run_context,
     tool,
 )
 from treadle.actors.children import MAX_DEPTH
-from treadle.architecture import Reflexion, Supervisor
+from treadle.actors.strategies.architecture import GivenArchitecture, calls_tools
+from treadle.architecture import (
+    ActorCritic,
+    BlackboardArchitecture,
+    MultiAgentDebate,
+    Reflexion,
+    Router,
+    RouterRoute,
+    Supervisor,
+    Swarm,
+)
 from treadle.events.child_step import ChildEnded, ChildRequested, WorkerSpawned
 from treadle.events.event import Event
 from treadle.events.run import RunCancelled, RunStarted
@@ -426,6 +437,15 @@ async def test_a_run_goes_on_with_the_workers_that_it_began_with() -> None:
     [
         (lambda: Supervisor({}), "leads nobody"),
         (lambda: Supervisor({"": "a"}), "must be a text that names it"),
+        (lambda: Supervisor(["a"]), r"Supervisor\(workers=\) takes members by their names"),  # type: ignore[arg-type]  # pyright: ignore
+        (lambda: Team.supervisor(["a"], model="echo"), "by their names"),  # type: ignore[arg-type]  # pyright: ignore
+        (lambda: Supervisor({"a": "a"}, base="plan-and-execute"), "would never ask its workers"),
+        (lambda: Supervisor({"a": "a"}, base="tree-of-thoughts"), "calls no tools"),
+        (lambda: Supervisor({"a": "a"}, base=Reflexion(Swarm({"b": "b"}, "b"))), "would never ask its workers"),
+        (lambda: Supervisor({"a": "a"}, base=ActorCritic("b", "c")), "would never ask its workers"),
+        (lambda: Supervisor({"a": "a"}, base=MultiAgentDebate(["b", "c"])), "would never ask its workers"),
+        (lambda: Supervisor({"a": "a"}, base=BlackboardArchitecture({"b": "b"})), "would never ask its workers"),
+        (lambda: Supervisor({"a": "a"}, base=Router([RouterRoute("b", "b")])), "would never ask its workers"),
         (lambda: Supervisor({"a": 7}), "must be an Agent"),  # type: ignore[dict-item]  # pyright: ignore
         (lambda: Supervisor({"a": "a"}, allow_spawn=True, max_spawned=0), "from 1 on"),
         (lambda: Supervisor({"a": "a"}, spawn_template="a"), "is made of an agent"),
@@ -438,3 +458,8 @@ async def test_a_run_goes_on_with_the_workers_that_it_began_with() -> None:
 def test_what_cannot_be_led_is_refused(make: Callable[[], object], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         make()
+
+
+@pytest.mark.parametrize("base", ["react", "rewoo", "self-refine", Reflexion("rewoo"), Supervisor({"b": "b"})])
+def test_what_calls_tools_may_lead(base: GivenArchitecture) -> None:
+    assert calls_tools(Supervisor({"a": "a"}, base=base))

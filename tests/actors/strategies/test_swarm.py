@@ -23,7 +23,9 @@ from treadle import (
     RunState,
     StopContext,
     System,
+    Tool,
     ToolSpec,
+    tool,
 )
 from treadle.actors.stop_hooks import StopHooks
 from treadle.actors.strategies import Peer
@@ -294,12 +296,31 @@ async def test_every_cut_of_a_swarm_that_goes_in_circles_ends_with_the_same_reas
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
+def named(name: str) -> Tool:
+    @tool(name=name, read_only=True)
+    def own() -> str:
+        """A tool of a peer's own."""
+        return "done"
+
+    return own
+
+
+def with_tool(name: str) -> Agent:
+    return Agent(model="echo", tools=[named(name)])
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
         (lambda: Swarm({"a": "a"}, "b"), "entry_agent='b' is none of the swarm's: a"),
         (lambda: Swarm({}, "b"), "none of the swarm's: none"),
         (lambda: Swarm({"a": "a"}, "a", max_handoffs=0), "from 1 on"),
+        (lambda: Swarm(["a"], "a"), "by their names"),  # type: ignore[arg-type]  # pyright: ignore
+        (lambda: Swarm({"a": with_tool("handoff"), "b": "b"}, "a"), "two tools of peer 'a' are called 'handoff'"),
+        (
+            lambda: Swarm({"a": with_tool("transfer_to_b"), "b": Handoff("b", input_type=int)}, "a"),
+            "two tools of peer 'a' are called 'transfer_to_b'",
+        ),
         (lambda: Swarm({"a": 7}, "a"), "must be an Agent"),  # type: ignore[dict-item]  # pyright: ignore
         (lambda: Swarm({"a b": "a", "a_b": "b"}, "a_b"), "would have one tool"),
         (lambda: Handoff("a", input_type="Refund"), "is no type"),
@@ -308,6 +329,14 @@ async def test_every_cut_of_a_swarm_that_goes_in_circles_ends_with_the_same_reas
 def test_what_cannot_be_a_swarm_is_refused(make: Callable[[], object], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         make()
+
+
+async def test_a_peer_that_gets_a_tool_of_the_swarms_name_later_is_refused_by_the_run() -> None:
+    late = Agent(model="echo")
+    async with swarm({"a": late, "b": Agent(model="echo")}, "a") as agent:
+        late.add_tool(named("handoff"))
+        with pytest.raises(RunError, match="two tools of peer 'a' are called 'handoff'"):
+            await agent.run("Go")
 
 
 async def test_a_swarm_that_is_sent_on_goes_on_with_the_peer_that_has_control() -> None:

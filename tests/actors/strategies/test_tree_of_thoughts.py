@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 from thinking import Parts
 
-from treadle import Agent, ConfigError, Message
+from treadle import Agent, ConfigError, Message, RunState
 from treadle.actors.strategies.tree_of_thoughts import TreeOfThoughts
 
 PROPOSER, JUDGE, WRITER = "think ahead", "judge a line of thought", "thought about this"
@@ -81,6 +81,21 @@ async def test_without_any_score_the_search_ends_at_the_first_thought_and_says_s
     assert parts.messages(WRITER)[2].content == "1. t1"
 
 
+async def test_a_search_without_any_score_is_interrupted_with_the_answer_for_an_output() -> None:
+    result = await Agent(model=model({}, "Who knows."), architecture="tree-of-thoughts").run("Go.")
+    assert (result.state, result.output) == (RunState.INTERRUPTED, "so")
+    assert result.interruption_reason == "tot:no_score: the evaluator gave no score"
+
+
+async def test_a_later_level_without_a_score_leaves_the_run_degraded() -> None:
+    parts = model({"t1": 0.5, "t2": 0.5, "t3": 0.5}, "Who knows.")
+    result = await Agent(model=parts, architecture="tree-of-thoughts").run("Go.")
+    assert (result.state, result.error) == (
+        RunState.DEGRADED,
+        "tot:no_score: the evaluator gave no score, in level 2",
+    )
+
+
 async def test_a_thought_without_a_score_is_dropped_beside_others_that_have_one() -> None:
     agent = Agent(model=model({"t3": 0.1}, "Hm."), architecture=TreeOfThoughts(max_depth=1))
     assert [each["kept"] for each in await levels(agent)] == [["3"]]
@@ -89,7 +104,8 @@ async def test_a_thought_without_a_score_is_dropped_beside_others_that_have_one(
 async def test_without_thoughts_it_answers_by_itself() -> None:
     parts = model({}, proposer=" ")
     agent = Agent(model=parts, architecture=TreeOfThoughts(synthesize_final=False))
-    assert (await agent.run("Go.")).output == "so"
+    result = await agent.run("Go.")
+    assert (result.output, result.error) == ("so", "tot:no_thought: the proposer gave no thoughts, in level 1")
     assert dict(parts.calls) == {PROPOSER: 1, WRITER: 1}
 
 

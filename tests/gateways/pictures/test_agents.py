@@ -1,9 +1,11 @@
 """What there is to see of agents, teams and workflows."""
 
+from collections.abc import Mapping
+
 from drawings import arrows, counted_in_mermaid, named
 
-from treadle import END, START, Agent, Team, Workflow, remote, tool
-from treadle.architecture import ReAct, Reflexion, SelfRefine, Supervisor, Swarm
+from treadle import END, START, Agent, Steps, Team, Workflow, remote, tool
+from treadle.architecture import ReAct, Reflexion, SelfRefine, Supervisor
 
 
 @tool
@@ -44,16 +46,26 @@ def test_a_team_has_its_workers_by_their_roles_and_theirs_and_the_hosted_ones_by
 
 
 def test_bases_are_drawn_below_one_another_and_workers_where_they_belong() -> None:
-    under = Swarm({"b": agent("b"), "c": agent("c")}, entry_agent="b")
-    inner = Supervisor({"a": agent("a")}, base=under)
+    asked = {"b": agent("b"), "c": agent("c")}
+
+    class Own:
+        name = "own"
+
+        async def run(self, steps: Steps) -> str:
+            return steps.prompt
+
+        def declared_workers(self) -> Mapping[str, Agent]:
+            return asked
+
+    inner = Supervisor({"a": agent("a")}, base=Own())
     assert arrows(agent("top", architecture=Reflexion(base=SelfRefine(base=inner))).picture()) == {
         ("top", "reflexion", ""),
         ("reflexion", "self-refine", "base"),
         ("self-refine", "supervisor", "base"),
         ("supervisor", "a", "a"),
-        ("supervisor", "swarm", "base"),
-        ("swarm", "b", "b"),
-        ("swarm", "c", "c"),
+        ("supervisor", "own", "base"),
+        ("own", "b", "b"),
+        ("own", "c", "c"),
     }
 
 
