@@ -280,7 +280,7 @@ class RunActivation(StoredRun):
         closing = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)  # with what that came to
         session = self._session
         while True:
-            append = session.closing(closing) if session is not None else None
+            append = session.closing(closing, self.state.told) if session is not None else None
             self.record_with(close(closing, self.state), append, session)
             try:
                 await self.barrier()
