@@ -296,7 +296,7 @@ class RunActivation(StoredRun):
         closing = structs.replace(closing, turns=self.state.turns, usage=self.state.usage)  # with what that came to
         session = self._session
         while True:
-            append = session.closing(closing) if session is not None else None
+            append = session.closing(closing, self.state.told) if session is not None else None
             self.record_with(close(closing, self.state), append, session)
             try:
                 await self.barrier()
@@ -401,11 +401,11 @@ class RunActivation(StoredRun):
             raise NotFound("run", self.run_id, "it has not begun")
         if (self._answered or self._ends) and not known_steering(self.run_id, steered, self.state):
             raise TooLate(self.run_id)
-        told = steer(self.run_id, steered, self.state)
-        self.record(told)
+        self.record(steer(self.run_id, steered, self.state))
         await self.barrier()
-        if told and steered.now:
-            self.models.cut(len(self.state.steerings))
+        if steered.now:  # also where it is told again, by somebody who cannot wait any more
+            ids = [each.steering_id for each in self.state.steerings]
+            self.models.cut(ids.index(steered.steering_id) + 1)
 
     # --- approvals ---
 

@@ -411,6 +411,8 @@ class RunActor(CoroutineActor):
         await self._going[0].steer(steered)
 
     async def _steer_child(self, state: Run, message: SteerRun) -> None:
+        if state.closed is not None:
+            raise RunClosed(self._run_id, state.state)
         going = [child.requested for child in state.children.values() if child.ended is None]
         meant = [asked.run_id for asked in going if message.to in (asked.role, asked.run_id)]
         if not meant:

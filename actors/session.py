@@ -140,7 +140,8 @@ class SessionActor(CoroutineActor):
         events: list[RunOpened | RunEnded] = [opened]
         if state.closed is not None:
             result = history.result
-            events.append(RunEnded(run_id=request.run_id, state=result.state, output=result.output))
+            ended = RunEnded(run_id=request.run_id, state=result.state, output=result.output, told=state.told)
+            events.append(ended)
         await self._entity.commit(lambda session: [] if session.last_run_id else events)
 
     def can_passivate(self) -> bool:
@@ -492,8 +493,8 @@ class SessionActor(CoroutineActor):
             # Abandoned once more; or it has ended without the session knowing, which one append for both rules out.
             history = await history_of(self._host.services.journal, opened.run_id)
             if history.state.closed is not None:
-                output = result.output
-                await self._entity.commit(lambda state: end_run(opened.run_id, result.state, output, state))
+                output, told = result.output, history.state.told
+                await self._entity.commit(lambda state: end_run(opened.run_id, result.state, output, state, told))
         return result
 
     async def _live(self, run_id: str, message: StartRun | ContinueRun) -> RunResult:
@@ -548,10 +549,10 @@ class _Side:
             raise VersionConflict(self._entity.stream, version, version)
         return self._entity.stage(opened)
 
-    def closing(self, closing: Closing) -> Append | None:
+    def closing(self, closing: Closing, told: tuple[str, ...]) -> Append | None:
         output = closing.output if isinstance(closing, RunCompleted | RunInterrupted) else ""
         ended = RunState(closing.event_tag.removeprefix("run."))
-        events = end_run(self._run_id, ended, output, self._entity.state)
+        events = end_run(self._run_id, ended, output, self._entity.state, told)
         return self._entity.stage(events) if events else None
 
     def queued(self, pending: Pending, index: int) -> None:

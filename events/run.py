@@ -303,6 +303,11 @@ class Run(Struct):
         ]
         return self.steerings[max(shown, default=0) :]
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What it was told and took up: a part of its conversation."""
+        return tuple(each.text for each in self.steerings[: len(self.steerings) - len(self.unheard)])
+
 
 def evolve(state: Run, event: Event) -> Run:
     match event:

@@ -43,17 +43,22 @@ def session_key(stream: str) -> tuple[str, str, str]:
 
 
 class Turn(Struct, frozen=True):
-    """A prompt and what came of it."""
+    """A prompt and what came of it.
+
+    Attributes:
+        told: What the user said while the run went on, and the run took up, in this order.
+    """
 
     run_id: str
     prompt: str
     output: str
     images: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     @property
     def chars(self) -> int:
         """How much of a conversation it is."""
-        return len(self.prompt) + len(self.output) + len(self.images) * IMAGE_CHARS
+        return len(self.prompt) + sum(map(len, self.told)) + len(self.output) + len(self.images) * IMAGE_CHARS
 
 
 class SignalReceived(Event, tag="session.signal_received"):
@@ -86,11 +91,16 @@ class RunOpened(Event, tag="session.run_opened"):
 
 
 class RunEnded(Event, tag="session.run_ended"):
-    """The run's last word. `output` joins the conversation when the run completed."""
+    """The run's last word. `told` and `output` join the conversation when the run completed.
+
+    Attributes:
+        told: What it was steered by and took up.
+    """
 
     run_id: str
     state: RunState
     output: str = ""
+    told: tuple[str, ...] = ()
 
 
 SessionEvent: TypeAlias = SignalReceived | SignalParked | RunOpened | RunEnded
@@ -125,6 +135,7 @@ class Session(Struct):
         messages: list[Message] = []
         for turn in self.turns:
             messages.append(Message("user", turn.prompt, images=tuple(images.get(turn.run_id, ()))))
+            messages += [Message("user", text) for text in turn.told]
             messages.append(Message("assistant", turn.output))
         return messages
 
@@ -153,7 +164,7 @@ def evolve(state: Session, event: Event) -> Session:
         case RunEnded():
             opened, state.open = state.open, None
             if opened is not None and event.state == RunState.COMPLETED:
-                _converse(state, Turn(event.run_id, opened.prompt, event.output, opened.images))
+                _converse(state, Turn(event.run_id, opened.prompt, event.output, opened.images, event.told))
         case _:
             pass
     return state
@@ -197,8 +208,8 @@ def open_run(run_id: str, prompt: str, signal_id: str, state: Session, images: t
     return [RunOpened(run_id=run_id, prompt=prompt, signal_id=signal_id, images=images)]
 
 
-def end_run(run_id: str, ended: RunState, output: str, state: Session) -> list[RunEnded]:
+def end_run(run_id: str, ended: RunState, output: str, state: Session, told: tuple[str, ...] = ()) -> list[RunEnded]:
     """The end of the open run; nothing when it has ended before."""
     if state.open is None or state.open.run_id != run_id:
         return []
-    return [RunEnded(run_id=run_id, state=ended, output=output)]
+    return [RunEnded(run_id=run_id, state=ended, output=output, told=told)]

@@ -535,15 +535,24 @@ class Agent(AgentTimers, Drawable):
         by: str = "",
         id: str = "",
     ) -> str:
-        """As `Run.steer`: `agent.steer(run_id, "Use euros.")`, or `agent.steer(text="Use euros.", session_id="s")`."""
+        """As `Run.steer`: `agent.steer(run_id, "Use euros.")`, or `agent.steer(text="Use euros.", session_id="s")`.
+
+        Args:
+            user_id: Whose run it is: by its id, somebody else's is `NotFound`. None, with a run_id: anybody's.
+        """
         from .run_handle import Run
+        from .steering import check_owner
 
         check_id("run_id", run_id)
+        check_id("user_id", user_id or "")
         if bool(run_id) == bool(session_id):
             raise ConfigError("steer takes a run_id or a session_id, one of them")
         if session_id:
             return await self.session(session_id, user_id=user_id).steer(text, now=now, to=to, by=by, id=id)
-        return await Run(await self.node(), run_id).steer(text, now=now, to=to, by=by or user_id or "", id=id)
+        node = await self.node()
+        if user_id is not None:
+            await check_owner(node, run_id, user_id)
+        return await Run(node, run_id).steer(text, now=now, to=to, by=by or user_id or "", id=id)
 
     async def signal(
         self, signal: RuntimeSignal | str, *, session_id: str, user_id: str | None = None, wait: bool = False

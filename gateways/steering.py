@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from ..actors.run_actor import SteerRun
 from ..actors.session_messages import NameOpenRun
-from ..events.errors import ConfigError, Refused
+from ..events.errors import ConfigError, NotFound, Refused
+from ..events.run import run_stream
 from ..events.steering import LONGEST_STEERING
 from .arguments import check_id, check_text, well_formed
 
@@ -33,6 +34,17 @@ def steering_of(text: str, *, id: str, by: str = "", now: bool = False, to: str 
         raise ConfigError(f"the text has {len(text):,} characters, and a run is told {LONGEST_STEERING:,} at most")
     check_id("id", id)
     return well_formed(SteerRun(text, id, by, now, to), "steer")
+
+
+async def check_owner(node: "Node", run_id: str, user_id: str) -> None:
+    """Have whoever names a user reach runs of this user alone.
+
+    Raises:
+        NotFound: There is no such run, or it is somebody else's, which nobody learns.
+    """
+    begun = await node.journal.read(run_stream(run_id), 0, 1)
+    if not begun or begun[0].user_id != user_id:
+        raise NotFound("run", run_id, f"user {user_id!r} has none of this id")
 
 
 async def open_run_of(node: "Node", user_id: str, agent: str, session_id: str) -> str:

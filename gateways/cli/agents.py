@@ -1,4 +1,5 @@
-"""Agents by name: a TOML or Python file, or `module:object` with an agent, several, or a function that makes them."""
+"""Agents and workflows by name: a TOML or Python file, or `module:object`, which is one, several, or a function that
+makes them."""
 
 import inspect
 import sys
@@ -10,13 +11,14 @@ from ...actors.tool import Tool
 from ...events.errors import ConfigError
 from ..agent import Agent
 from ..agents_toml import load, read_agents
+from ..workflow import Workflow
 from .python_file import Declared, read_python
 
 DEFAULT_FILE = "agents.toml"
 
 
-def find_agents(references: Sequence[str]) -> dict[str, Agent]:
-    """The agents that `references` name; those of `agents.toml` here when there are none.
+def find_agents(references: Sequence[str]) -> dict[str, Agent | Workflow]:
+    """The agents and workflows that `references` name; those of `agents.toml` here when there are none.
 
     Raises:
         ConfigError: One of them names nothing, or two agents have one name.
@@ -27,7 +29,7 @@ def find_agents(references: Sequence[str]) -> dict[str, Agent]:
             f"nothing to host: there is no {DEFAULT_FILE} here; name a TOML file or module:object, "
             "as in `treadle up agents.toml`"
         )
-    found: dict[str, Agent] = {}
+    found: dict[str, Agent | Workflow] = {}
     for reference in references or [DEFAULT_FILE]:
         for name, agent in _agents_of(reference):
             if name in found:
@@ -45,7 +47,7 @@ def find_offered(references: Sequence[str]) -> Declared:
     _search_here()
     files = [reference for reference in references if reference.endswith(".py")]
     others = [reference for reference in references if reference not in files]
-    agents = find_agents(others) if others or not files else {}
+    agents: dict[str, Agent | Workflow] = find_agents(others) if others or not files else {}
     tools: dict[str, Tool] = {}
     for file in files:
         declared = read_python(Path(file))
@@ -64,7 +66,7 @@ def _search_here() -> None:
         sys.path.insert(0, here)
 
 
-def _agents_of(reference: str) -> Iterable[tuple[str, Agent]]:
+def _agents_of(reference: str) -> Iterable[tuple[str, Agent | Workflow]]:
     if reference.endswith(".py"):
         declared = read_python(Path(reference))
         if not declared.agents:
@@ -81,8 +83,8 @@ def _agents_of(reference: str) -> Iterable[tuple[str, Agent]]:
     return _named(made, reference)
 
 
-def _named(made: Any, reference: str) -> Iterable[tuple[str, Agent]]:
-    if isinstance(made, Agent):
+def _named(made: Any, reference: str) -> Iterable[tuple[str, Agent | Workflow]]:
+    if isinstance(made, Agent | Workflow):
         made = [made]
     if isinstance(made, dict):
         named = list(cast("dict[str, object]", made).items())
@@ -90,12 +92,12 @@ def _named(made: Any, reference: str) -> Iterable[tuple[str, Agent]]:
         named = [(str(getattr(each, "name", "")), each) for each in cast("list[object]", made)]
     else:
         named = [("", made)]
-    found: list[tuple[str, Agent]] = []
+    found: list[tuple[str, Agent | Workflow]] = []
     for name, agent in named:
-        if not isinstance(agent, Agent):
+        if not isinstance(agent, Agent | Workflow):
             raise ConfigError(
-                f"{reference!r} is {type(agent).__name__}; an Agent is wanted, or a list or a dict of agents, "
-                "or a function that returns one"
+                f"{reference!r} is {type(agent).__name__}; an Agent or a Workflow is wanted, or a list or a dict of "
+                "them, or a function that returns one"
             )
         found.append((name, agent))
     return found

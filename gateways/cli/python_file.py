@@ -12,17 +12,18 @@ from msgspec import Struct
 from ...actors.tool import Tool
 from ...events.errors import ConfigError
 from ..agent import Agent
+from ..workflow import Workflow
 
 
 class Declared(Struct, frozen=True):
     """What a file declares, by name."""
 
     tools: tuple[Tool, ...]
-    agents: dict[str, Agent]
+    agents: dict[str, Agent | Workflow]
 
 
 def read_python(path: Path) -> Declared:
-    """The tools and agents under the file's public names: those of `__all__`, else those without an underscore.
+    """What stands under the file's public names: those of `__all__`, else those without an underscore.
 
     An agent without a name of its own has its variable's.
 
@@ -32,13 +33,13 @@ def read_python(path: Path) -> Declared:
     namespace: dict[str, Any] = vars(_imported(path))
     public = cast("Sequence[str]", namespace.get("__all__") or [name for name in namespace if name[:1] != "_"])
     tools: dict[str, Tool] = {}
-    agents: dict[str, Agent] = {}
+    agents: dict[str, Agent | Workflow] = {}
     for name in public:
         value = namespace.get(name)
         if isinstance(value, Tool):
             if tools.setdefault(value.name, value) is not value:
                 raise ConfigError(f"{path}: two tools are called {value.name!r}; give one another name: @tool(name=…)")
-        elif isinstance(value, Agent):
+        elif isinstance(value, Agent | Workflow):
             known = value.name if value.has_name else name
             if agents.setdefault(known, value) is not value:
                 raise ConfigError(f"{path}: two agents are called {known!r}; give one another name")

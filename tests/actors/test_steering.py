@@ -161,6 +161,25 @@ async def test_a_call_that_is_cut_short_is_asked_anew_after_each_crash_too() -> 
     assert [failed.kind for failed in whole.all_of(ModelFailed)] == ["steered"]
 
 
+async def test_what_was_told_before_is_told_at_once_when_somebody_says_so() -> None:
+    async def answer(messages: Sequence[Message], _: object) -> str:
+        if messages[-1].content == "go":
+            for now in (False, True):
+                await desk.steer("Hurry.", now=now)
+            await asyncio.Event().wait()
+        await desk.steer("Hurry.", now=True)  # it is shown it: nothing is cut short
+        return "done"
+
+    desk = Desk()
+    async with System(journal="memory") as system:
+        desk.node = system.node
+        agent = system.host(Agent(model=FunctionModel(answer)), "desk")
+        result = await agent.run("go", RunContext(run_id=RUN_ID))
+        events = [recorded.event for recorded in await system.journal.read(f"run-{RUN_ID}")]
+    assert (result.output, result.turns) == ("done", 2)
+    assert [event.kind for event in events if isinstance(event, ModelFailed)] == ["steered"]
+
+
 async def test_a_planner_s_next_step_has_the_steering_before_what_it_is_asked() -> None:
     desk, model = Desk(), Parts({PLANNER[:20]: '["first", "second", "third"]', "": "done"})
     async with System(journal="memory") as system:
@@ -385,7 +404,7 @@ async def test_what_cannot_be_told_is_refused_and_says_why() -> None:
             await run.steer("Use euros.", now="yes")  # type: ignore[arg-type]
         with pytest.raises(RunClosed, match=r"has ended .completed."):
             await run.steer("Use euros.")
-        with pytest.raises(NotFound, match="nobody"):
+        with pytest.raises(RunClosed, match=r"has ended .completed."):
             await run.steer("Use euros.", to="writer")
         with pytest.raises(NotFound, match="nowhere"):
             await agent.steer("nowhere", "Use euros.")
@@ -393,6 +412,28 @@ async def test_what_cannot_be_told_is_refused_and_says_why() -> None:
             await agent.steer(text="Use euros.")
         version = len(await run.transcript())
         assert version == len([event async for event in run.events()])
+
+
+async def test_nobody_steers_the_run_of_another_user_by_its_id() -> None:
+    begun = asyncio.Event()
+
+    async def answer(messages: Sequence[Message], _: object) -> str:
+        begun.set()
+        if messages[-1].content == "go":
+            await asyncio.Event().wait()
+        return "done"
+
+    async with System(journal="memory") as system:
+        agent = system.host(Agent(model=FunctionModel(answer)), "desk")
+        run = await agent.session("s", user_id="ann").start("go")
+        await begun.wait()
+        for user_id in ("mallory", ""):
+            with pytest.raises(NotFound, match=f"no run {run.id!r}; user {user_id!r} has none of this id"):
+                await agent.steer(run.id, "Spend more.", user_id=user_id, now=True)
+        await agent.steer(run.id, "Use euros.", user_id="ann", now=True)
+        await run.wait()
+        steered = [event.payload for event in await run.transcript() if event.type == "run.steered"]
+    assert [(each["text"], each["by"]) for each in steered] == [("Use euros.", "ann")]
 
 
 async def test_one_id_is_one_steering() -> None:

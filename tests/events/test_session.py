@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from functools import reduce
 
+import msgspec
 import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from treadle.events.session import (
     Session,
     SignalParked,
     SignalReceived,
+    Turn,
     end_run,
     evolve,
     open_run,
@@ -154,6 +156,24 @@ def test_the_next_run_sees_the_turns_before_it() -> None:
 def test_a_run_that_did_not_complete_leaves_nothing_in_the_conversation(state: RunState) -> None:
     given = fold([*turn("r1"), *turn("r2", "boom", "half an ans", state)])
     assert [message.content for message in given.history] == ["hello", "hi"]
+
+
+def test_what_a_run_was_told_stands_between_its_prompt_and_its_answer_and_counts() -> None:
+    told = ("In euros.", "And in yen.")
+    ended = end_run("r1", RunState.COMPLETED, "92", fold([RunOpened(run_id="r1", prompt="Price?")]), told)
+    given = fold([RunOpened(run_id="r1", prompt="Price?"), *ended])
+    assert [(message.role, message.content) for message in given.history] == [
+        ("user", "Price?"),
+        ("user", "In euros."),
+        ("user", "And in yen."),
+        ("assistant", "92"),
+    ]
+    assert given.turns_chars == len("Price?In euros.And in yen.92")
+
+
+def test_a_turn_of_before_it_was_known_what_runs_were_told_is_read() -> None:
+    stored = b'{"run_id":"r1","prompt":"Price?","output":"92","images":[]}'
+    assert msgspec.json.decode(stored, type=Turn) == Turn("r1", "Price?", "92")
 
 
 def test_the_conversation_keeps_its_newest_turns() -> None:

@@ -169,7 +169,7 @@ def test_a_journal_that_may_not_be_written_is_read_and_not_hosted_on(invoke: Cal
         ("nothing.toml", "nothing.toml: No such file"),
         ("desk_tools:nothing", "has no 'nothing'"),
         ("nowhere:agents", "cannot be imported"),
-        ("desk_tools:restart", "an Agent is wanted"),
+        ("desk_tools:restart", "an Agent or a Workflow is wanted"),
         ("desk_tools:rules", "raised TypeError"),
     ],
 )
@@ -179,17 +179,20 @@ def test_what_cannot_be_hosted_is_named(shell: Shell, reference: str, said: str)
     assert said in refused.stderr
 
 
-def test_agents_are_found_as_objects_lists_and_functions_of_modules_here(shell: Shell) -> None:
+def test_agents_and_workflows_are_found_as_objects_lists_and_functions_of_modules_here(shell: Shell) -> None:
     (shell.directory / "mine.py").write_text(
-        "from treadle import Agent\n"
+        "from treadle import Agent, Workflow\n"
         "one = Agent(model='echo', name='one')\n"
         "several = [Agent(model='echo', name='two')]\n"
         "def made():\n    return {'three': Agent(model='echo')}\n"
+        "flow = Workflow.chain([str.upper, 'on {}'.format], name='four')\n"
     )
-    up = shell.up("mine:one", "mine:several", "mine:made")
-    assert up.ready["agents"] == ["one", "two", "three"]
+    up = shell.up("mine:one", "mine:several", "mine:made", "mine:flow")
+    assert up.ready["agents"] == ["one", "two", "three", "four"]
     [outcome] = shell.lines("signal", "three", "hello", "--wait")
     assert outcome["output"] == "Echo: hello"
+    [outcome] = shell.lines("signal", "four", "hello", "--wait")
+    assert outcome["output"] == "on HELLO"
 
 
 def test_a_worker_takes_delegated_prompts_and_no_signals(shell: Shell) -> None:
