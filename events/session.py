@@ -86,11 +86,16 @@ class RunOpened(Event, tag="session.run_opened"):
 
 
 class RunEnded(Event, tag="session.run_ended"):
-    """The run's last word. `output` joins the conversation when the run completed."""
+    """The run's last word. `output` joins the conversation when the run completed.
+
+    Attributes:
+        position: Of one that a fork shares: where in the journal it was said first.
+    """
 
     run_id: str
     state: RunState
     output: str = ""
+    position: int = 0
 
 
 SessionEvent: TypeAlias = SignalReceived | SignalParked | RunOpened | RunEnded

@@ -11,8 +11,8 @@ from ..actors.run_history import Fork, RunRequest, history_of, messages_of, turn
 from ..events.cut import Cut, cut
 from ..events.envelope import EMPTY, Meta
 from ..events.errors import ConfigError, NotFound, Refused
-from ..events.fork import fork_point
-from ..events.fork_copy import Copy, Copying, terms_of
+from ..events.fork import cut_at
+from ..events.fork_copy import Copy, Copying
 from ..events.fork_terms import ForkTerms
 from ..events.journal import Append
 from ..events.redaction import redacted
@@ -59,7 +59,7 @@ async def begin_fork(
     changes.check()
     of, version = place_of(run_id, of, at)
     tree = await tree_of(node.journal, run_id)
-    found = cut(tree, version.position if isinstance(version, Moment) else _position(tree, of, version))
+    found = _cut(tree, of, version)
     point = found.lines[run_id]
     if not point:
         raise NotFound("position", str(found.position), f"run {run_id!r} began later")
@@ -76,7 +76,7 @@ async def begin_fork(
     terms = ForkTerms(tree=fork_id, models=models, deeper=deeper, position=found.position)
     copying = Copying(tree, found, terms, node.journal.owner)
     copies = (*copying.records(run_id, spec.model.name), *said_further(fork_id, run_id, changes, found))
-    own = structs.replace(terms_of(tree.branches[run_id], terms), tools=has_tools(origin, changes))
+    own = structs.replace(copying.terms(run_id, terms), tools=has_tools(origin, changes))
     began = changed(tree, spec, changes, found, own)
     history = await history_of(node.journal, run_id)
     started = structs.replace(
@@ -123,14 +123,16 @@ def place_of(run_id: str, of: str, at: At) -> tuple[str, int | str | Moment]:
     return of or run_id, at
 
 
-def _position(tree: RunTree, of: str, at: int | str) -> int:
+def _cut(tree: RunTree, of: str, at: int | str | Moment) -> Cut:
+    if isinstance(at, Moment):
+        return cut(tree, at.position)
     branch = tree.branches.get(of)
     if branch is None or not branch.history:
         raise ConfigError(
             f"run {tree.root!r} cannot be forked at an event of run {of!r}, which it has not asked; name one of its "
             "own events, or of the runs that it asked"
         )
-    return branch.history[fork_point(of, at, branch.history) - 1].position
+    return cut_at(tree, of, at)
 
 
 # --- what is written -------------------------------------------------------------------------------------------------
