@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from .child_step import ChildEnded, ChildRequested
+from .child_step import ChildRequested
 from .envelope import Recorded
 from .event import Event
 from .fork_terms import ForkTerms
@@ -111,11 +111,6 @@ def records_of(history: Sequence[Recorded]) -> Iterator[Event]:
 def questions_of(history: Sequence[Recorded]) -> list[ChildRequested]:
     """Whom a run asked, in this order."""
     return [record for record in records_of(history) if isinstance(record, ChildRequested)]
-
-
-def ends_of(history: Sequence[Recorded]) -> dict[str, ChildEnded]:
-    """What came of its questions, by their calls."""
-    return {record.call_id: record for record in records_of(history) if isinstance(record, ChildEnded)}
 
 
 def opened_in(session: Sequence[Recorded]) -> list[RunOpened]:
