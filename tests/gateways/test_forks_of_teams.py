@@ -204,6 +204,10 @@ async def test_a_workflow_forked_anywhere_between_and_within_its_nodes_ends_the_
             shared = check_fork(before, after, whole.run_id, f"fork-{position}", position)
             assert sum(calls_of(left, right, last)) - asked == total - shared
         assert outputs == {whole.output}
+        run = Run(system.node, whole.run_id)
+        for change in ({"model": "echo"}, {"instructions": "You split."}, {"tools": []}):
+            with pytest.raises(ConfigError, match=f"workflow 'diamond' cannot be forked with {next(iter(change))}="):
+                await run.fork(**change)
 
 
 async def test_what_is_said_further_reaches_the_agents_of_a_team_that_nobody_leads() -> None:
