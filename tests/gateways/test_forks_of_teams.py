@@ -11,6 +11,7 @@ from turns import Turns, calls, delegates, results
 from treadle import Agent, Blackboard, ConfigError, Run, System, Team, Workflow, tool
 from treadle.architecture import BlackboardArchitecture, Supervisor
 from treadle.events.run import RunStarted
+from treadle.gateways.fork_changes import Changes
 from treadle.gateways.forks import Moment, begin_fork
 
 TEAMS, CUTS = int(os.environ.get("TREADLE_FORK_TEAMS", "5")), 20
@@ -204,10 +205,9 @@ async def test_a_workflow_forked_anywhere_between_and_within_its_nodes_ends_the_
             shared = check_fork(before, after, whole.run_id, f"fork-{position}", position)
             assert sum(calls_of(left, right, last)) - asked == total - shared
         assert outputs == {whole.output}
-        run = Run(system.node, whole.run_id)
-        for change in ({"model": "echo"}, {"instructions": "You split."}, {"tools": []}):
-            with pytest.raises(ConfigError, match=f"workflow 'diamond' cannot be forked with {next(iter(change))}="):
-                await run.fork(**change)
+        for change in (Changes(model="echo"), Changes(instructions="You split."), Changes(tools=[])):
+            with pytest.raises(ConfigError, match="workflow 'diamond' cannot be forked with .*=, which only its nodes"):
+                await begin_fork(system.node, whole.run_id, changes=change)
 
 
 async def test_what_is_said_further_reaches_the_agents_of_a_team_that_nobody_leads() -> None:
