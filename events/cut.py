@@ -82,7 +82,7 @@ class _Cutting:
 
     def cut(self) -> Cut:
         lines = {
-            run_id: sum(recorded.position <= self._position for recorded in branch.history)
+            run_id: sum(moment <= self._position for moment in branch.moments)
             for run_id, branch in self._tree.branches.items()
         }
         while True:
@@ -106,8 +106,8 @@ class _Cutting:
         boards = {
             run_id: [
                 recorded
-                for recorded in branch.board
-                if recorded.position <= self._position and entry_id_of(recorded) not in unsent
+                for recorded, moment in zip(branch.board, branch.posted, strict=True)
+                if moment <= self._position and entry_id_of(recorded) not in unsent
             ]
             for run_id, branch in branches
         }

@@ -11,29 +11,25 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from .child_step import ChildEnded, ChildRequested
-from .cut import begun_calls
+from .cut import Cut, begun_calls, cut
 from .envelope import Recorded
 from .errors import NotFound, Refused
 from .model_step import ModelAttemptFailed, ModelCompleted, ModelFailed, ModelFellBack, ModelRequested
 from .run import CLOSING_TAGS, MemoryRecalled, MemoryUnreadable, ValueRecorded
-from .run_tree import record_of, records_of
+from .run_tree import RunTree, record_of, records_of
 from .tool_step import ApprovalDecided, ApprovalRequested, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolRequested
 
 
 class NotAForkPoint(Refused):
-    """A step is going on at this version; the message names it, and where it is possible.
+    """The run cannot be cut at this version, since a step goes on there, say; the message says why, and where it can.
 
     Attributes:
         before, after: The nearest versions where the run can be forked; `after` is None when there is none.
     """
 
-    def __init__(self, run_id: str, at: int, step: "Step", before: int, after: int | None) -> None:
-        ends = f"until version {step.last}" if step.ended else "and has no end"
+    def __init__(self, run_id: str, at: int, why: str, before: int, after: int | None) -> None:
         near = f"version {before}" if after is None else f"version {before} or {after}"
-        super().__init__(
-            f"run {run_id!r} cannot be forked at version {at}: step {step.name!r} ({step.what}) goes on there, from "
-            f"version {step.first} {ends}; fork it at {near}"
-        )
+        super().__init__(f"run {run_id!r} cannot be forked at version {at}: {why}; fork it at {near}")
         self.run_id = run_id
         self.at = at
         self.before = before
@@ -131,8 +127,34 @@ def fork_point(run_id: str, at: int | str, history: Sequence[Recorded]) -> int:
     if going is not None:
         points = fork_points(history)
         before = max(version for version in points if version < at)
-        raise NotAForkPoint(run_id, at, going, before, next((version for version in points if version > at), None))
+        after = next((version for version in points if version > at), None)
+        ends = f"until version {going.last}" if going.ended else "and has no end"
+        why = f"step {going.name!r} ({going.what}) goes on there, from version {going.first} {ends}"
+        raise NotAForkPoint(run_id, at, why, before, after)
     return at
+
+
+def cut_at(tree: RunTree, run_id: str, at: int | str) -> Cut:
+    """The tree as it was when run `run_id` of it was at `at`, as `fork_point` takes it.
+
+    Raises:
+        NotFound, NotAForkPoint: As `fork_point`; or the run knows by then what nobody in the fork would have said, and
+            the cut would be an earlier one.
+    """
+    branch = tree.branches[run_id]
+    version = fork_point(run_id, at, branch.history)
+
+    def holds(version: int) -> Cut | None:
+        found = cut(tree, branch.moments[version - 1])
+        return found if found.lines[run_id] >= version else None
+
+    if (found := holds(version)) is not None:
+        return found
+    points = fork_points(branch.history)
+    before = next(point for point in reversed(points) if point < version and (point == 1 or holds(point)))
+    after = next((point for point in points if point > version and holds(point)), None)
+    why = "by then it knows what a call had sent that goes on there, and that begins anew in a fork"
+    raise NotAForkPoint(run_id, version, why, before, after)
 
 
 def _going_at(version: int, steps: Sequence[Step], history: Sequence[Recorded]) -> Step | None:

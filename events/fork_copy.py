@@ -65,7 +65,19 @@ class Copying:
         """The records of a run that the cut has, as they stand in its fork, which `model` goes on with."""
         started = self._tree.branches[run_id].started
         own = started.model if started is not None else ""
-        return copied(run_id, self._names, "" if own == model else own, self._cut.runs[run_id])
+        moments = self._tree.branches[run_id].moments
+        return copied(run_id, self._names, "" if own == model else own, self._cut.runs[run_id], moments)
+
+    def terms(self, run_id: str, terms: ForkTerms) -> ForkTerms:
+        """The terms of a run that shares the beginning of `run_id`: what it has from there, and since when."""
+        branch = self._tree.branches[run_id]
+        kept = {recorded.version for recorded in self._cut.boards[run_id]}
+        posted = zip(branch.board, branch.posted, strict=True)
+        return structs.replace(
+            terms_of(branch, terms),
+            began=branch.moments[0],
+            posted=tuple(moment for recorded, moment in posted if recorded.version in kept),
+        )
 
     def rest(self) -> list[Copy]:
         """All streams of the fork but that of the run on top."""
@@ -94,13 +106,14 @@ class Copying:
             forked_at=self._cut.lines[run_id],
             forked_to=model or started.forked_to,
             previous_run_id=self._names.get(started.previous_run_id, started.previous_run_id),
-            fork=terms_of(branch, self._terms.inherited),
         )
         last = self._cut.runs[run_id][-1].event
-        # What it used is the other run's.
         end: Event = RunSuspended(reason=_WAITS)
+        terms = self.terms(run_id, self._terms.inherited)
         if self._cut.ended(run_id) and isinstance(last, Closing):
-            end = structs.replace(last, usage=Usage())
+            end = structs.replace(last, usage=Usage())  # what it used is the other run's
+            terms = structs.replace(terms, ended=branch.moments[-1])
+        begun = structs.replace(begun, fork=terms)
         events = [begun, *self.records(run_id, begun.model), end]
         user_id = branch.history[0].user_id
         return Copy(run_stream(self._names[run_id]), events, user_id, session_id, self._names[run_id], call_id)
@@ -134,7 +147,8 @@ class Copying:
                     run_id = self._names.get(event.run_id, event.run_id)
                     taken.append(structs.replace(event, run_id=run_id, signal_id=""))
             elif isinstance(event, RunEnded) and event.run_id in ended:
-                taken.append(structs.replace(event, run_id=self._names.get(event.run_id, event.run_id)))
+                own_id = self._names.get(event.run_id, event.run_id)
+                taken.append(structs.replace(event, run_id=own_id, position=event.position or recorded.position))
         own = self.conversation(session_id)
         return Copy(session_stream(user_id, agent, own), taken, user_id, own)
 
@@ -144,16 +158,19 @@ class Copying:
         if not isinstance(event, RunEnded):
             return None
         own = event.run_id in self._tree.branches
-        has = self._cut.ended(event.run_id) if own else recorded.position <= self._cut.position
+        has = self._cut.ended(event.run_id) if own else (event.position or recorded.position) <= self._cut.position
         return event if has else None
 
 
-def copied(run_id: str, names: Mapping[str, str], model: str, history: Sequence[Recorded]) -> list[RecordCopied]:
+def copied(
+    run_id: str, names: Mapping[str, str], model: str, history: Sequence[Recorded], moments: Sequence[int] = ()
+) -> list[RecordCopied]:
     """The records of `history`, of run `run_id`, as they stand in its fork.
 
     Args:
         names: The ids of the fork's runs, by those whose beginnings they share.
         model: Who gave the answers that do not say it; empty for the fork's own model.
+        moments: When each event of the run was there, by its version; none when that was in another journal.
     """
     copies: list[RecordCopied] = []
     for recorded in history:
@@ -164,7 +181,8 @@ def copied(run_id: str, names: Mapping[str, str], model: str, history: Sequence[
         # It is written as today's Treadle writes it, whatever it was lifted from.
         schema = source.schema if isinstance(event, UnknownEvent) else event.event_schema
         data = Raw(encode_event(_renamed(event, run_id, names, model)))
-        copies.append(RecordCopied(type=source.type, schema=schema, at=source.at, data=data))
+        position = moments[recorded.version - 1] if moments else 0
+        copies.append(RecordCopied(type=source.type, schema=schema, at=source.at, data=data, position=position))
     return copies
 
 

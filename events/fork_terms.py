@@ -12,6 +12,8 @@ class ForkTerms(Struct, frozen=True, omit_defaults=True):
         deeper: How much deeper in its tree the forked run was than the fork is.
         position: The place in the journal behind which everything is the forked tree's own.
         run, session: The run that had this beginning first, and its session: conversations are named after them.
+        began, ended: Where in the journal that run began, and where it ended if its end is shared too.
+        posted: Where the entries of its board were posted, of those that are shared, by whoever posted them first.
         instructions: What the model is told in the place of the run's instructions, from the cut on; None: the same.
         tools: The run has other tools than its agent.
     """
@@ -22,6 +24,9 @@ class ForkTerms(Struct, frozen=True, omit_defaults=True):
     position: int = 0
     run: str = ""
     session: str = ""
+    began: int = 0
+    ended: int = 0
+    posted: tuple[int, ...] = ()
     instructions: str | None = None
     tools: bool = False
 

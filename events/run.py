@@ -117,12 +117,14 @@ class RecordCopied(Event, tag="run.copied"):
     Attributes:
         type, schema, data: The record, with the call ids of this run.
         at: When it was made there.
+        position: Where in the journal it was made, by whoever made it first; 0 in forks of before this was recorded.
     """
 
     type: str
     schema: int
     at: datetime
     data: Raw
+    position: int = 0
 
     @property
     def record(self) -> Event:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from .child_step import ChildEnded, ChildRequested
+from .child_step import ChildRequested
 from .envelope import Recorded
 from .event import Event
+from .fork_terms import ForkTerms
 from .run import CLOSING_TAGS, RecordCopied, RunStarted
 from .session import RunOpened
 from .tool_step import ToolRequested
@@ -31,6 +32,34 @@ class Branch(Struct, frozen=True):
     def started(self) -> RunStarted | None:
         first = self.history[0].event if self.history else None
         return first if isinstance(first, RunStarted) else None
+
+    @property
+    def moments(self) -> list[int]:
+        """When each event of the run was there: what it shares with another run, when that one had it."""
+        return [self._moment(recorded) for recorded in self.history]
+
+    @property
+    def posted(self) -> list[int]:
+        """When each entry of its board was there."""
+        shared = self._terms.posted[: len(self.board)]  # it may have been erased
+        return [*shared, *(recorded.position for recorded in self.board[len(shared) :])]
+
+    @property
+    def _terms(self) -> ForkTerms:
+        return (self.started.fork if self.started is not None else None) or ForkTerms(tree="")
+
+    def _moment(self, recorded: Recorded) -> int:
+        first = 0
+        match recorded.event:
+            case RecordCopied(position=position):
+                first = position
+            case RunStarted():
+                first = self._terms.began
+            case _ if recorded.type in CLOSING_TAGS:
+                first = self._terms.ended
+            case _:
+                pass
+        return first or recorded.position
 
     @property
     def closed(self) -> bool:
@@ -82,11 +111,6 @@ def records_of(history: Sequence[Recorded]) -> Iterator[Event]:
 def questions_of(history: Sequence[Recorded]) -> list[ChildRequested]:
     """Whom a run asked, in this order."""
     return [record for record in records_of(history) if isinstance(record, ChildRequested)]
-
-
-def ends_of(history: Sequence[Recorded]) -> dict[str, ChildEnded]:
-    """What came of its questions, by their calls."""
-    return {record.call_id: record for record in records_of(history) if isinstance(record, ChildEnded)}
 
 
 def opened_in(session: Sequence[Recorded]) -> list[RunOpened]:

@@ -95,12 +95,14 @@ class RunEnded(Event, tag="session.run_ended"):
 
     Attributes:
         told: What it was steered by and took up.
+        position: Of one that a fork shares: where in the journal it was said first.
     """
 
     run_id: str
     state: RunState
     output: str = ""
     told: tuple[str, ...] = ()
+    position: int = 0
 
 
 SessionEvent: TypeAlias = SignalReceived | SignalParked | RunOpened | RunEnded

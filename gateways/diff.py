@@ -4,7 +4,7 @@ Steps are paired by their names, which are places in the strategy, and the runs 
 So a fork is compared with the run that it was forked from, and any two runs of one agent with each other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import Literal
 
 from msgspec import Struct
@@ -23,8 +23,8 @@ class StepPair(Struct, frozen=True):
 
     Attributes:
         name: Its place in the strategy; a call's with its slot.
-        mark: `shared` when the second run has it from the first, or both from a third; `same` when both did the same;
-            `other` when not; `first` and `second` when only that one has it.
+        mark: `shared` when the second run has it from the first, or both from a third, through any number of forks;
+            `same` when both did the same; `other` when not; `first` and `second` when only that one has it.
         first, second: What it came to, in a line.
         children: The runs that were asked there, side by side.
     """
@@ -47,8 +47,9 @@ class RunDiff(Struct, frozen=True):
     """Two runs side by side. Its text is for reading.
 
     Attributes:
-        shared_versions: Up to which version of the other run each has its beginning from there; 0 for none.
-        shared_records: How many records they share, with those of the runs that they asked.
+        shared_versions: Up to which version of the first run the second shares its beginning; 0 for none.
+        shared_records: How many records the second run has from the first, or both from a third, with those of the
+            runs that they asked.
         saved: What the answers cost that the second run has from elsewhere, and did not pay for.
     """
 
@@ -81,30 +82,30 @@ async def diff(journal: Journal, first: str, second: str) -> RunDiff:
 
 def _diff(one: RunTree, first: str, two: RunTree, second: str) -> RunDiff:
     ours, theirs = Told(one, first), Told(two, second)
-    steps = tuple(_pair(name, ours, theirs) for name in _merged(list(ours.steps), list(theirs.steps)))
+    shared = theirs.shared_with(ours)
+    steps = tuple(_pair(name, ours, theirs, shared) for name in _merged(list(ours.steps), list(theirs.steps)))
     children = [step.children for step in steps if step.children is not None]
     return RunDiff(
         first=ours.outcome(),
         second=theirs.outcome(),
-        shared_versions=theirs.forked_at if theirs.shares_with(ours) else 0,
-        shared_records=len(theirs.shared) + sum(each.shared_records for each in children),
+        shared_versions=theirs.shared_versions(ours),
+        shared_records=len(shared) + sum(each.shared_records for each in children),
         saved=sum((each.saved for each in children), theirs.saved),
         steps=steps,
     )
 
 
-def _pair(name: str, ours: Told, theirs: Told) -> StepPair:
+def _pair(name: str, ours: Told, theirs: Told, shared: Set[int]) -> StepPair:
     one, two = ours.steps.get(name), theirs.steps.get(name)
     if one is None or two is None:
         only = one or two
         assert only is not None
         return StepPair(name, only.what, "first" if two is None else "second", one.text if one else "", only.text)
-    shared = two.shared and theirs.shares_with(ours)
     same = (one.what, one.text) == (two.what, two.text)
     children = None
     if one.run_id in ours.tree.branches and two.run_id in theirs.tree.branches:
         children = _diff(ours.tree, one.run_id, theirs.tree, two.run_id)
-    mark: Mark = "other" if not same else "shared" if shared else "same"
+    mark: Mark = "other" if not same else "shared" if one.moment == two.moment in shared else "same"
     return StepPair(name, two.what, mark, one.text, two.text, children)
 
 

@@ -10,9 +10,10 @@ from ..actors.run import catalogue
 from ..actors.spec import AgentSpec
 from ..actors.strategies.architecture import equipped, tools_of
 from ..actors.tool import Tool
-from ..actors.workflow.walk import INPUT
+from ..actors.workflow.walk import INPUT, WorkflowRun
 from ..events.child_step import ChildRequested
 from ..events.cut import Cut
+from ..events.errors import ConfigError
 from ..events.fork_terms import ForkTerms
 from ..events.message import ToolSpec
 from ..events.model_step import ModelRequested
@@ -24,6 +25,7 @@ from ..events.tool_step import ToolRequested
 from .arguments import check_mapping, check_prompt, check_text
 from .models.resolver import resolve_model
 from .node import Node
+from .steering import steering_of
 from .tools.function import by_name
 
 
@@ -56,6 +58,8 @@ class Changes(Struct, frozen=True, kw_only=True):
 def going_on(node: Node, fork_id: str, origin: RunStarted, changes: Changes) -> tuple[AgentSpec, str]:
     """The agent of the fork, and the name of the other model that it is forked to."""
     spec = node.host.agent(origin.agent)
+    if isinstance(spec.architecture, WorkflowRun):
+        _check_workflow(spec.name, changes)
     if changes.model is None:
         forked_to = origin.forked_to
     else:
@@ -69,6 +73,18 @@ def going_on(node: Node, fork_id: str, origin: RunStarted, changes: Changes) -> 
     if has_tools(origin, changes):
         node.host.lend_tools(fork_id, spec.tools)
     return spec, forked_to
+
+
+def _check_workflow(name: str, changes: Changes) -> None:
+    """Raises ConfigError for what a workflow does not have: its functions are its tools, and nobody leads it."""
+    given = {"model": changes.model, "instructions": changes.instructions, "tools": changes.tools}
+    wrong = [f"{each}=" for each, value in given.items() if value is not None]
+    if wrong:
+        what = " and ".join(wrong)
+        raise ConfigError(
+            f"workflow {name!r} cannot be forked with {what}, which only its nodes have; models= changes who answers "
+            "for an agent of it, and prompt= what it is asked"
+        )
 
 
 def _brought(spec: AgentSpec) -> list[Tool]:
@@ -121,7 +137,8 @@ def said_further(fork_id: str, root: str, changes: Changes, found: Cut) -> tuple
     """What the user says where the question has been put already: the fork is steered by it from its beginning on."""
     if not changes.prompt or not _is_under_way(found, root):
         return ()
-    return (RunSteered(steering_id=fork_id, text=redact(changes.prompt)),)
+    said = steering_of(changes.prompt, id=fork_id)
+    return (RunSteered(steering_id=fork_id, text=redact(said.text)),)
 
 
 def _is_under_way(found: Cut, root: str) -> bool:

@@ -1,23 +1,25 @@
 """Forks: a run begun anew from a moment of another one, with all that it had asked by then."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct, structs
 
 from ..actors.result import RunResult
 from ..actors.run_actor import ContinueRun, StartRun
-from ..actors.run_history import Fork, RunRequest, history_of, messages_of, turns_before
+from ..actors.run_history import Fork, RunHistory, RunRequest, history_of, messages_of, turns_before
 from ..events.cut import Cut, cut
 from ..events.envelope import EMPTY, Meta
 from ..events.errors import ConfigError, NotFound, Refused
-from ..events.fork import fork_point
-from ..events.fork_copy import Copy, Copying, terms_of
+from ..events.fork import cut_at
+from ..events.fork_copy import Copy, Copying
 from ..events.fork_terms import ForkTerms
 from ..events.journal import Append
 from ..events.redaction import redacted
-from ..events.run import run_stream
+from ..events.run import RunStarted, run_stream
 from ..events.run_tree import RunTree
+from ..events.steering import RunSteered
 from .fork_changes import Changes, changed, going_on, has_tools, lent, said_further
 from .node import Node
 from .run_event import Event
@@ -59,7 +61,7 @@ async def begin_fork(
     changes.check()
     of, version = place_of(run_id, of, at)
     tree = await tree_of(node.journal, run_id)
-    found = cut(tree, version.position if isinstance(version, Moment) else _position(tree, of, version))
+    found = _cut(tree, of, version)
     point = found.lines[run_id]
     if not point:
         raise NotFound("position", str(found.position), f"run {run_id!r} began later")
@@ -68,16 +70,16 @@ async def begin_fork(
     spec, forked_to = going_on(node, fork_id, origin, changes)
     before = origin.fork or ForkTerms(tree="")
     models = {**before.models, **{role: lent(node, model) for role, model in changes.models.items()}}
-    ref = node.host.run(fork_id)
-    if (await node.journal.head(run_stream(fork_id))).version:
-        await _check_same(node, fork_id, run_id, found)
-        return fork_id, _asked(ref.ask(ContinueRun(spec, reason="forked again")))
     deeper = before.deeper + origin.depth
     terms = ForkTerms(tree=fork_id, models=models, deeper=deeper, position=found.position)
     copying = Copying(tree, found, terms, node.journal.owner)
-    copies = (*copying.records(run_id, spec.model.name), *said_further(fork_id, run_id, changes, found))
-    own = structs.replace(terms_of(tree.branches[run_id], terms), tools=has_tools(origin, changes))
+    said = said_further(fork_id, run_id, changes, found)
+    own = structs.replace(copying.terms(run_id, terms), tools=has_tools(origin, changes))
     began = changed(tree, spec, changes, found, own)
+    ref = node.host.run(fork_id)
+    if (await node.journal.head(run_stream(fork_id))).version:
+        _check_same(await history_of(node.journal, fork_id), began, said, run_id, found)
+        return fork_id, _asked(ref.ask(ContinueRun(spec, reason="forked again")))
     history = await history_of(node.journal, run_id)
     started = structs.replace(
         began,
@@ -98,7 +100,7 @@ async def begin_fork(
         images=origin.images,
         user_id=history.request.user_id,
         causation_id=tree.branches[run_id].history[point - 1].id,
-        fork=Fork(started, copies, rest),
+        fork=Fork(started, (*copying.records(run_id, spec.model.name), *said), rest),
     )
     answer = _asked(ref.ask(StartRun(spec, fork)))
     await _begun(node, fork_id, answer)
@@ -123,14 +125,16 @@ def place_of(run_id: str, of: str, at: At) -> tuple[str, int | str | Moment]:
     return of or run_id, at
 
 
-def _position(tree: RunTree, of: str, at: int | str) -> int:
+def _cut(tree: RunTree, of: str, at: int | str | Moment) -> Cut:
+    if isinstance(at, Moment):
+        return cut(tree, at.position)
     branch = tree.branches.get(of)
     if branch is None or not branch.history:
         raise ConfigError(
             f"run {tree.root!r} cannot be forked at an event of run {of!r}, which it has not asked; name one of its "
             "own events, or of the runs that it asked"
         )
-    return branch.history[fork_point(of, at, branch.history) - 1].position
+    return cut_at(tree, of, at)
 
 
 # --- what is written -------------------------------------------------------------------------------------------------
@@ -148,16 +152,25 @@ def _append(copy: Copy, fork_id: str, node: Node) -> Append:
     return Append(copy.stream, EMPTY, copy.events, meta, node.clock.now())
 
 
-async def _check_same(node: Node, fork_id: str, run_id: str, found: Cut) -> None:
+def _check_same(known: RunHistory, began: RunStarted, said: Sequence[RunSteered], run_id: str, found: Cut) -> None:
     """Refuse an id that is another fork's, or none's."""
-    known = (await history_of(node.journal, fork_id)).state.started
-    if known is None or known.forked_from != run_id:
+    fork_id, started = known.request.run_id, known.state.started
+    if started is None or started.forked_from != run_id:
         raise IdTaken(fork_id, f"which is no fork of {run_id!r}")
-    if known.forked_at != found.lines[run_id]:
-        at = f"at version {known.forked_at}, not at {found.lines[run_id]}"
+    if started.forked_at != found.lines[run_id]:
+        at = f"at version {started.forked_at}, not at {found.lines[run_id]}"
         raise IdTaken(fork_id, f"which was forked of {run_id!r} {at}")
-    if known.fork is not None and known.fork.position != found.position:
+    if started.fork is not None and started.fork.position != found.position:
         raise IdTaken(fork_id, f"which was forked of {run_id!r} at another event of the runs that it had asked")
+    told = [steered for steered in known.state.steerings if steered.steering_id == fork_id]
+    if started.prompt != began.prompt or told != list(said):
+        raise IdTaken(fork_id, f"which was forked of {run_id!r} with another prompt")
+    if _instructions(started) != _instructions(began):
+        raise IdTaken(fork_id, f"which was forked of {run_id!r} with other instructions")
+
+
+def _instructions(started: RunStarted) -> tuple[str, str | None]:
+    return started.instructions, started.fork.instructions if started.fork is not None else None
 
 
 def _asked(asking: Any) -> Answer:

@@ -33,12 +33,12 @@ class Outcome(Struct, frozen=True):
 
 
 class Step(Struct):
-    """A step as one run has it."""
+    """A step as one run has it; `moment` is when it was begun, by whoever did that first."""
 
     what: str
+    moment: int
     text: str = ""
     run_id: str = ""
-    shared: bool = False
 
 
 class Told:
@@ -51,23 +51,28 @@ class Told:
         self.started = tree.branches[run_id].started
         self.steps: dict[str, Step] = {}
         self._asked: dict[str, Step] = {}
-        self.shared = [recorded for recorded in self.history if isinstance(recorded.event, RecordCopied)]
-        for recorded in self.history:
-            self._tell(record_of(recorded), isinstance(recorded.event, RecordCopied))
+        self.moments = tree.branches[run_id].moments
+        self._copies: dict[int, Event] = {}
+        for recorded, moment in zip(self.history, self.moments, strict=True):
+            if isinstance(recorded.event, RecordCopied):
+                self._copies[moment] = recorded.event.record
+            self._tell(record_of(recorded), moment)
 
-    @property
-    def forked_at(self) -> int:
-        return self.started.forked_at if self.started is not None else 0
+    def shared_with(self, other: "Told") -> set[int]:
+        """Of what it has from elsewhere, the moments that the other run has too: its own, or from elsewhere as well."""
+        return self._copies.keys() & set(other.moments)
 
-    def shares_with(self, other: "Told") -> bool:
-        """Whether its beginning is the other run's, or both have theirs from a third."""
-        mine = self.started.forked_from if self.started is not None else ""
-        others = other.started.forked_from if other.started is not None else ""
-        return bool(mine) and mine in (other.run_id, others)
+    def shared_versions(self, other: "Told") -> int:
+        """Up to which version of the other run it shares its beginning; 0 for none."""
+        started = self.started
+        if started is not None and started.forked_from == other.run_id:
+            return started.forked_at
+        shared = self.shared_with(other)
+        return max((version for version, moment in enumerate(other.moments, 1) if moment in shared), default=0)
 
     @property
     def saved(self) -> Usage:
-        answers = [record_of(recorded) for recorded in self.shared]
+        answers = self._copies.values()
         return sum((each.reply.usage for each in answers if isinstance(each, ModelCompleted)), Usage())
 
     def outcome(self) -> Outcome:
@@ -92,17 +97,17 @@ class Told:
             duration_s=_seconds(first.at, last.at),
         )
 
-    def _tell(self, record: Event, shared: bool) -> None:
+    def _tell(self, record: Event, moment: int) -> None:
         match record:
             case ModelRequested():
-                self._step(record.step, "model call", shared)
+                self._step(record.step, "model call", moment)
             case ModelCompleted(reply=reply):
                 asked = [f"{call.tool}({as_text(call.args)})" for call in reply.tool_calls]
-                self._step(record.step, "model call", shared).text = " ".join([reply.text, *asked]).strip()
+                self._step(record.step, "model call", moment).text = " ".join([reply.text, *asked]).strip()
             case ModelFailed(error=error):
-                self._step(record.step, "model call", shared).text = f"failed: {error}"
+                self._step(record.step, "model call", moment).text = f"failed: {error}"
             case ToolRequested() | ApprovalRequested():
-                self._step(self._place(record.call_id), record.tool, shared).text = as_text(record.args)
+                self._step(self._place(record.call_id), record.tool, moment).text = as_text(record.args)
             case ToolCompleted(output=output):
                 self._ended(record.call_id, as_text(output))
             case ToolFailed(error=error):
@@ -110,7 +115,7 @@ class Told:
             case ToolOutcomeUnknown(reason=reason):
                 self._ended(record.call_id, f"unknown: {reason}")
             case ChildRequested():
-                step = self._step(f"{self._place(record.call_id)} {record.role}", f"asks {record.role}", shared)
+                step = self._step(f"{self._place(record.call_id)} {record.role}", f"asks {record.role}", moment)
                 step.run_id = record.run_id
                 self._asked[record.call_id] = step
             case ChildEnded():
@@ -118,12 +123,12 @@ class Told:
             case ValueRecorded():
                 # Without the ids of its own calls, which two runs never have in common.
                 text = as_text(record.value).replace(f'"{self.run_id}_', '"')
-                self._step(record.step, record.name, shared).text = text
+                self._step(record.step, record.name, moment).text = text
             case _:
                 pass
 
-    def _step(self, name: str, what: str, shared: bool) -> Step:
-        return self.steps.setdefault(name, Step(what, shared=shared))
+    def _step(self, name: str, what: str, moment: int) -> Step:
+        return self.steps.setdefault(name, Step(what, moment))
 
     def _ended(self, call_id: str, text: str) -> None:
         step = self.steps[self._place(call_id)]

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from ..events.child_step import ChildEnded, ChildRequested
 from ..events.journal import Journal
 from ..events.run import CLOSING_TAGS, run_stream
+from ..events.run_tree import record_of
 from .run_event import Event, of_recorded
 
 PAGE = 500
@@ -60,9 +61,10 @@ class _Tree:
             if not page:
                 return
             for recorded in page:
-                self._below(run, recorded.event)
-                if isinstance(recorded.event, ChildEnded):
-                    run.below.pop(recorded.event.call_id, None)
+                record = record_of(recorded)
+                self._below(run, record)
+                if isinstance(record, ChildEnded):
+                    run.below.pop(record.call_id, None)
             version = page[-1].version
 
     async def news(self, run: _Told) -> AsyncIterator[Event]:
@@ -72,7 +74,8 @@ class _Tree:
                 yield event
         while page := await self._journal.read(run_stream(run.run_id), run.version, PAGE):
             for recorded in page:
-                fact, run.version = recorded.event, recorded.version
+                # A run that is shared with another tree is one of this tree's, in a stream of its own.
+                fact, run.version = record_of(recorded), recorded.version
                 run.ended = recorded.type in CLOSING_TAGS
                 last = [*run.below.values()] if run.ended else []
                 if isinstance(fact, ChildEnded) and fact.call_id in run.below:

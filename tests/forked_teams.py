@@ -123,18 +123,26 @@ async def all_events(journal: Journal, after: int = 0) -> list[Recorded]:
     return found
 
 
-def check_fork(before: Sequence[Recorded], after: Sequence[Recorded], root: str, fork: str, position: int) -> int:
+def check_fork(
+    before: Sequence[Recorded], after: Sequence[Recorded], root: str, fork: str, position: int, *, of: str = ""
+) -> int:
     """Hold a fork to what every fork has to be; how many model calls it shares the answers of.
 
     Args:
         before: All events that there were when it was forked, of a journal that holds nothing but one run's tree.
         after: Those that there are since.
+        of: The fork of the run that this one was forked from, at a moment of the run itself: it is to be as if it was
+            forked from the run.
     """
     origins, streams = _by_stream(before), _by_stream(after)
     shared = {found.run_id: found for stream in streams.values() if (found := _shared(stream)) is not None}
     assert fork in shared
     for found in shared.values():
-        _check_bytes(found, origins[run_stream(found.started.forked_from)], root, fork, position)
+        forked_from = found.started.forked_from.replace(of or root, root, 1)
+        assert found.run_id.replace(fork, root, 1) == forked_from
+        origin = origins[run_stream(forked_from)]
+        line = sum(recorded.position <= position for recorded in origin) if of else found.started.forked_at
+        _check_bytes(found, origin, line, root, fork, position)
         _check_received(found, shared, streams, fork)
     return sum(isinstance(copy.record, ModelCompleted) for found in shared.values() for copy in found.records)
 
@@ -155,31 +163,30 @@ def _shared(stream: Sequence[Recorded]) -> Shared | None:
     return Shared(stream[0].run_id, stream[0].session_id, started, records, ended)
 
 
-def _check_bytes(found: Shared, origin: Sequence[Recorded], root: str, fork: str, position: int) -> None:
+def _check_bytes(found: Shared, origin: Sequence[Recorded], line: int, root: str, fork: str, position: int) -> None:
     """What is shared is, apart from ids, byte for byte all that was there and had an outcome by then."""
-    line = found.started.forked_at
-    assert found.run_id.replace(fork, root, 1) == found.started.forked_from
     assert all(recorded.position <= position for recorded in origin[:line])
     assert line == len(origin) or origin[line].position > position
-    done = {_call_of(recorded) for recorded in origin[:line] if recorded.type in _OUTCOMES}
+    there = [recorded.event if isinstance(recorded.event, RecordCopied) else recorded for recorded in origin[:line]]
+    done = {_call_of(first) for first in there if first.type in _OUTCOMES}
     wanted = [
-        recorded
-        for recorded in origin[:line]
-        if recorded.type not in {"run.started", "run.taken_over", "run.suspended", *CLOSING_TAGS}
-        and (recorded.type not in _INTENTS or _call_of(recorded) in done)
+        first
+        for first in there
+        if first.type not in {"run.started", "run.taken_over", "run.suspended", *CLOSING_TAGS}
+        and (first.type not in _INTENTS or _call_of(first) in done)
     ]
-    assert [copy.type for copy in found.records] == [recorded.type for recorded in wanted]
-    for copy, recorded in zip(found.records, wanted, strict=True):
-        assert bytes(copy.data).replace(fork.encode(), root.encode()) == recorded.data
-        assert copy.at == recorded.at
+    assert [copy.type for copy in found.records] == [first.type for first in wanted]
+    for copy, first in zip(found.records, wanted, strict=True):
+        assert bytes(copy.data).replace(fork.encode(), root.encode()) == bytes(first.data)
+        assert (copy.at, copy.position) == (first.at, first.position)
 
 
 _INTENTS = {"run.model_requested", "run.tool_requested"}
 _OUTCOMES = {"run.model_completed", "run.model_failed", "run.tool_completed", "run.tool_failed"}
 
 
-def _call_of(recorded: Recorded) -> str:
-    call_id: str = json.loads(recorded.data)["call_id"]
+def _call_of(first: Recorded | RecordCopied) -> str:
+    call_id: str = json.loads(bytes(first.data))["call_id"]
     return call_id
 
 

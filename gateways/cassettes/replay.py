@@ -79,7 +79,8 @@ async def replay(
     terms = started.fork
     if terms is not None:
         # The digests are of what a strategy sends, which knows nothing of what a fork's model is told beside that.
-        terms = structs.replace(terms, instructions=None)
+        # And where the journal has what, that one knows, and not the replay's.
+        terms = structs.replace(terms, instructions=None, began=0, ended=0, posted=())
     today = structs.replace(
         started,
         fork=terms,

@@ -33,11 +33,11 @@ class Family:
             if event.type in CLOSING:
                 return  # after all that those below have told
             tell(structs.replace(event, depth=of.depth, parent_run_id=of.parent_run_id, role=of.role))
-            if event.type == "child.requested" and event.run_id == run_id:
-                asked = str(event.payload["run_id"])
-                child = structs.replace(
-                    of, depth=of.depth + 1, parent_run_id=run_id, role=str(event.payload.get("role", ""))
-                )
+            shared = event.type == "run.copied"
+            type, said = (event.payload["type"], event.payload["payload"]) if shared else (event.type, event.payload)
+            if type == "child.requested" and event.run_id == run_id:
+                asked, role = str(said["run_id"]), str(said.get("role", ""))
+                child = structs.replace(of, depth=of.depth + 1, parent_run_id=run_id, role=role)
                 below.append(asyncio.create_task(self._child(asked, tell, child, ended)))
 
         try:

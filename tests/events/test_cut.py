@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import pytest
 from recording import NOON
 
 from treadle.events.blackboard import Posted
@@ -9,6 +10,7 @@ from treadle.events.child_step import ChildEnded, ChildRequested
 from treadle.events.cut import cut
 from treadle.events.envelope import EMPTY, Meta, Recorded, StreamName, envelopes, read_stored
 from treadle.events.event import Event
+from treadle.events.fork import NotAForkPoint, cut_at
 from treadle.events.message import ModelReply
 from treadle.events.model_step import ModelCompleted, ModelRequested
 from treadle.events.run import RunCompleted, RunState, ValueRecorded
@@ -130,3 +132,18 @@ def test_a_run_that_knows_an_answer_of_its_conversation_is_not_in_a_cut_without_
     )
     assert kept(found, 7) == {"r": [1, 2, 3], CHILD: [4], "r_2_0_a": []}
     assert kept(found, 8) == {"r": [1, 2, 3], CHILD: [4, 8], "r_2_0_a": [6]}
+
+
+def test_a_version_at_which_the_run_knows_what_is_not_sent_is_refused_and_the_nearest_are_named() -> None:
+    """Rather than cut earlier than was asked for, which would do again what had been done by then."""
+    post, posted = ToolRequested(step="1", call_id=f"{CHILD}_1_0", tool="post"), ToolCompleted(call_id=f"{CHILD}_1_0")
+    read = ValueRecorded(step="2", name="blackboard.read", value=[{"entry_id": f"{CHILD}_1_0"}])
+    found = tree(
+        [(1, STARTED), (2, asks("1", "a")), (6, read), (9, answers("1"))],
+        {CHILD: [(3, STARTED), (4, post), (7, posted), (8, END)]},
+        [(5, Posted(entry_id=f"{CHILD}_1_0", author="a", content="half"))],
+    )
+    with pytest.raises(NotAForkPoint, match="fork it at version 2 or 4") as refused:
+        cut_at(found, "r", 3)
+    assert (refused.value.before, refused.value.after) == (2, 4)
+    assert cut_at(found, "r", 2).lines["r"] == 2

@@ -43,6 +43,26 @@ async def test_a_fork_and_its_run_side_by_side() -> None:
         assert msgspec.json.decode(msgspec.json.encode(found), type=RunDiff) == found
 
 
+async def test_a_fork_of_a_fork_beside_the_first_run_and_beside_another_fork_of_it() -> None:
+    async with System(journal="memory", projections=False) as system:
+        run, fork = await two_runs(system)
+        again, other = await fork.fork("1-4"), await run.fork("1-1")
+        for each in (again, other):
+            await each.wait()
+        found = await run.diff(again.id)
+        shared = ["1-1", "1-2_0", "1-2_0 one"]
+        assert [step.name for step in found.steps if step.mark == "shared"] == shared
+        # Of the fork it has more: also what that did by itself.
+        assert (await run.diff(fork.id)).shared_versions == found.shared_versions > 0
+        assert (await run.diff(fork.id)).shared_records == found.shared_records
+        assert found.saved.total_tokens > (await fork.diff(run.id)).saved.total_tokens == 0
+        own = [step.name for step in (await fork.diff(again.id)).steps if step.mark == "shared"]
+        assert own == [*shared, "1-3", "1-4_0", "1-4_0 two"]
+        beside = await other.diff(again.id)
+        assert [step.name for step in beside.steps if step.mark == "shared"] == ["1-1"]
+        assert (beside.shared_versions, beside.shared_records) == (3, 2)
+
+
 async def test_its_text_says_what_is_shared_and_where_they_first_differ() -> None:
     async with System(journal="memory", projections=False) as system:
         run, fork = await two_runs(system)

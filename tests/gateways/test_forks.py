@@ -209,7 +209,17 @@ async def test_forking_twice_under_one_id_forks_once(desk: Desk) -> None:
         IdTaken, match=r"'fork-1', which was forked of '.*' at version \d+, not at 1; leave fork_id out"
     ):
         await run.fork(1, fork_id="fork-1")
-    assert len(desk.posted) == 2
+    with pytest.raises(IdTaken, match="with another prompt; leave fork_id out"):
+        await run.fork("2", fork_id="fork-1", prompt="Be quick.")
+    with pytest.raises(IdTaken, match="with other instructions; leave fork_id out"):
+        await run.fork("2", fork_id="fork-1", instructions="You are quick.")
+    for at in (None, "2"):
+        for _ in range(2):
+            fork = await run.fork(at, fork_id=f"fork-{at}", prompt="Be quick.", instructions="You are quick.")
+            await fork.wait()
+        for prompt, instructions in (("Be slow.", "You are quick."), ("Be quick.", "You are slow."), (None, None)):
+            with pytest.raises(IdTaken, match="which was forked of"):
+                await run.fork(at, fork_id=f"fork-{at}", prompt=prompt, instructions=instructions)
 
 
 async def test_a_fork_of_a_fork_shares_the_first_run_s_records(desk: Desk) -> None:
@@ -292,6 +302,8 @@ async def test_what_cannot_be_forked_says_why(desk: Desk) -> None:
         await agent.fork(run_id, True)
     with pytest.raises(ConfigError, match="no-such-model"):
         await agent.fork(run_id, model="no-such-model")
+    with pytest.raises(ConfigError, match="100,001 characters"):
+        await agent.fork(run_id, "1", prompt="x" * 100_001)
     with pytest.raises(ConfigError, match="fork_id"):
         await agent.fork(run_id, fork_id=7)  # type: ignore[arg-type]
 

@@ -11,6 +11,7 @@ from turns import Turns, calls, delegates, results
 from treadle import Agent, Blackboard, ConfigError, Run, System, Team, Workflow, tool
 from treadle.architecture import BlackboardArchitecture, Supervisor
 from treadle.events.run import RunStarted
+from treadle.gateways.fork_changes import Changes
 from treadle.gateways.forks import Moment, begin_fork
 
 TEAMS, CUTS = int(os.environ.get("TREADLE_FORK_TEAMS", "5")), 20
@@ -19,7 +20,7 @@ SEED = int(os.environ.get("SEED", "0"))
 
 @pytest.mark.parametrize("team_number", range(TEAMS))
 async def test_a_team_of_twenty_forked_at_random_cuts_ends_the_same_and_does_nothing_twice(team_number: int) -> None:
-    """`make forks` cuts a thousand times."""
+    """`make forks` cuts a thousand times. Every fifth fork is forked itself: in what it shares, or behind that."""
     chance = random.Random(f"{SEED} {team_number}")
     team = Twenty(chance)
     async with System(journal="memory", projections=False) as system:
@@ -32,11 +33,27 @@ async def test_a_team_of_twenty_forked_at_random_cuts_ends_the_same_and_does_not
             position, fork_id = chance.choice(before).position, f"fork-{number}"
             begun, at = team.calls, await system.journal.last_position()
             _, answer = await begin_fork(system.node, whole.run_id, at=Moment(position), fork_id=fork_id)
+            own = await system.journal.last_position()
             result = await answer
             where = f"cut {number} of team {team_number} of seed {SEED}, after position {position}"
-            shared = check_fork(before, await all_events(system.journal, at), whole.run_id, fork_id, position)
+            fork = await all_events(system.journal, at)
+            shared = check_fork(before, fork, whole.run_id, fork_id, position)
             assert (result.state, result.output) == (whole.state, whole.output), where
             assert team.calls - begun == total - shared, where
+            if number % 5:
+                continue
+            first = before[0].position
+            for again in (chance.randint(first, position), chance.randint(own, fork[-1].position)):
+                begun, at = team.calls, await system.journal.last_position()
+                _, answer = await begin_fork(system.node, fork_id, at=Moment(again), fork_id=f"{again}-of-{fork_id}")
+                result = await answer
+                after = await all_events(system.journal, at)
+                if again <= position:
+                    shared = check_fork(before, after, whole.run_id, f"{again}-of-{fork_id}", again, of=fork_id)
+                else:
+                    shared = check_fork(fork, after, fork_id, f"{again}-of-{fork_id}", again)
+                assert (result.state, result.output) == (whole.state, whole.output), f"{where}, then {again}"
+                assert team.calls - begun == total - shared, f"{where}, then {again}"
 
 
 # --- where, and with what --------------------------------------------------------------------------------------------
@@ -188,6 +205,9 @@ async def test_a_workflow_forked_anywhere_between_and_within_its_nodes_ends_the_
             shared = check_fork(before, after, whole.run_id, f"fork-{position}", position)
             assert sum(calls_of(left, right, last)) - asked == total - shared
         assert outputs == {whole.output}
+        for change in (Changes(model="echo"), Changes(instructions="You split."), Changes(tools=[])):
+            with pytest.raises(ConfigError, match="workflow 'diamond' cannot be forked with .*=, which only its nodes"):
+                await begin_fork(system.node, whole.run_id, changes=change)
 
 
 async def test_what_is_said_further_reaches_the_agents_of_a_team_that_nobody_leads() -> None:
