@@ -14,7 +14,7 @@ from ..events.errors import NotFound
 from ..events.plan import LivingPlan, PlanWritten, open_plan, write_plan
 from ..events.run import Run
 from .context import current_call
-from .foreign import called
+from .outside import asked
 from .run_history import history_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class PlanOfRun:
             user_id=call.user_id,
             agent=call.agent,
         )
-        await called(policy.mirror, note)
+        await asked(self._run.services.threads, policy.mirror, note)
 
 
 _current: ContextVar[PlanOfRun] = ContextVar("treadle_plan")

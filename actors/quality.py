@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from ..events.errors import ConfigError, TreadleError
 from ..events.message import Message
-from .foreign import called, contained
 from .gate import Degraded, NotPassed, Pass
 from .model import Model
 from .stop_hooks import StopContext, context_of
@@ -188,8 +187,9 @@ class _Judge:
 
     async def _call(self, passed: Pass, steps: "Steps") -> dict[str, Any]:
         evaluator: Any = self._gate.judged_by
+        await steps.stored()
         try:
-            said: Any = await contained(called(evaluator, context_of(passed, steps, self._retries)))
+            said: Any = await steps.asked(evaluator, context_of(passed, steps, self._retries))
         except Exception as exc:
             raise QualityFailed(f"the evaluator of the quality gate raised {say(exc)}") from exc
         if isinstance(said, QualityResult):

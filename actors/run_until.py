@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ..events.errors import ConfigError, TreadleError
 from ..events.message import Message, ToolCall
-from .foreign import called, contained
 from .gate import NotPassed, Pass
 from .model import Model
 from .stop_hooks import StopContext, context_of
@@ -132,8 +131,9 @@ class _Judge:
 
     async def _probability(self, passed: Pass, steps: "Steps") -> float:
         assert self._until.decider is not None
+        await steps.stored()
         try:
-            found: Any = await contained(called(self._until.decider, context_of(passed, steps, self._iteration - 1)))
+            found: Any = await steps.asked(self._until.decider, context_of(passed, steps, self._iteration - 1))
         except Exception as exc:
             raise DeciderFailed(f"the decider of run_until raised {say(exc)}") from exc
         if not isinstance(found, int | float) or not 0 <= found <= 1:  # NaN is not either

@@ -26,6 +26,7 @@ from .feed import Note
 from .json_form import recordable
 from .manner import PLAIN, Manner
 from .model_charges import Interrupted
+from .outside import asked
 from .parking import Crew
 from .replay import AGENT, MODEL, TOOL, VALUE, Rest
 from .run_history import history_of
@@ -473,6 +474,20 @@ class Steps:
         if not isinstance(known, ValueRecorded) or known.name != name:
             raise ReplayDivergence(self._run.run_id, step, repr(known), f"the value {name!r}")
         return known.value
+
+    async def stored(self) -> None:
+        """What is recorded is on disk, and the run is ours: code that is not ours may be asked what to do next.
+
+        Raises:
+            Fenced, Unavailable, AppendUncertain, ReadOnly: As before a tool.
+        """
+        await self._run.barrier()
+        if not self._run.is_ours:
+            await self._run.make_sure()
+
+    async def asked(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What a function of whoever made the agent says: a plain one in a thread. To be recorded, by `value`."""
+        return await asked(self._run.services.threads, function, *args)
 
     async def now(self) -> datetime:
         """The time, the same in a replay."""

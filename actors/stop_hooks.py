@@ -1,7 +1,8 @@
 """Stop hooks: functions that are asked before a run ends, and may send it on with a word of what is missing.
 
-What they said is recorded, so a replay does not ask them again. A hook whose answer was not stored before its process
-died is asked once more: what it does beside answering should be what may happen twice.
+What they said is recorded, so a replay does not ask them again. What the run has done is on disk before they are asked.
+A hook whose answer was not stored before its process died is asked once more: what it does beside answering should be
+what may happen twice.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,6 @@ from ..events.errors import TreadleError
 from ..events.message import Message, Usage
 from ..events.plan import LivingPlan
 from .context import get_run_context
-from .foreign import called, contained
 from .gate import NotPassed, Pass
 from .tool import say
 
@@ -107,17 +107,18 @@ class _Judge:
         return said["message"]
 
     async def _ask(self, passed: Pass, steps: "Steps") -> dict[str, str] | None:
+        await steps.stored()
         context = context_of(passed, steps, self._iteration)
         for hook in self._hooks:
-            said = await _said(hook, context)
+            said = await _said(hook, context, steps)
             if said is not None:
                 return {"hook": _name(hook), "message": said.inject_message, "reason": said.reason}
         return None
 
 
-async def _said(hook: StopHook, context: StopContext) -> StopHookResult | None:
+async def _said(hook: StopHook, context: StopContext, steps: "Steps") -> StopHookResult | None:
     try:
-        given: Any = await contained(called(hook, context))
+        given: Any = await steps.asked(hook, context)
     except Exception as exc:
         raise StopHookFailed(f"stop hook {_name(hook)!r} raised {say(exc)}") from exc
     said: Any = StopHookResult(given) if isinstance(given, str) else given

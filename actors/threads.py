@@ -1,4 +1,5 @@
-"""Threads for synchronous tools: as many as there are calls up to a limit, reused, and never in the way of an exit.
+"""Threads for synchronous tools and hooks: as many as there are calls up to a limit, reused, and never in the way of
+an exit.
 
 The standard pool has a handful of threads and waits for all of them when the interpreter ends, so one tool that
 hangs would stop every other and then the process. These are daemons: what still runs at the end is abandoned, and
@@ -112,7 +113,7 @@ def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | Non
         future.set_result(result)
     elif not isinstance(error, Exception) or isinstance(error, StopIteration):
         # In a task of the loop these would end more than the tool: the coroutine that waits, or the process.
-        made = RuntimeError(f"the tool raised {error!r}")
+        made = RuntimeError(f"the function raised {error!r}")
         made.__cause__ = error
         future.set_exception(made)
     else:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from ..actors.children import HasSpec
+from ..actors.outside import is_async
 from ..actors.spec import AgentSpec
 from ..actors.tool import Tool
 from ..actors.workflow.nodes import AgentNode, FunctionNode, HumanNode, MapNode, Node, ParallelNode, function_tool
@@ -101,7 +102,7 @@ def call_of(given: Any, *, read_only: bool = False) -> Tool:
     if flags.get("destructive"):
         flags["read_only"] = False
     spec = ToolSpec(description=summary(given), **flags)
-    return function_tool(given, spec, is_async=_is_async(given), takes=_takes(given))
+    return function_tool(given, spec, is_async=is_async(given), takes=_takes(given))
 
 
 def name_of(given: Any) -> str:
@@ -131,14 +132,6 @@ def names_of(given: Sequence[Any]) -> list[str]:
             number += 1
         names.append(unique)
     return names
-
-
-def _is_async(function: Any) -> bool:
-    while isinstance(function, functools.partial):
-        function = cast(Any, function).func
-    if inspect.isroutine(function) or inspect.isclass(function):
-        return inspect.iscoroutinefunction(function)
-    return inspect.iscoroutinefunction(getattr(function, "__call__", function))  # noqa: B004
 
 
 def _takes(function: Any) -> bool:

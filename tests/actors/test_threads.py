@@ -67,7 +67,7 @@ async def test_what_would_end_more_than_the_tool_is_an_ordinary_error(
     def tool() -> None:
         raise error
 
-    with pytest.raises(RuntimeError, match=rf"the tool raised {type(error).__name__}"):
+    with pytest.raises(RuntimeError, match=rf"the function raised {type(error).__name__}"):
         await threads.run(tool)
     assert await threads.run(lambda: 1) == 1
     await threads.close()
