@@ -145,10 +145,11 @@ class _Judge:
         gate = self._gate
         found = await self._evaluated(passed, steps)
         told = {"passed": found.passed, "score": found.score, "critique": found.critique, "retries": self._retries}
-        await steps.value("quality.checked", lambda: told)
-        if found.passed:
+        # As it is recorded: however replies are read one day, a run goes on by what it was told then.
+        checked: dict[str, Any] = await steps.value("quality.checked", lambda: told)
+        if checked["passed"]:
             return None
-        critique = found.critique or "the evaluator did not say what has to change"
+        critique = checked["critique"] or "the evaluator did not say what has to change"
         why = f"the answer did not pass the quality gate: {critique}"
         if gate.on_fail == "continue":
             return Degraded(why)

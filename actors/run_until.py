@@ -109,9 +109,10 @@ class _Judge:
             raise self._stopped("max_cost", f"it has cost ${cost_usd:.4f}, the most is ${until.max_cost_usd:g}")
         if self._repeated >= until.max_no_progress:
             raise self._stopped("no_progress", f"the last {self._repeated + 1} passes did and said the same")
-        verdict = await self._verdict(passed, steps)
-        checked = {"iteration": self._iteration, **verdict._asdict()}
-        await steps.value("run_until.checked", lambda: checked)
+        found = {"iteration": self._iteration, **(await self._verdict(passed, steps))._asdict()}
+        # As it is recorded: however replies are read one day, a run goes on by what it was told then.
+        checked: dict[str, Any] = await steps.value("run_until.checked", lambda: found)
+        verdict = _Verdict(checked["met"], checked["by"], checked["reason"])
         if verdict.met:
             return None
         if self._iteration == until.max_iterations:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 _SHOWN = 500
 """How many characters of a tool's result they are shown."""
 
+_MARKUP = r"\s*_`#>"
+
 
 def evidence_of(passed: Pass, steps: "Steps") -> str:
     """What was asked, what tools said, and the answer."""
@@ -23,15 +25,22 @@ def evidence_of(passed: Pass, steps: "Steps") -> str:
 def first_word(text: str, yes: str, no: str) -> tuple[str, str]:
     """The word that a reply begins with, and what it says beside it; without either word: empty, and what it says.
 
+    A yes lets something pass, so it has to be all of its line: "DONE? No.", "DONE: NOT_DONE" and "DONE, but for the tests"
+    are none. A no may go on.
+
     Args:
         yes, no: The words, in capitals. An underscore may be left out, or be a space.
     """
-    words = {word: word.replace("_", "[_ -]?") for word in (no, yes)}
     first, _, rest = text.strip().partition("\n")
-    for word, pattern in words.items():
-        found = re.match(rf"[\W_]*(?P<word>{pattern})(?![A-Za-z0-9])[\W_]*(?P<beside>.*)$", first, re.IGNORECASE)
-        # "Done with the check: two tests fail" is none.
-        if found is not None and (found["word"].isupper() or not found["beside"]):
-            return word, f"{found['beside']}\n{rest}".strip()
+    if re.fullmatch(rf"[{_MARKUP}]*{_spelled(yes)}[{_MARKUP}.:!]*", first, re.IGNORECASE):
+        return yes, rest.strip()
+    found = re.match(rf"[\W_]*(?P<word>{_spelled(no)})(?![A-Za-z0-9])[\W_]*(?P<beside>.*)$", first, re.IGNORECASE)
+    # "Not done with the tests yet" is none.
+    if found is not None and (found["word"].isupper() or not found["beside"]):
+        return no, f"{found['beside']}\n{rest}".strip()
     said = " ".join(text.split())
     return "", f"{said[:200]!r}" if said else "nothing"
+
+
+def _spelled(word: str) -> str:
+    return word.replace("_", "[_ -]?")

@@ -85,6 +85,12 @@ async def test_with_a_threshold_the_score_decides(verdict: str, state: RunState)
     assert (await agent(Script("one"), gate(verdict, threshold=0.8, on_fail="report")).run("A poem.")).state == state
 
 
+@pytest.mark.parametrize("verdict", ["PASS?", "PASS, nearly", "PASS/FAIL", "Passed the first of them"])
+async def test_a_verdict_that_says_more_than_pass_lets_nothing_pass(verdict: str) -> None:
+    result = await agent(Script("one"), gate(verdict, on_fail="report")).run("A poem.")
+    assert result.interruption_reason == "quality:failed"
+
+
 @pytest.mark.parametrize(
     ("says", "how", "state"),
     [

@@ -140,13 +140,27 @@ async def test_a_decider_may_be_an_object_and_asynchronous() -> None:
         assert (await agent(Script("1"), Checker(), decider=Decides(says)).run("Go.")).output == "1"
 
 
+NO_YES = (
+    "DONE? No.",
+    "DONE?",
+    "DONE: NOT_DONE",
+    "DONE NOT",
+    "DONE - not all tests pass",
+    "[ ] DONE",
+    "DONE, but for the tests",
+)
+
+
 @pytest.mark.parametrize(
     ("text", "met", "reason"),
     [
         ("DONE", True, ""),
         ("**DONE**\nIt is there.", True, "It is there."),
         ("Done.", True, ""),
-        ("# DONE: all of it", True, "all of it"),
+        ("**DONE**.\nIt is there.", True, "It is there."),
+        ("# Done!", True, ""),
+        ("DONE:\nIt is there.", True, "It is there."),
+        *((said, False, f"the checker said neither DONE nor NOT_DONE, but {said!r}") for said in NO_YES),
         ("NOT_DONE", False, "the checker did not say what is missing"),
         ("NOT DONE - the link is dead", False, "the link is dead"),
         ("**NOT_DONE**\n- one\n- two", False, "- one - two"),
