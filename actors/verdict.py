@@ -25,8 +25,8 @@ def evidence_of(passed: Pass, steps: "Steps") -> str:
 def first_word(text: str, yes: str, no: str) -> tuple[str, str]:
     """The word that a reply begins with, and what it says beside it; without either word: empty, and what it says.
 
-    A yes lets something pass, so it has to be all of its line: "DONE? No.", "DONE: NOT_DONE" and "DONE, but for the tests"
-    are none. A no may go on.
+    A yes lets something pass, so it has to be all of its line: "DONE? No.", "DONE: NOT_DONE" and "DONE, nearly" are
+    none. A no may go on.
 
     Args:
         yes, no: The words, in capitals. An underscore may be left out, or be a space.

@@ -157,7 +157,7 @@ class Agent(AgentTimers, Drawable):
         thinks = find_architecture(architecture)
         if living_plan == "workspace" and not workspace:
             raise ConfigError("living_plan='workspace' keeps plans in a workspace, and there is none; give workspace=")
-        goals = Goals(living_plan, stop_hooks, run_until, quality, tuning, resolved)
+        goals = Goals(living_plan, stop_hooks, run_until, quality, tuning, resolved, thinks)
         if name is None:
             # Agents of one process share a journal in memory; nameless ones must not share their sessions.
             name = "agent" if self._home.runtime != "memory" else f"agent-{next(_unnamed)}"

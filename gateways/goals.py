@@ -13,6 +13,7 @@ from ..actors.plan_tools import make_plan_tools
 from ..actors.quality import QualityGate
 from ..actors.run_until import RunUntil
 from ..actors.stop_hooks import MOST_ITERATIONS, StopHook, StopHooks
+from ..actors.strategies.architecture import Architecture, calls_tools
 from ..actors.tool import BadArguments, Tool
 from ..events.budget import Limits
 from ..events.errors import ConfigError
@@ -55,11 +56,17 @@ class Goals:
         quality: Any,
         tuning: Tuning,
         model: Model,
+        architecture: Architecture,
     ) -> None:
         most = _most(tuning.max_stop_hook_iterations)
         hooks = _hooks(tuning.stop_hooks if stop_hooks is None else stop_hooks)
         until = run_until_of(run_until)
         self.plan = resolve_living_plan(living_plan)
+        if self.plan is not None and not calls_tools(architecture):
+            raise ConfigError(
+                f"living_plan= needs a model that has tools, and {architecture.name!r} calls none: nobody "
+                "could write the plan; give it to an agent that it asks, or to a supervisor"
+            )
         self.tools: list[Tool] = [] if self.plan is None else make_plan_tools()
         gates: list[Gate] = []
         if self.plan is not None and self.plan.auto_stop_hook:

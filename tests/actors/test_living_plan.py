@@ -1,6 +1,6 @@
 """The living plan of a run is in its events: whoever goes on with it has it, and the run is held to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,9 +14,11 @@ from treadle import (
     LivingPlanStep,
     Message,
     RunState,
+    Team,
     Tool,
     tool,
 )
+from treadle.architecture import Reflexion, Router, RouterRoute, Supervisor
 from treadle.tools import (
     LivingPlanPolicy,
     PlanNote,
@@ -28,6 +30,9 @@ from treadle.tools import (
 
 DONE_A = {"description": "a", "status": "done", "verified_by": ["look"]}
 DONE_B = {"description": "b", "status": "done", "finding": "b came to nothing at all"}
+
+WORKER = Agent(model="echo")
+ROUTES = [RouterRoute("a", WORKER)]
 
 
 @tool(read_only=True)
@@ -238,6 +243,29 @@ async def test_whoever_mirrors_plans_is_given_each_and_a_mirror_that_fails_keeps
 def test_what_makes_no_plan_is_refused(given: Any, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         Agent(model="echo", living_plan=given)
+
+
+@pytest.mark.parametrize(
+    ("team", "name"),
+    [
+        (lambda: Team.router(ROUTES, model="echo", living_plan=["a"]), "router"),
+        (lambda: Team.debate([WORKER, WORKER], model="echo", living_plan=True), "debate"),
+        (lambda: Team.swarm({"a": WORKER}, "a", model="echo", living_plan=True), "swarm"),
+        (lambda: Team.actor_critic(WORKER, WORKER, model="echo", living_plan=True), "actor_critic"),
+        (lambda: Team.blackboard({"a": WORKER}, model="echo", living_plan=True), "blackboard"),
+        (lambda: Agent(model="echo", architecture="plan-and-execute", living_plan=True), "plan-and-execute"),
+        (lambda: Agent(model="echo", architecture="tree-of-thoughts", living_plan=True), "tree-of-thoughts"),
+        (lambda: Agent(model="echo", architecture=Reflexion(base=Router(ROUTES)), living_plan=True), "reflexion"),
+    ],
+)
+def test_a_plan_that_nobody_could_write_is_refused(team: Callable[[], Agent], name: str) -> None:
+    with pytest.raises(ConfigError, match=f"needs a model that has tools, and '{name}' calls none"):
+        team()
+
+
+def test_an_architecture_that_calls_tools_may_have_a_plan() -> None:
+    for architecture in ("react", "rewoo", "reflexion", "self-refine", Supervisor({"a": WORKER})):
+        assert Agent(model="echo", architecture=architecture, living_plan=["a"]).spec.living_plan is not None
 
 
 def test_what_makes_a_plan() -> None:
