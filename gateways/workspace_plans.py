@@ -11,8 +11,9 @@ from msgspec import structs
 
 from ..actors.context import get_run_context
 from ..actors.living_plan import LivingPlanPolicy, PlanNote, get_active_plan
+from ..events.logs import get_logger
 from ..events.workspace import Note
-from ..events.workspace_rules import TEXT_LIMIT_BYTES, TITLE_LIMIT_CHARS
+from ..events.workspace_rules import TEXT_LIMIT_BYTES, TITLE_LIMIT_CHARS, NoteRefused
 
 if TYPE_CHECKING:
     from .workspace import Workspace
@@ -20,19 +21,28 @@ if TYPE_CHECKING:
 PLAN_TAG = "living-plan"
 """Tells the plans of runs from what else somebody calls a plan."""
 
+_log = get_logger("treadle.workspaces")
+
 _MORE = "\n…"
 _RECALLED_CHARS = 2000
 
 
 def with_plans(workspace: "Workspace", policy: LivingPlanPolicy | None) -> LivingPlanPolicy | None:
-    """The policy of an agent in this workspace: each plan that it writes is kept there, unless it is kept elsewhere."""
+    """The policy of an agent in this workspace: each plan that it writes is kept there, unless it is kept elsewhere.
+
+    What the workspace refuses is warned of, and the plan is written all the same.
+    """
     if policy is None or policy.mirror is not None or not policy.in_workspace:
         return policy
 
     async def keep(note: PlanNote) -> None:
         goal = note.plan.goal or next((step.description for step in note.plan.steps), "")
         text = note.plan.render()
-        await keep_plan(workspace, goal=goal, text=text, run_id=note.run_id, call_id=note.call_id)
+        try:
+            await keep_plan(workspace, goal=goal, text=text, run_id=note.run_id, call_id=note.call_id)
+        except NoteRefused as exc:
+            # It may be full. The note is a copy: the plan is in its run's own events, and the run is held to that.
+            _log.warning("the plan of run %s is not in the workspace as it is now: %s", note.run_id, exc)
 
     return structs.replace(policy, mirror=keep)
 

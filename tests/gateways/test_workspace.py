@@ -30,6 +30,7 @@ from treadle.actors.living_plan import PlanNote
 from treadle.actors.run_actor import ContinueRun
 from treadle.actors.workspace_messages import Wanted
 from treadle.architecture import RouterRoute
+from treadle.events import workspace_rules
 from treadle.events.child_step import ChildRequested
 from treadle.events.envelope import Recorded
 from treadle.events.workspace import NoteUpdated, NoteWritten
@@ -459,6 +460,22 @@ async def test_the_plan_of_a_run_is_a_note_and_what_is_written_on_the_way_belong
         recalled = (await planner.run("Free it again", user_id=user)).output
         assert "old logs fill the disk of db-1" in recalled
         assert result.run_id in recalled
+
+
+async def test_a_plan_that_a_full_workspace_refuses_is_written_and_warned_of(
+    user: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workspace_rules, "NOTES_LIMIT", 1)
+    lead = Turns(calls(FINDING), calls(("plan_write", PLAN)), calls(("plan_write", DONE)), "Done.")
+    async with Agent(model=lead.model, workspace="ops", living_plan=True) as agent:
+        result = await agent.run("Free the disk", user_id=user)
+        assert agent.workspace is not None
+        assert slugs(await agent.workspace.of(user).list()) == ["load-is-high"]
+    assert (result.output, result.plan and result.plan.finished) == ("Done.", True)
+    warned = [entry.getMessage() for entry in caplog.records if "is not in the workspace" in entry.message]
+    assert len(warned) == 2
+    assert f"the plan of run {result.run_id}" in warned[0]
+    assert "has 1 notes, as many as it may" in warned[0]
 
 
 async def test_a_plan_is_kept_elsewhere_or_not_at_all_when_its_agent_says_so(user: str) -> None:
