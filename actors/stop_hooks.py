@@ -34,7 +34,8 @@ class StopContext(Struct, frozen=True, kw_only=True):
 
     Attributes:
         output: The answer that it is about to give.
-        iteration: How often it has been sent on before, by whoever asks now.
+        iteration: How often it has been sent on before, by whoever asks now; anew after a steering that
+            came when all were content.
         messages: The conversation of the pass that led to the answer, which is the last of it.
         usage: Tokens and cost so far, those of the agents included that the run asked.
         plan: Its living plan, if it has one.

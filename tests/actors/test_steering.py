@@ -13,7 +13,20 @@ from thinking import Parts, asks_for
 from turns import delegates
 from waiting import until
 
-from treadle import Agent, FunctionModel, Message, RunContext, RunState, Steps, System, Team, tool
+from treadle import (
+    Agent,
+    FunctionModel,
+    Message,
+    QualityGate,
+    RunContext,
+    RunState,
+    Steps,
+    StopContext,
+    System,
+    Team,
+    Tuning,
+    tool,
+)
 from treadle.actors.result import RunResult
 from treadle.actors.run_actor import SteerRun
 from treadle.actors.strategies.plan_and_execute import PLANNER
@@ -144,6 +157,28 @@ async def test_an_answer_that_was_given_without_a_steering_is_gone_on_from() -> 
 
     whole = await told_the_same_in_all(make)
     assert (whole.result.output, whole.result.turns, whole.result.unheard) == ("in euros", 2, [])
+
+
+async def test_gates_look_at_the_answer_to_a_late_steering_from_the_beginning() -> None:
+    seen: list[tuple[str, int]] = []
+
+    def make(desk: Desk) -> Agent:
+        def hook(context: StopContext) -> str | None:
+            seen.append((context.output, context.iteration))
+            return "Longer." if context.iteration == 0 else None
+
+        async def judge(context: StopContext) -> bool:
+            if context.output == "2":  # the hook is content: it is the last that is asked
+                await desk.steer("Use euros.")
+            return True
+
+        story = Story("1", "2", "3", "4")
+        tuning = Tuning(max_stop_hook_iterations=1)
+        return Agent(model=story.model, stop_hooks=[hook], quality=QualityGate(evaluator=judge), tuning=tuning)
+
+    whole = await told_the_same_in_all(make)
+    assert (whole.result.output, whole.result.turns) == ("4", 4)
+    assert seen[:4] == [("1", 0), ("2", 1), ("3", 0), ("4", 1)]
 
 
 async def test_a_call_that_is_cut_short_is_asked_anew_after_each_crash_too() -> None:
