@@ -160,7 +160,14 @@ def supervisor(role: str, worker: Agent, **how: Any) -> GivenArchitecture:
 
 
 def router(role: str, worker: Agent) -> GivenArchitecture:
-    return Router([RouterRoute(role, worker)], decider=lambda *_: "w")
+    def decide(_prompt: str, _routes: object) -> str:
+        return "w"
+
+    return Router([RouterRoute(role, worker)], decider=decide)
+
+
+def react(_worker: Agent) -> GivenArchitecture:
+    return "react"
 
 
 @pytest.mark.parametrize(
@@ -168,9 +175,9 @@ def router(role: str, worker: Agent) -> GivenArchitecture:
     [
         (supervisor, partial(supervisor, "other"), ["lead"]),
         (supervisor, partial(supervisor, "other", allow_spawn=True), ["lead"]),
-        (supervisor, lambda _: "react", ["lead"]),
+        (supervisor, react, ["lead"]),
         (router, partial(router, "other"), []),
-        (router, lambda _: "react", []),
+        (router, react, []),
     ],
     ids=["renamed", "gone", "react", "route renamed", "route react"],
 )
