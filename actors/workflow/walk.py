@@ -253,6 +253,8 @@ class _Walk:
         except (WorkflowError, Interrupted) as exc:
             steps.note("workflow.step_failed", {**told, "error": str(exc)})
             raise
+        for left in steps.rest.unasked:
+            raise steps.rest.missing(left, f"the end of node {path!r}")
         if not stop.node.plain:
             self.composed[visit.node] = output
         steps.note("workflow.step_completed", {**told, "output": output})

@@ -120,6 +120,21 @@ async def test_a_route_that_leads_elsewhere_now_is_refused_before_the_node_there
     assert shop.done == ["pay"]
 
 
+async def test_a_branch_that_is_gone_from_a_node_is_missed_before_the_next_node_is_done(shop: Shop) -> None:
+    def forked(*branches: str) -> Workflow:
+        return Workflow.chain(
+            [Workflow.fan_out([shop.node(name) for name in branches]), shop.node("ship")],
+            name="shop", runtime=shop.runtime,
+        )  # fmt: skip
+
+    async with forked("pay", "pack", "ask") as flow:
+        waiting = await flow.run("order 7")
+    async with forked("pay", "pack") as flow:
+        with pytest.raises(ReplayDivergence, match="at step 'parallel:1-1-2-1'"):
+            await flow.resume(waiting.run_id)
+    assert sorted(shop.done) == ["pack", "pay"]
+
+
 async def test_what_a_run_has_not_come_to_may_change(shop: Shop) -> None:
     async with shop.flow("pay > ask > ship") as flow:
         waiting = await flow.run("order 7")
@@ -160,7 +175,14 @@ def supervisor(role: str, worker: Agent, **how: Any) -> GivenArchitecture:
 
 
 def router(role: str, worker: Agent) -> GivenArchitecture:
-    return Router([RouterRoute(role, worker)], decider=lambda *_: "w")
+    def decide(_prompt: str, _routes: object) -> str:
+        return "w"
+
+    return Router([RouterRoute(role, worker)], decider=decide)
+
+
+def react(_worker: Agent) -> GivenArchitecture:
+    return "react"
 
 
 @pytest.mark.parametrize(
@@ -168,9 +190,9 @@ def router(role: str, worker: Agent) -> GivenArchitecture:
     [
         (supervisor, partial(supervisor, "other"), ["lead"]),
         (supervisor, partial(supervisor, "other", allow_spawn=True), ["lead"]),
-        (supervisor, lambda _: "react", ["lead"]),
+        (supervisor, react, ["lead"]),
         (router, partial(router, "other"), []),
-        (router, lambda _: "react", []),
+        (router, react, []),
     ],
     ids=["renamed", "gone", "react", "route renamed", "route react"],
 )
