@@ -42,10 +42,11 @@ def json_in(text: str) -> Any:
 
 def object_in(text: str) -> dict[str, Any] | None:
     """The first JSON object in a reply, be it the only one of an array."""
-    found = json_in(text)
-    if isinstance(found, list) and len(cast("list[Any]", found)) == 1:
-        (found,) = cast("list[Any]", found)
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+    match json_in(text):
+        case {**found} | [{**found}]:
+            return cast("dict[str, Any]", found)
+        case _:
+            return None
 
 
 def array_in(text: str) -> Sequence[Any] | None:

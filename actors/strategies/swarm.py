@@ -72,6 +72,7 @@ class Swarm:
         resume_last_agent: bool = True,
     ) -> None:
         check_members("Swarm(agents=)", agents)
+        check_members("Swarm(handoffs=)", handoffs or {})
         given = {**agents, **(handoffs or {})}
         self._peers = {name: peer if isinstance(peer, Peer) else Peer(peer) for name, peer in given.items()}
         if entry_agent not in self._peers:
