@@ -11,7 +11,7 @@ from ...events.errors import CorruptEvent
 from ..model_charges import Interrupted
 from ..steps import Steps
 from ..vectors import VectorStore
-from .architecture import Around, GivenArchitecture
+from .architecture import Around, GivenArchitecture, answer_by
 from .aside import AskedModel, aside, check_model
 from .checks import check_count, check_share
 from .lessons import LessonStore, add_to_block, lesson_store_of
@@ -127,7 +127,7 @@ class Reflexion(Around):
 
     async def _attempt(self, steps: Steps, part: Steps, number: int) -> Attempt:
         try:
-            answer = await self._base.run(part)
+            answer = await answer_by(self._base, part)
         except Interrupted as exc:
             # A budget that is used up is so for the next attempt too, and what was cut off is an answer, of a sort.
             if exc.reason.startswith(("budget:", "max_tokens")):
