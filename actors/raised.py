@@ -4,16 +4,52 @@ The journal has its class and its text (`tool.say`). A traceback says where it w
 get there; those are left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from logging import Logger
 from types import TracebackType
+from typing import Any
 
-from ..events.errors import RunError, TreadleError
+from ..events.errors import (
+    AppendUncertain,
+    Fenced,
+    ReadOnly,
+    ReplayDivergence,
+    RunError,
+    TreadleError,
+    Unavailable,
+    VersionConflict,
+)
+from .foreign import called, contained
 from .tool import say
 
 _PACKAGE = __name__.partition(".")[0]
+
+
+class CodeFailed(TreadleError):
+    """Code that an architecture was given raised: `decider of Router raised KeyError: 'b'`."""
+
+
+@contextmanager
+def naming(code: str) -> Generator[None]:
+    """What is raised here says that it was this code. What leaves a run open is not the code's own, and passes.
+
+    Raises:
+        CodeFailed: From what was raised.
+    """
+    try:
+        yield
+    except (Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly, VersionConflict):
+        raise
+    except Exception as exc:
+        raise CodeFailed(f"{code} raised {say(exc)}") from exc
+
+
+async def ask_code(code: str, function: Callable[..., Any], *args: Any) -> Any:
+    """What `function` returns, sync or async. Raises as of `naming`."""
+    with naming(code):
+        return await contained(called(function, *args))
 
 
 # --- where it comes from ---------------------------------------------------------------------------------------------
@@ -79,7 +115,7 @@ _caught: ContextVar[Caught | None] = ContextVar("treadle_caught", default=None)
 
 
 @contextmanager
-def catching() -> Iterator[Caught]:
+def catching() -> Generator[Caught]:
     """Keep what the calls raise that are made here. Nobody keeps it for calls of models: they are told, and go on."""
     caught = Caught()
     token = _caught.set(caught)

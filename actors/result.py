@@ -76,12 +76,12 @@ class RunResult(Struct, kw_only=True, dict=True):
     @property
     def cause(self) -> BaseException | None:
         """What code that is not Treadle's has raised, which ended the run here and now. No history has it."""
-        found: BaseException | None = self.__dict__.get("cause")
+        found: BaseException | None = vars(self).get("cause")
         return found
 
     @cause.setter
     def cause(self, error: BaseException | None) -> None:
-        self.__dict__["cause"] = error
+        vars(self)["cause"] = error
 
     @property
     def why(self) -> str:

@@ -259,7 +259,8 @@ class RunActivation(StoredRun):
     def result(self) -> RunResult:
         """As of `StoredRun`, with what has ended it here."""
         result = super().result()
-        result.cause = self._cause
+        if self._cause is not None:
+            result.cause = self._cause
         return result
 
     async def _answer(self) -> Passed:

@@ -51,8 +51,8 @@ async def answer_by(architecture: Architecture, steps: Steps) -> str:
     Raises:
         NoText, Unrecordable: It is none.
     """
-    answer: object = await architecture.run(steps)
-    if not isinstance(answer, str):
+    answer = await architecture.run(steps)
+    if not isinstance(answer, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         what = "None" if answer is None else f"a value of type {type(answer).__name__}"
         raise NoText(f"architecture {architecture.name!r} returned {what}; run(steps) returns the answer's text")
     text: str = recordable(str.__str__(answer), f"the answer of architecture {architecture.name!r}")
