@@ -10,7 +10,7 @@ stored_run.py     what the journal has of it, and whether it is ours
 opening.py        what a strategy begins with                      (run_memory.py: what of it is memory's)
 steps.py          what a strategy may do to the world: model_calls.py, tool_calls.py
 steering.py       what a run is told while it goes on
-tool_execution.py one call of a tool, with an outcome whatever it does
+tool_execution.py one call of a tool, with an outcome whatever it does (raised.py: what code of users raised)
 outside.py        functions that an agent is given: hooks, deciders, mirrors
 parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)
 session.py        a conversation: one run at a time                (session_messages.py)

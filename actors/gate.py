@@ -10,15 +10,13 @@ Whatever a gate decides by is a recorded step: a replay decides the same, and as
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from ..events.message import Message
 from .answer import leading_to
 from .model_charges import Interrupted
 from .steps import Steps
-
-if TYPE_CHECKING:
-    from .strategies.architecture import Architecture
+from .strategies.architecture import Architecture, answer_by
 
 NOTHING = "(nothing)"
 """Stands for an answer without words, which providers refuse."""
@@ -91,7 +89,7 @@ class Gate(Protocol):
         ...
 
 
-async def passing(architecture: "Architecture", gates: Sequence[Gate], steps: Steps) -> Passed:
+async def passing(architecture: Architecture, gates: Sequence[Gate], steps: Steps) -> Passed:
     """The first answer of `architecture` that no gate of `gates` objects to.
 
     Raises:
@@ -103,7 +101,7 @@ async def passing(architecture: "Architecture", gates: Sequence[Gate], steps: St
     part = steps
     try:
         while True:
-            answer = await architecture.run(part)
+            answer = await answer_by(architecture, part)
             steps.last = part.last  # where a correction of the answer goes on
             passed = Pass(answer, part)
             told = await _told(judges, passed, steps)

@@ -17,7 +17,7 @@ from .tool import as_text
 _NEVER = datetime.fromtimestamp(0, UTC)
 
 
-class RunResult(Struct, kw_only=True):
+class RunResult(Struct, kw_only=True, dict=True):
     """The answer of a run and what it took.
 
     Attributes:
@@ -72,6 +72,16 @@ class RunResult(Struct, kw_only=True):
         """The parsed answer when there is one, else its text."""
         typed = self.parsed is not None or (self.output_format is not None and self.answered)
         return self.parsed if typed else self.output
+
+    @property
+    def cause(self) -> BaseException | None:
+        """What code that is not Treadle's has raised, which ended the run here and now. No history has it."""
+        found: BaseException | None = vars(self).get("cause")
+        return found
+
+    @cause.setter
+    def cause(self, error: BaseException | None) -> None:
+        vars(self)["cause"] = error
 
     @property
     def why(self) -> str:

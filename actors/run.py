@@ -64,6 +64,7 @@ from .model_errors import ModelError
 from .opening import opening_messages
 from .output import Output, output_of
 from .parking import Parking
+from .raised import log_failure
 from .replay import Replay
 from .result import RunResult
 from .run_history import RunRequest
@@ -98,6 +99,7 @@ class RunActivation(StoredRun):
         )  # as its parent knows it
         self._ending: RunCancelled | RunInterrupted | None = None
         self._driver: asyncio.Task[Any] | None = None
+        self._cause: BaseException | None = None  # what code that is not ours raised, which ended it
         self._stopped = False
         self._ends = False  # what it comes to is settled, and is being recorded
         self._answered = False  # it has its answer, and is told nothing any more
@@ -229,22 +231,15 @@ class RunActivation(StoredRun):
             return RunInterrupted(reason=exc.reason, output=output, turns=state.turns, usage=state.usage)
         except (Fenced, ReplayDivergence, Unavailable, AppendUncertain, ReadOnly, VersionConflict):
             raise
-        except TimeoutError as exc:
-            if not self._deadline.expired:
-                return RunFailed(error=say(exc), kind="TimeoutError", turns=state.turns, usage=state.usage)
-            limit_s = self.spec.timeout_s
-            error = (
-                f"the run took longer than timeout_s={limit_s:g} seconds; {self.spec.name!r} sets it, None is no limit"
-            )
-            details = {"setting": "timeout_s", "limit_s": limit_s}
-            return RunFailed(error=error, kind="timeout", turns=state.turns, usage=state.usage, details=details)
         except ModelError as exc:
             return RunFailed(
                 error=str(exc), kind=f"model:{exc.kind}", turns=state.turns, usage=state.usage, details=exc.details
             )
         except (Exception, SystemExit) as exc:
+            if isinstance(exc, TimeoutError) and self._deadline.expired:
+                return self._out_of_time()
             replay.end(say(exc), failed=True)
-            _log.exception("run %s failed in its strategy", self.run_id)
+            self._cause = log_failure(_log, self.run_id, exc)
             return RunFailed(error=say(exc), kind=type(exc).__name__, turns=state.turns, usage=state.usage)
         except asyncio.CancelledError as exc:
             if self._stopped or self._driver is None or self._driver.cancelling():
@@ -254,6 +249,19 @@ class RunActivation(StoredRun):
             return RunFailed(error=error, kind="CancelledError", turns=state.turns, usage=state.usage)
         degraded = "; ".join(why for why in (state.degraded, passed.degraded) if why)
         return RunCompleted(output=passed.answer, turns=state.turns, usage=state.usage, degraded=degraded)
+
+    def _out_of_time(self) -> RunFailed:
+        limit_s = self.spec.timeout_s
+        error = f"the run took longer than timeout_s={limit_s:g} seconds; {self.spec.name!r} sets it, None is no limit"
+        details = {"setting": "timeout_s", "limit_s": limit_s}
+        return RunFailed(error=error, kind="timeout", turns=self.state.turns, usage=self.state.usage, details=details)
+
+    def result(self) -> RunResult:
+        """As of `StoredRun`, with what has ended it here."""
+        result = super().result()
+        if self._cause is not None:
+            result.cause = self._cause
+        return result
 
     async def _answer(self) -> Passed:
         """What the strategy came to, through all gates, and brought into the form that was asked for."""

@@ -325,10 +325,14 @@ class Steps:
                         crew.join()
                         group.create_task(work())
         except BaseExceptionGroup as exc:
-            # One cause is enough; what comes of the others is in the journal.
             self._run.replay.left(place)
-            raise exc.exceptions[0] from exc
-        return [results[number] for number in range(len(branches))]
+            failed = exc.exceptions[0]  # one cause is enough; what comes of the others is in the journal
+        else:
+            return [results[number] for number in range(len(branches))]
+        try:
+            raise failed  # with what led to it; in the handler the group would, which is printed with it again
+        finally:
+            del failed  # it knows this frame
 
     # --- steps ---
 

@@ -16,6 +16,7 @@ from .context import CallContext, enter_call, leave_call
 from .deadline import Deadline
 from .foreign import called, contained
 from .json_form import Unrecordable, recordable
+from .raised import note_raised
 from .threads import ToolThreads
 from .tool import Tool, say
 
@@ -110,6 +111,7 @@ async def execute(
 
 
 def _failed(call: CallContext, exc: BaseException, seconds: float) -> ToolFailed:
+    note_raised(call.call_id, exc)
     return ToolFailed(call_id=call.call_id, error=say(exc), duration_ms=_ms(seconds))
 
 

@@ -18,7 +18,7 @@ class Handoff(Peer):
         input_type: What the agent is handed, as `output_schema=` takes it: the model fills it in. Without it: a
             message, by the tool `handoff`.
         input_filter: What of the conversation the agent is shown: a list of `Message`, of the list before it. It must
-            say the same each time, as a resumed run asks again.
+            say the same each time, as a resumed run asks again. When it raises, the run fails, and its error names it.
     Raises:
         ConfigError: `input_type` is no type that can be described to a model.
     """

@@ -3,7 +3,7 @@
 So both readings work: `except RunError` for whatever a run ends with, `except RateLimitError` for that one cause.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from ..actors.model_errors import ModelError, OutputValidationError, model_error_class
 from ..actors.result import RunResult
@@ -23,7 +23,21 @@ def checked(result: RunResult) -> RunResult:
 
 
 def run_error(result: RunResult) -> RunError:
-    """The error of a run that has failed or was cancelled."""
+    """The error of a run that has failed or was cancelled; from what ended it, if that was in this process."""
+    return caused(_run_error(result), result)
+
+
+E = TypeVar("E", bound=RunError)
+
+
+def caused(error: E, result: RunResult) -> E:
+    """`error`, raised from what ended its run. Without that it keeps what it is raised in the handling of."""
+    if result.cause is not None:
+        error.__cause__ = result.cause
+    return error
+
+
+def _run_error(result: RunResult) -> RunError:
     message = f"run {result.run_id!r} {result.state}: {result.error}"
     if result.error_kind == "timeout":
         return RunTimeout(message, result, **result.error_details)

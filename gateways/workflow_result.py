@@ -12,7 +12,7 @@ from ..events.journal import Journal
 from ..events.message import Usage
 from ..events.run import RunState, run_stream
 from ..events.tool_step import ApprovalRequested
-from .run_error import run_error
+from .run_error import caused, run_error
 
 _KINDS = ("NodeFailed", "NoRoute", "LimitReached")
 
@@ -122,7 +122,7 @@ def checked_workflow(result: WorkflowResult) -> WorkflowResult:
     if result.state not in (RunState.FAILED, RunState.CANCELLED):
         return result
     if result.run.error_kind in _KINDS:
-        raise WorkflowFailed(f"workflow run {result.run_id!r} failed: {result.run.error}", result)
+        raise caused(WorkflowFailed(f"workflow run {result.run_id!r} failed: {result.run.error}", result), result.run)
     error = run_error(result.run)
     error.result = result
     raise error

@@ -1,12 +1,15 @@
 """What an architecture is, and what it may be given as."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from msgspec import structs
 
-from ...events.errors import ConfigError
+from ...events.errors import ConfigError, TreadleError
 from ..children import Asked
+from ..json_form import recordable
 from ..spec import AgentSpec
 from ..steps import Steps
 from ..tool import Tool
@@ -36,6 +39,24 @@ class Architecture(Protocol):
 
 GivenArchitecture: TypeAlias = "str | Architecture | Callable[[Steps], Awaitable[str]]"
 """What `architecture=` and `base=` take: a name, an architecture, or async code over `Steps`."""
+
+
+class NoText(TreadleError):
+    """An architecture came to something that is no text, which is no answer."""
+
+
+async def answer_by(architecture: Architecture, steps: Steps) -> str:
+    """What an architecture came to: its types alone do not hold code of others to a text that can be recorded.
+
+    Raises:
+        NoText, Unrecordable: It is none.
+    """
+    answer = await architecture.run(steps)
+    if not isinstance(answer, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        what = "None" if answer is None else f"a value of type {type(answer).__name__}"
+        raise NoText(f"architecture {architecture.name!r} returned {what}; run(steps) returns the answer's text")
+    text: str = recordable(str.__str__(answer), f"the answer of architecture {architecture.name!r}")
+    return text
 
 
 class Function:
@@ -86,10 +107,24 @@ def architecture_of(given: Any, named: Mapping[str, Callable[[], Architecture]])
     if isinstance(given, type):
         raise ConfigError(f"architecture={given.__name__} is a class; make one of it: {given.__name__}(…)")
     if isinstance(given, Architecture):
+        _check_async(f"run(steps) of the architecture {given.name!r}", given.run)
         return given
     if callable(given):
+        _check_async(f"architecture={getattr(given, '__name__', repr(given))}", given)
         return Function(cast("Callable[[Steps], Awaitable[str]]", given))
     raise ConfigError(f"an architecture is a name, an object with run(steps), or async code over steps, not {given!r}")
+
+
+def _check_async(what: str, code: Callable[..., object]) -> None:
+    """Refuse what nobody can await.
+
+    A decorator may be a plain function around async code, as long as it says what it wraps (`functools.wraps`).
+    """
+    inside: Any = inspect.unwrap(code)
+    while isinstance(inside, partial):
+        inside = inspect.unwrap(inside.func)
+    if not (inspect.iscoroutinefunction(inside) or inspect.iscoroutinefunction(getattr(inside, "__call__", None))):  # noqa: B004
+        raise ConfigError(f"{what} must be async code: async def that takes steps and returns the answer's text")
 
 
 def base_of(given: GivenArchitecture) -> Architecture:

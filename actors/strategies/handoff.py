@@ -9,6 +9,7 @@ import msgspec
 from ...events.message import Message, ToolCall, ToolSpec
 from ..children import Asked
 from ..output import DoesNotFit, Output
+from ..raised import CodeFailed, naming
 from ..tool import BadArguments, Tool, as_text
 from .arguments import parameters, texts
 from .delegating import roster
@@ -31,6 +32,22 @@ class Peer:
         self.agent = agent
         self.input = input
         self.input_filter = input_filter
+
+    def shown(self, name: str, history: tuple[Message, ...]) -> tuple[Message, ...]:
+        """What of `history` it is shown.
+
+        Raises:
+            CodeFailed: The filter raised, or came to something else than messages.
+        """
+        if self.input_filter is None:
+            return history
+        code = f"input_filter of the handoff to {name!r}"
+        with naming(code):
+            kept = tuple(self.input_filter(list(history)))
+        for each in kept:
+            if not isinstance(each, Message):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise CodeFailed(f"{code} returned {each!r} among the messages")
+        return kept
 
 
 class Passed(NamedTuple):

@@ -4,11 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...events.logs import get_logger
+from ...events.redaction import redact
 from ..context import current_cause
+from ..foreign import called, contained
+from ..raised import CodeFailed, origin_of
 from ..services import MemoryPort
+from ..tool import say
 from ..vectors import Chunk, VectorStore
 
 _KIND = "lesson"
+_STORE = "lesson_store of Reflexion"
+
+_log = get_logger("treadle.actors")
 
 
 class LessonStore(Protocol):
@@ -45,6 +53,36 @@ def _tags(user_id: str) -> dict[str, str]:
 def lesson_store_of(given: "LessonStore | VectorStore | None") -> LessonStore | None:
     """What `lesson_store=` means."""
     return LessonsInVectors(given) if isinstance(given, VectorStore) else given
+
+
+async def found_in(store: LessonStore, user_id: str, prompt: str, k: int) -> list[str]:
+    """At most `k` lessons.
+
+    Raises:
+        CodeFailed: The store raised, or returned something else.
+    """
+    try:
+        found: Sequence[object] = [*await contained(called(store.search, user_id, prompt, k))][:k]
+    except Exception as exc:  # of whatever kind: it may be away when the run's own journal is not
+        raise CodeFailed(f"{_STORE} raised {say(exc)}") from exc
+    lessons = [each for each in found if isinstance(each, str)]
+    if len(lessons) < len(found):
+        raise CodeFailed(f"{_STORE} returned {str(found)[:200]}; search() returns a list of texts")
+    return lessons
+
+
+async def keep_in(store: LessonStore, user_id: str, lesson: str) -> None:
+    """Keep it. Raises as `found_in`."""
+    try:
+        await contained(called(store.add, user_id, lesson))
+    except Exception as exc:
+        raise CodeFailed(f"{_STORE} raised {say(exc)}") from exc
+
+
+def said_of_store(run_id: str, error: CodeFailed) -> str:
+    """Why there are no lessons, for the run's record. The log has where the store failed."""
+    _log.warning("run %s goes on without lessons: %s", run_id, error, exc_info=origin_of(error))
+    return redact(str(error))
 
 
 async def add_to_block(memory: MemoryPort, user_id: str, name: str, lesson: str, max_lessons: int) -> None:

@@ -9,12 +9,13 @@ from msgspec import Struct
 
 from ...events.errors import CorruptEvent
 from ..model_charges import Interrupted
+from ..raised import CodeFailed
 from ..steps import Steps
 from ..vectors import VectorStore
-from .architecture import Around, GivenArchitecture
+from .architecture import Around, GivenArchitecture, answer_by
 from .aside import AskedModel, aside, check_model
 from .checks import check_count, check_share
-from .lessons import LessonStore, add_to_block, lesson_store_of
+from .lessons import LessonStore, add_to_block, found_in, keep_in, lesson_store_of, said_of_store
 from .members import GaveUp
 from .replies import score_in
 
@@ -65,7 +66,9 @@ class Reflexion(Around):
         base: What makes the attempts.
         threshold: The score that is good enough.
         lessons_block_name: The working block where lessons stay, for an agent with memory and without `lesson_store`.
-        lesson_store: Where lessons stay, and are looked for before the first attempt; a vector store will do.
+        lesson_store: Where lessons stay, and are looked for before the first attempt; a vector store will do. One that
+            fails costs its lessons, and no answer: the run goes on without them and is `degraded`
+            (`reflexion:not_recalled: …`, `reflexion:not_kept: …`).
         top_k_lessons: How many are recalled from there.
         max_lessons: How many an attempt is told, and the block keeps: the newest.
     """
@@ -103,7 +106,7 @@ class Reflexion(Around):
         return f"Reflexion({self._base.name}, max_attempts={self._max_attempts}, threshold={self._threshold:g})"
 
     async def run(self, steps: Steps) -> str:
-        lessons = await self._recalled(steps)
+        lessons, lost = await self._recalled(steps)
         best: Attempt | None = None
         for number in range(1, self._max_attempts + 1):
             part = steps.part(note=_told(lessons[-self._max_lessons :]))
@@ -113,7 +116,9 @@ class Reflexion(Around):
             if attempt.score is not None and attempt.score >= self._threshold:
                 break
             if number < self._max_attempts or self._keeps(steps):
-                lessons.append(await self._lesson(steps, part, attempt))
+                lesson, why = await self._lesson(steps, part, attempt)
+                lessons.append(lesson)
+                lost = lost or why
         assert best is not None  # there is one attempt at least
         if best.ended_by is not None:
             none = f"none of {self._max_attempts} attempts came to an answer: {best.ended_by}"
@@ -122,12 +127,12 @@ class Reflexion(Around):
         if best.score is None:
             last = f"in {self._max_attempts} attempts the evaluator gave no score; last: {best.verdict[:200]!r}"
             raise GaveUp(f"{self.name}:no_score", last, answer)
-        steps.shortfall = best.shortfall
+        steps.shortfall = "; ".join(filter(None, (best.shortfall, lost)))
         return answer
 
     async def _attempt(self, steps: Steps, part: Steps, number: int) -> Attempt:
         try:
-            answer = await self._base.run(part)
+            answer = await answer_by(self._base, part)
         except Interrupted as exc:
             # A budget that is used up is so for the next attempt too, and what was cut off is an answer, of a sort.
             if exc.reason.startswith(("budget:", "max_tokens")):
@@ -147,22 +152,31 @@ class Reflexion(Around):
 
     # --- lessons ---
 
-    async def _recalled(self, steps: Steps) -> list[str]:
-        """What earlier runs learned, oldest or least fitting first; a block is in the prompt as it is."""
+    async def _recalled(self, steps: Steps) -> tuple[list[str], str]:
+        """What earlier runs learned, oldest or least fitting first, and why nothing could be looked for.
+
+        A block is in the prompt as it is.
+        """
         store = self._store
         if store is None:
-            return []
+            return [], ""
 
-        async def search() -> list[str]:
-            return [*await store.search(steps.user_id, steps.prompt, self._top_k)][: self._top_k]
+        async def search() -> list[str] | dict[str, str]:
+            try:
+                return await found_in(store, steps.user_id, steps.prompt, self._top_k)
+            except CodeFailed as exc:
+                return {"reason": said_of_store(steps.run_id, exc)}
 
-        found: list[str] = await steps.value("reflexion.recalled", search)
-        return found[::-1]
+        found: list[str] | dict[str, str] = await steps.value("reflexion.recalled", search)
+        if isinstance(found, dict):
+            return [], f"reflexion:not_recalled: {found['reason']}"
+        return found[::-1], ""
 
     def _keeps(self, steps: Steps) -> bool:
         return self._store is not None or steps.memory is not None
 
-    async def _lesson(self, steps: Steps, part: Steps, attempt: Attempt) -> str:
+    async def _lesson(self, steps: Steps, part: Steps, attempt: Attempt) -> tuple[str, str]:
+        """The lesson, and why the store does not have it."""
         looked_back = f"{_happened(part)}The verdict on it:\n{attempt.verdict}\n\nWhat is the lesson?"
         said = await aside(
             steps, self._reflector_prompt, attempt.answer or "", looked_back, model=self._reflector_model
@@ -176,15 +190,18 @@ class Reflexion(Around):
                 return {"lesson": lesson, "kept": await self._keep(lesson, steps), "reason": ""}
             except CorruptEvent as exc:  # as everywhere: runs go on without the user's memory, and say so
                 return {"lesson": lesson, "kept": "run", "reason": str(exc)}
+            except CodeFailed as exc:
+                return {"lesson": lesson, "kept": "run", "reason": said_of_store(steps.run_id, exc)}
 
         learned: dict[str, str] = await steps.value("reflexion.learned", learn)
-        return learned["lesson"]
+        lost = self._store is not None and learned["kept"] == "run"
+        return learned["lesson"], f"reflexion:not_kept: {learned['reason']}" if lost else ""
 
     async def _keep(self, lesson: str, steps: Steps) -> str:
         """Where the lesson is kept now: in the store, in the user's memory, or in this run alone."""
         memory = steps.memory
         if self._store is not None:
-            await self._store.add(steps.user_id, lesson)
+            await keep_in(self._store, steps.user_id, lesson)
             return "store"
         if memory is not None:
             await add_to_block(memory, steps.user_id, self._block, lesson, self._max_lessons)

@@ -6,18 +6,18 @@ Source: the routing workflow in Anthropic, "Building effective agents", 2024; a 
 Jordan, Nowlan and Hinton, "Adaptive Mixtures of Local Experts", Neural Computation 3(1), 1991.
 """
 
-import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from ...events.child_step import ChildEnded
 from ...events.errors import ConfigError
 from ..children import Asked
 from ..decider import Choice, Decider, Decision
+from ..raised import CodeFailed, ask_code
 from ..steps import Steps
 from .checks import check_share
 from .members import (
@@ -41,6 +41,8 @@ Do not answer the user yourself. Choose who is to answer the last message, from 
 Reply with two lines and nothing else:
 route: the name of one route
 confidence: a number from 0 to 1 that says how sure you are"""
+
+_DECIDER = "decider of Router"
 
 _ROUTE = re.compile(r"^\W*route\W*:[ \t]*(?P<said>\S.*)$", re.IGNORECASE | re.MULTILINE)
 _CONFIDENCE = re.compile(r"^\W*confidence\W*:[^\w.-]*(?P<said>[-.]?\d.*)$", re.IGNORECASE | re.MULTILINE)
@@ -158,11 +160,13 @@ class Router:
 
     async def _decide(self, decider: "Decider | RouteDecider", prompt: str) -> Any:
         if not isinstance(decider, Decider):
-            named = decider(prompt, tuple(self._routes.values()))
-            return await named if inspect.isawaitable(named) else named
+            return await ask_code(_DECIDER, decider, prompt, tuple(self._routes.values()))
         options = {route.name: route.description for route in self._routes.values()}
-        decided = decider.decide(Choice("Who is to answer?", prompt, options))
-        return to_builtins(await decided if inspect.isawaitable(decided) else decided)
+        decided = await ask_code(_DECIDER, decider.decide, Choice("Who is to answer?", prompt, options))
+        try:
+            return to_builtins(convert(decided, Decision, from_attributes=True))
+        except ValidationError as exc:
+            raise CodeFailed(f"{_DECIDER} returned {decided!r}; decide() returns a Decision") from exc
 
     def _doubt(self, choice: Classified) -> str:
         """Why the choice is not to be followed; empty when it is."""

@@ -4,7 +4,7 @@ Source: Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", 2
 """
 
 from ..steps import Steps
-from .architecture import Around, GivenArchitecture
+from .architecture import Around, GivenArchitecture, answer_by
 from .aside import AskedModel, answer_to, aside, check_model
 from .checks import check_count
 
@@ -57,7 +57,7 @@ class SelfRefine(Around):
 
     async def run(self, steps: Steps) -> str:
         part = steps.part()
-        answer = await self._base.run(part)
+        answer = await answer_by(self._base, part)
         steps.shortfall = part.shortfall
         history: list[str] = []  # answers and their reviews, in turn
         reason, rounds = "max_rounds", 0

@@ -16,7 +16,7 @@ from ...events.errors import ConfigError
 from ..children import Asked
 from ..steps import Steps
 from ..tool import Tool
-from .architecture import Around, GivenArchitecture
+from .architecture import Around, GivenArchitecture, answer_by
 from .checks import check_count
 from .delegating import Desk, ToolNames
 from .members import check_agent, check_members, check_name
@@ -130,7 +130,7 @@ class Supervisor(Around):
 
     async def run(self, steps: Steps) -> str:
         part = steps.part(note=self._note(steps))
-        answer = await self._base.run(part)
+        answer = await answer_by(self._base, part)
         steps.last, steps.shortfall = part.last, part.shortfall  # where a correction of the answer goes on
         return answer
 

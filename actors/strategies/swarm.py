@@ -173,9 +173,8 @@ class Swarm:
         if passed.message:
             said = Message("assistant", f"[{turn.peer} hands over to {passed.target}]")
             history = (*history, Message("user", turn.prompt, images=turn.images), said)
-        shown = self._peers[passed.target].input_filter
         images = () if passed.message else turn.images
-        return _Turn(passed.target, prompt, tuple(shown(list(history))) if shown is not None else history, images)
+        return _Turn(passed.target, prompt, self._peers[passed.target].shown(passed.target, history), images)
 
 
 def _check_tools(name: str, spec: AgentSpec, handing: HandoffTools) -> None:

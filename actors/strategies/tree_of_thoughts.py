@@ -3,7 +3,6 @@
 Source: Yao et al., "Tree of Thoughts: Deliberate Problem Solving with Large Language Models", 2023 (arXiv:2305.10601).
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from ..children import Asked
 from ..decider import Decider, Score, score_of
+from ..raised import ask_code
 from ..steps import Steps
 from .aside import AskedModel, answer_to, aside, check_model, numbered
 from .checks import check_count, check_share
@@ -44,6 +44,8 @@ class Thought(Struct, frozen=True):
     path: tuple[str, ...] = ()
     score: float | None = None
 
+
+_DECIDER = "evaluator_decider of TreeOfThoughts"
 
 ThoughtDecider: TypeAlias = Callable[[str, Sequence[str]], float | Awaitable[float]]
 """Scores the last of these thoughts about a prompt, from 0 to 1."""
@@ -195,8 +197,7 @@ class TreeOfThoughts:
 
 async def _decided(decider: "Decider | ThoughtDecider", prompt: str, path: Sequence[str]) -> float:
     if not isinstance(decider, Decider):
-        given = decider(prompt, path)
-        return score_of(await given if inspect.isawaitable(given) else given)
+        return score_of(await ask_code(_DECIDER, decider, prompt, path))
     question = "How likely does this line of thought lead to a right and complete answer?"
-    decided = decider.decide(Score(question, f"{prompt}\n\n{numbered(path)}"))
-    return score_of((await decided if inspect.isawaitable(decided) else decided).answer)
+    decided = await ask_code(_DECIDER, decider.decide, Score(question, f"{prompt}\n\n{numbered(path)}"))
+    return score_of(getattr(decided, "answer", decided))

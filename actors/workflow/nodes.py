@@ -18,6 +18,7 @@ from ..children import HasSpec, spec_of
 from ..manner import Manner
 from ..model_charges import Interrupted
 from ..output import DoesNotFit, given_in
+from ..raised import Caught, catching
 from ..steps import Steps
 from ..tool import Tool, as_text
 from .errors import NodeFailed
@@ -95,10 +96,12 @@ async def call(path: str, value: Any, place: Place) -> Any:
     Raises:
         NodeFailed: There is none.
     """
-    return output_of(place.path, await place.steps.call(path, {"input": value}))
+    with catching() as caught:
+        step = await place.steps.call(path, {"input": value})
+    return output_of(place.path, step, caught)
 
 
-def output_of(node: str, step: ToolStep) -> Any:
+def output_of(node: str, step: ToolStep, caught: Caught | None = None) -> Any:
     """What a call came to.
 
     Raises:
@@ -107,8 +110,9 @@ def output_of(node: str, step: ToolStep) -> Any:
     match step.outcome:
         case ToolCompleted(output=output):
             return output
-        case ToolFailed(error=error, kind=kind):
-            raise NodeFailed(node, f"it was not allowed: {error}" if kind == "denied" else error)
+        case ToolFailed(call_id=call_id, error=error, kind=kind):
+            why = f"it was not allowed: {error}" if kind == "denied" else error
+            raise NodeFailed(node, why) from (caught.of(call_id) if caught is not None else None)
         case other:
             raise NodeFailed(node, f"nobody knows what came of it: {other.reason if other is not None else 'no end'}")
 
