@@ -21,8 +21,8 @@ from .run import CLOSING_TAGS, Closing, RecordCopied, RunSuspended, ValueRecorde
 from .run_tree import Branch, RunTree
 from .session import RunEnded, RunOpened, session_key, session_stream
 
-NOT_COPIED = frozenset({"run.started", "run.taken_over", "run.suspended"}) | CLOSING_TAGS
-"""Who worked on the run and how it ended is the other run's own."""
+NOT_COPIED = frozenset({"run.started", "run.taken_over", "run.suspended", "run.child_waits"}) | CLOSING_TAGS
+"""Who worked on the run, what approvals those below it waited for and how it ended is the other run's own."""
 
 _WAITS = "it was forked, and goes on when the run that asked for it does"
 

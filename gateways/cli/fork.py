@@ -9,12 +9,14 @@ from typer import Argument, Option
 
 from ...events.run import RunState
 from ..forks import begin_fork
+from ..run_event import Event
 from ..services import AskFork
 from ..system import System
 from .agents import find_agents
 from .asking import ask_over, connect
 from .command import Call, command
 from .following import OverJournal, OverNats
+from .run_progress import Tell
 from .watch import FAILED, Teller
 
 app = typer.Typer()
@@ -88,7 +90,8 @@ async def _ask(call: Call, asked: AskFork, no_wait: bool) -> None:
             return
         teller = Teller(call.out)
         try:
-            last = await OverNats(bus, call.place.subjects, call.out.note).run(answer["run_id"], 0, teller.tell)
+            following = OverNats(bus, call.place.subjects, call.out.note)
+            last = await following.run(answer["run_id"], 0, _telling(call, teller))
         finally:
             teller.close()
     call.exit(1 if last.type in FAILED else 0)
@@ -118,6 +121,20 @@ async def _here(call: Call, asked: AskFork, references: list[str]) -> None:
         asked_for = ", ".join(waits.call_id for waits in result.waiting_for)
         call.out.note(f"it waits for an approval of {asked_for}: start the system and use `treadle approve`")
     call.exit(0 if result.state in (RunState.COMPLETED, RunState.DEGRADED) else 1)
+
+
+def _telling(call: Call, teller: Teller) -> Tell:
+    """Tell the events; of an approval that the fork waits for, or that a run below it does, also how it is given."""
+
+    def tell(event: Event) -> None:
+        teller.tell(event)
+        asked = [event.payload] if event.type == "approval.requested" else event.payload.get("waiting", ())
+        for each in asked:
+            call.out.note(
+                f"it waits for an approval: `treadle approve {event.run_id} {each['call_id']} --allow`, or --deny"
+            )
+
+    return tell
 
 
 def _say(call: Call, answer: dict[str, str]) -> None:

@@ -71,6 +71,12 @@ def _told(event: Event) -> str:
             why = f" ({payload['reason']}), call {payload['call_id']}" if "reason" in payload else ""
             again = f", attempt {payload['attempt']}" if payload.get("attempt", 1) > 1 else ""
             return cut(called(str(payload.get("tool", "")), payload.get("args") or {}), LONGEST) + why + again
+        case "child.waits":
+            waiting = [
+                f"{called(each['tool'], each.get('args') or {})} ({each['reason']}), call {each['call_id']}"
+                for each in payload.get("waiting", ())
+            ]
+            return f"for an approval of {'; '.join(waiting)}" if waiting else "for nothing more"
         case "approval.decided":
             by = f" by {payload['by']}" if payload.get("by") else ""
             return f"{'allowed' if payload.get('allowed') else 'denied'}{by}, call {payload.get('call_id', '')}"

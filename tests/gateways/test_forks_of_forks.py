@@ -7,6 +7,8 @@ from treadle.architecture import Supervisor
 from treadle.events.run import run_stream
 from treadle.gateways.cli.family import Family
 from treadle.gateways.cli.following import OverJournal
+from treadle.gateways.cli.narration import told
+from treadle.gateways.forks import begin_fork
 
 
 async def test_a_fork_of_a_forked_team_is_cut_where_it_was_asked_to_be_and_does_nothing_again() -> None:
@@ -69,11 +71,11 @@ async def test_whoever_watches_a_fork_sees_the_runs_that_it_shares() -> None:
         followed: list[Event] = []
         await Family(OverJournal(system.journal)).run(fork.id, 0, followed.append)
         for events in (watched, followed):
-            told: dict[str, list[int]] = {}
+            seen: dict[str, list[int]] = {}
             for event in events:
-                told.setdefault(event.run_id, []).append(event.version)
-            assert len(told) == 4
-            for run_id, versions in told.items():
+                seen.setdefault(event.run_id, []).append(event.version)
+            assert len(seen) == 4
+            for run_id, versions in seen.items():
                 assert versions == [each.version for each in await system.journal.read(run_stream(run_id))]
         types = [(event.role, event.payload.get("type", event.type)) for event in watched]
         assert types.index(("", "child.requested")) < types.index(("one", "run.started"))
@@ -84,3 +86,30 @@ async def test_whoever_watches_a_fork_sees_the_runs_that_it_shares() -> None:
         assert {(event.run_id, event.version) for event in later} == {
             (event.run_id, event.version) for event in watched[asked + 1 :]
         }
+
+
+async def test_a_fork_waits_for_the_approvals_of_its_own_workers_and_says_so() -> None:
+    @tool(destructive=True)
+    def wipe(disk: str) -> str:
+        """Wipe a disk."""
+        return f"wiped {disk}"
+
+    worker = Turns(calls(("wipe", {"disk": "sda"})), results)
+    lead = Turns(delegates(worker="Wipe."), results)
+    workers = {"worker": Agent("You wipe.", model=worker.model, tools=[wipe], approval_handler="wait")}
+    async with System(journal="memory", projections=False) as system:
+        agent = system.host(Agent("You lead.", model=lead.model, architecture=Supervisor(workers)), name="lead")
+        waiting = await agent.run("Go.")
+        [first] = waiting.waiting_for
+        run = Run(system.node, waiting.run_id)
+        waits = (await run.transcript())[-1]
+        assert waits.type == "child.waits"
+        assert told(waits) == f'for an approval of wipe(disk="sda") (destructive), call {first.call_id}'
+        fork_id, answer = await begin_fork(system.node, run.id, at=waits)
+        fork, [asked] = Run(system.node, fork_id), (await answer).waiting_for
+        assert asked.call_id == first.call_id.replace(run.id, fork.id)
+        # What the other run waits for is nothing that the fork has to be told.
+        assert run.id not in str([event.payload for event in await fork.transcript() if event.type == "run.copied"])
+        await fork.approve(asked.call_id)
+        assert (await fork.wait()).output == "wiped sda"
+        assert (await run.result()).waiting_for == [first]

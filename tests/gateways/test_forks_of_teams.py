@@ -206,7 +206,7 @@ async def test_a_workflow_forked_anywhere_between_and_within_its_nodes_ends_the_
             assert sum(calls_of(left, right, last)) - asked == total - shared
         assert outputs == {whole.output}
         for change in (Changes(model="echo"), Changes(instructions="You split."), Changes(tools=[])):
-            with pytest.raises(ConfigError, match="workflow 'diamond' cannot be forked with .*=, which only its nodes"):
+            with pytest.raises(ConfigError, match="which only its nodes have"):
                 await begin_fork(system.node, whole.run_id, changes=change)
 
 
