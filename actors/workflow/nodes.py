@@ -4,10 +4,12 @@ Whatever a node returns is as it was recorded, so the next node is given the sam
 one that was. What cannot be done is a `NodeFailed` that names the node.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
+import msgspec
 from msgspec import Struct, structs
 
 from ...events.errors import ConfigError, NotFound
@@ -33,6 +35,8 @@ class Place(Struct, frozen=True):
         limit: How much may go on at once.
         tone: How agents are to phrase their answers that have no tone of their own.
         memory: Agents that have no memory have one here.
+        workflow: Whose run it is, by name.
+        anew: Agents begin without a conversation, in a session too.
     """
 
     path: str
@@ -40,10 +44,26 @@ class Place(Struct, frozen=True):
     limit: int
     tone: str = ""
     memory: bool = False
+    workflow: str = ""
+    anew: bool = False
 
     def within(self, name: str, steps: Steps) -> "Place":
         """The place of something that belongs to the node."""
         return structs.replace(self, path=f"{self.path}{name}", steps=steps)
+
+    def conversation(self, agent: HasSpec) -> str:
+        """The session that an agent goes on with here; empty for none.
+
+        An agent with a name has that of the run. Any other has one of its own, which no other node has, and which is
+        another when its instructions are others: nothing else says who it is.
+        """
+        session = self.steps.conversation_id
+        if self.anew or not session:
+            return ""
+        if agent.has_name:
+            return session
+        made_of = [self.workflow, self.path, agent.spec.instructions]
+        return f"{session}__{hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()[:16]}"
 
 
 class Node(Protocol):
@@ -155,7 +175,7 @@ class AgentNode(Struct, frozen=True):
                 spec,
                 as_text(value),
                 role=place.path,
-                session_id=place.steps.conversation_id,
+                session_id=place.conversation(self.agent),
                 manner=Manner(tone=place.tone or None).where_free(spec.manner),
             )
         except (ConfigError, NotFound) as exc:
@@ -209,6 +229,8 @@ class ParallelNode(Struct, frozen=True):
 class MapNode(Struct, frozen=True):
     """One node over each item of a list; the results as a list, in the order of the items.
 
+    Items have nothing to do with one another, so an agent begins with each anew, in a session too.
+
     Attributes:
         limit: How many items are at work at once; None for the workflow's `max_concurrency`.
         return_exceptions: As for `ParallelNode`.
@@ -232,7 +254,7 @@ class MapNode(Struct, frozen=True):
         items: list[Any] = list(cast("Sequence[Any]", value))
         return await _beside(
             [("", self.node, item) for item in items],
-            place, self.limit or place.limit, return_exceptions=self.return_exceptions,
+            structs.replace(place, anew=True), self.limit or place.limit, return_exceptions=self.return_exceptions,
         )  # fmt: skip
 
 

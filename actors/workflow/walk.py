@@ -117,7 +117,8 @@ class WorkflowRun:
     async def run(self, steps: Steps) -> str:
         inputs = steps.shown.get("inputs", {})
         value = inputs.get(INPUT, steps.prompt)
-        walk = _Walk(self._plan, Place("", steps, self._plan.limits.max_concurrency, steps.tone, self._plan.memory))
+        plan = self._plan
+        walk = _Walk(plan, Place("", steps, plan.limits.max_concurrency, steps.tone, plan.memory, plan.name))
         steps.note("workflow.started", {"workflow": self._plan.name, "input": value})
         try:
             walked = await walk.go(value)
@@ -142,10 +143,10 @@ class _Walk:
 
     def __init__(self, plan: Plan, place: Place) -> None:
         self._plan = plan
+        self._place = place
         self._steps = place.steps
         self._path = f"{place.path}/" if place.path else ""
         self._tone = place.tone
-        self._memory = place.memory
         self._schedule = Schedule(plan.order, plan.limits)
         self._first = place.steps.named("first")
         self._input: Any = None
@@ -246,7 +247,7 @@ class _Walk:
         path = f"{self._path}{visit.node}"
         told = {"node": path, "visit": visit.number}
         steps.note("workflow.step_started", told)
-        place = Place(path, steps, self._plan.limits.max_concurrency, self._tone, self._memory)
+        place = structs.replace(self._place, path=path, steps=steps, limit=self._plan.limits.max_concurrency)
         try:
             output = await stop.node.run(self._input if stop.original else value, place)
             taken = await self._taken(visit.node, output, steps)
