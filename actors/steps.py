@@ -294,6 +294,15 @@ class Steps:
         """What is recorded of this part, and was not asked for again yet: for who runs parts beside one another."""
         return Rest(self._run.replay, self._place)
 
+    def is_capped(self, reason: str) -> bool:
+        """Whether what stopped an agent, `budget:max_tokens` perhaps, is a cap of this run or of those that led to it.
+
+        Nobody knows whose budget it was when the agent has the same cap; it is taken for the run's then.
+        """
+        cap = reason.removeprefix("budget:")
+        limits = (limits for _, limits in self._run.models.charges.scopes)
+        return cap != reason and any(getattr(each, cap, None) is not None for each in limits)
+
     def crew(self) -> Crew:
         """For branches beside one another: says when the run can do nothing but wait."""
         return Crew(self._run.parking)

@@ -22,7 +22,7 @@ from ..model_charges import Interrupted
 from ..output import DoesNotFit, given_in
 from ..steps import Steps
 from ..tool import Tool, as_text
-from .errors import NodeFailed
+from .errors import NodeFailed, WorkflowError
 from .graph import Kind
 
 
@@ -115,7 +115,7 @@ async def call(path: str, value: Any, place: Place) -> Any:
     Raises:
         NodeFailed: There is none.
     """
-    return output_of(place.path, await place.steps.call(path, {"input": value}))
+    return output_of(path, await place.steps.call(path, {"input": value}))
 
 
 def output_of(node: str, step: ToolStep) -> Any:
@@ -198,7 +198,8 @@ class ParallelNode(Struct, frozen=True):
 
     Attributes:
         merge: Makes the node's output of that list.
-        return_exceptions: A branch that fails has `{"error": …, "node": …}` in its place, and ends no other.
+        return_exceptions: A branch that fails, or that a limit of its own stops, has `{"error": …, "node": …}` in its
+            place, and ends no other. A budget of the run ends all.
     """
 
     branches: Mapping[str, Node]
@@ -220,7 +221,7 @@ class ParallelNode(Struct, frozen=True):
 
     async def run(self, value: Any, place: Place) -> Any:
         results = await _beside(
-            [(f".{name}", node, value) for name, node in self.branches.items()],
+            [(f".{name}", "", node, value) for name, node in self.branches.items()],
             place, self.limit or place.limit, return_exceptions=self.return_exceptions,
         )  # fmt: skip
         return results if self.merge is None else await call(f"{place.path}:merge", results, place)
@@ -253,22 +254,30 @@ class MapNode(Struct, frozen=True):
             raise NodeFailed(place.path, f"it maps over a list, and was given {type(value).__name__}")
         items: list[Any] = list(cast("Sequence[Any]", value))
         return await _beside(
-            [("", self.node, item) for item in items],
+            [("", f"item {number}: ", self.node, item) for number, item in enumerate(items)],
             structs.replace(place, anew=True), self.limit or place.limit, return_exceptions=self.return_exceptions,
         )  # fmt: skip
 
 
 async def _beside(
-    parts: Sequence[tuple[str, Node, Any]], place: Place, limit: int, *, return_exceptions: bool
+    parts: Sequence[tuple[str, str, Node, Any]], place: Place, limit: int, *, return_exceptions: bool
 ) -> list[Any]:
-    async def run(name: str, node: Node, value: Any, steps: Steps) -> Any:
+    async def run(name: str, which: str, node: Node, value: Any, steps: Steps) -> Any:
         within = place.within(name, steps)
         try:
             return await node.run(value, within)
         except NodeFailed as exc:
+            if return_exceptions:
+                return {"error": exc.why, "node": within.path}
+            raise NodeFailed(exc.node, f"{which}{exc.why}") from exc
+        except WorkflowError as exc:
             if not return_exceptions:
                 raise
-            return {"error": exc.why, "node": within.path}
+            return {"error": str(exc), "node": within.path}
+        except Interrupted as exc:
+            if not return_exceptions or steps.is_capped(exc.reason):
+                raise
+            return {"error": f"interrupted: {exc.reason}", "node": within.path}
 
     branches: list[Callable[[Steps], Awaitable[Any]]] = [partial(run, *part) for part in parts]
     return await place.steps.together(branches, limit=limit)

@@ -147,7 +147,7 @@ class _Walk:
         self._steps = place.steps
         self._path = f"{place.path}/" if place.path else ""
         self._tone = place.tone
-        self._schedule = Schedule(plan.order, plan.limits)
+        self._schedule = Schedule(plan.order, plan.limits, self._path)
         self._first = place.steps.named("first")
         self._input: Any = None
         self.composed: dict[str, Any] = {}
@@ -267,7 +267,8 @@ class _Walk:
         key = value
         if router.tool is not None:
             key = await call(f"{path}:route", value, Place(f"{path}:route", steps, 1))
-        taken = router.routes.get(str(key), router.default)
+        said = str(key)  # a model ends its lines, and puts spaces before them
+        taken = router.routes.get(said, router.routes.get(said.strip(), router.default))
         if taken is None:
             raise NoRoute(path, str(key), router.routes)
         return (taken,)

@@ -295,7 +295,7 @@ async def test_exceptions_may_be_returned_in_the_place_of_results() -> None:
 
 
 FAILURES: list[tuple[Workflow, Any, str]] = [
-    (Workflow.parallel([str], merge=lambda _: 1 / 0), "x", r"node 'fan_out' failed: ZeroDivisionError"),
+    (Workflow.parallel([str], merge=lambda _: 1 / 0), "x", r"node 'fan_out:merge' failed: ZeroDivisionError"),
     (
         Workflow.route(lambda _: "sales", {"a": str, "b": str}),
         "x",
