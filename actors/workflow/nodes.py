@@ -20,6 +20,7 @@ from ..children import HasSpec, spec_of
 from ..manner import Manner
 from ..model_charges import Interrupted
 from ..output import DoesNotFit, given_in
+from ..places import Places
 from ..steps import Steps
 from ..tool import Tool, as_text
 from .errors import NodeFailed, WorkflowError
@@ -32,7 +33,8 @@ class Place(Struct, frozen=True):
     Attributes:
         path: The node's name, with those of the workflows that it is in: `review/draft`.
         steps: The steps of this visit, and of no other.
-        limit: How much may go on at once.
+        limit: How many branches or items of one node may go on at once.
+        places: For what calls and asks here, and in all that is beside it.
         tone: How agents are to phrase their answers that have no tone of their own.
         memory: Agents that have no memory have one here.
         workflow: Whose run it is, by name.
@@ -41,15 +43,20 @@ class Place(Struct, frozen=True):
 
     path: str
     steps: Steps
-    limit: int
+    limit: int = 1
     tone: str = ""
     memory: bool = False
     workflow: str = ""
     anew: bool = False
+    places: tuple[Places, ...] = ()
 
     def within(self, name: str, steps: Steps) -> "Place":
         """The place of something that belongs to the node."""
         return structs.replace(self, path=f"{self.path}{name}", steps=steps)
+
+    def limited(self, limit: int | None) -> "Place":
+        """The same place for a node that has a limit of its own: in it, that counts."""
+        return self if limit is None else structs.replace(self, limit=limit, places=(Places(limit), *self.places[1:]))
 
     def conversation(self, agent: HasSpec) -> str:
         """The session that an agent goes on with here; empty for none.
@@ -115,7 +122,8 @@ async def call(path: str, value: Any, place: Place) -> Any:
     Raises:
         NodeFailed: There is none.
     """
-    return output_of(path, await place.steps.call(path, {"input": value}))
+    async with place.steps.seated(place.places):
+        return output_of(path, await place.steps.call(path, {"input": value}))
 
 
 def output_of(node: str, step: ToolStep) -> Any:
@@ -171,13 +179,14 @@ class AgentNode(Struct, frozen=True):
         if place.memory and not spec.memory:
             spec = structs.replace(spec, memory=True)
         try:
-            ended = await place.steps.agent(
-                spec,
-                as_text(value),
-                role=place.path,
-                session_id=place.conversation(self.agent),
-                manner=Manner(tone=place.tone or None).where_free(spec.manner),
-            )
+            async with place.steps.seated(place.places):
+                ended = await place.steps.agent(
+                    spec,
+                    as_text(value),
+                    role=place.path,
+                    session_id=place.conversation(self.agent),
+                    manner=Manner(tone=place.tone or None).where_free(spec.manner),
+                )
         except (ConfigError, NotFound) as exc:
             raise NodeFailed(place.path, str(exc)) from exc
         if ended.state == RunState.INTERRUPTED:
@@ -222,7 +231,7 @@ class ParallelNode(Struct, frozen=True):
     async def run(self, value: Any, place: Place) -> Any:
         results = await _beside(
             [(f".{name}", "", node, value) for name, node in self.branches.items()],
-            place, self.limit or place.limit, return_exceptions=self.return_exceptions,
+            place.limited(self.limit), return_exceptions=self.return_exceptions,
         )  # fmt: skip
         return results if self.merge is None else await call(f"{place.path}:merge", results, place)
 
@@ -255,13 +264,11 @@ class MapNode(Struct, frozen=True):
         items: list[Any] = list(cast("Sequence[Any]", value))
         return await _beside(
             [("", f"item {number}: ", self.node, item) for number, item in enumerate(items)],
-            structs.replace(place, anew=True), self.limit or place.limit, return_exceptions=self.return_exceptions,
+            structs.replace(place.limited(self.limit), anew=True), return_exceptions=self.return_exceptions,
         )  # fmt: skip
 
 
-async def _beside(
-    parts: Sequence[tuple[str, str, Node, Any]], place: Place, limit: int, *, return_exceptions: bool
-) -> list[Any]:
+async def _beside(parts: Sequence[tuple[str, str, Node, Any]], place: Place, *, return_exceptions: bool) -> list[Any]:
     async def run(name: str, which: str, node: Node, value: Any, steps: Steps) -> Any:
         within = place.within(name, steps)
         try:
@@ -280,7 +287,7 @@ async def _beside(
             return {"error": f"interrupted: {exc.reason}", "node": within.path}
 
     branches: list[Callable[[Steps], Awaitable[Any]]] = [partial(run, *part) for part in parts]
-    return await place.steps.together(branches, limit=limit)
+    return await place.steps.together(branches, limit=place.limit)
 
 
 class HumanNode(Struct, frozen=True):
@@ -302,7 +309,8 @@ class HumanNode(Struct, frozen=True):
         return iter(())
 
     async def run(self, value: Any, place: Place) -> Any:
-        step = await place.steps.call(place.path, {"question": self.question, "input": value})
+        async with place.steps.seated(()):
+            step = await place.steps.call(place.path, {"question": self.question, "input": value})
         decision = step.decision
         if decision is None:
             return output_of(place.path, step)
