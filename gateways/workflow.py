@@ -34,6 +34,7 @@ from .pictures.drawable import Drawable
 from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_event import Event
 from .run_handle import Run
+from .starting import start_prompt
 from .workflow_result import WorkflowResult, checked_workflow, result_in
 from .workflow_shapes import Shapes
 from .workflow_tool import tool_of
@@ -246,6 +247,37 @@ class Workflow(Shapes, Drawable):
         node = await self.node()
         return await self._result(node, await run_prompt(node, self.spec, _prompt(input), request, manner))
 
+    async def start(
+        self,
+        input: Any = None,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        response_tone: str | None = None,
+    ) -> Run:
+        """Begin a run, and return when that is on disk; in a session at once, since it may have to wait for its turn.
+
+        `Run.wait` waits for its end, and `resume(run.id)` has the result as `run` returns it.
+
+        Raises:
+            ConfigError: As `run` does; nothing was recorded.
+        """
+        request, manner = self._request(input, user_id, session_id, metadata), self._how(response_tone)
+        run = start_prompt(await self.node(), self.spec, _prompt(input), request, manner)
+        if not request.session_id:
+            await run.begun()
+        return run
+
+    async def run_of(self, run_id: str) -> Run:
+        """A run that there is, going on or ended: to be cancelled, forked, steered, looked at.
+
+        Raises:
+            NotFound: There is no such run.
+            ConfigError: It is of something else.
+        """
+        return Run(await self._node_of(run_id), run_id)
+
     async def stream(
         self,
         input: Any = None,
@@ -280,11 +312,7 @@ class Workflow(Shapes, Drawable):
             Owned: Another process, which is alive, works on it.
             RunError: It failed or was cancelled.
         """
-        check_id("run_id", run_id)
-        node = await self.node()
-        history = await history_of(node.journal, run_id)
-        if history.agent != self.name:
-            raise ConfigError(f"run {run_id!r} is of {history.agent!r}, and not of {self.name!r}")
+        node = await self._node_of(run_id)
         ref = node.host.run(run_id)
         return await self._result(node, await unless_cancelled(ref.ask(ContinueRun(self.spec)), ref, Abandon()))
 
@@ -322,6 +350,15 @@ class Workflow(Shapes, Drawable):
         if around is None or given.tone is not None or self._manner.tone is not None:
             return given
         return structs.replace(given, tone=around)
+
+    async def _node_of(self, run_id: str) -> "System":
+        """Where it runs, which has a run of it of that id."""
+        check_id("run_id", run_id)
+        node = await self.node()
+        history = await history_of(node.journal, run_id)
+        if history.agent != self.name:
+            raise ConfigError(f"run {run_id!r} is of {history.agent!r}, and not of {self.name!r}")
+        return node
 
     async def _result(self, node: "System", run: RunResult) -> WorkflowResult:
         return checked_workflow(await result_in(node.journal, run))
