@@ -16,11 +16,15 @@ class Home:
     Args:
         runtime: The journal of the embedded system, which serves an agent that nobody hosts; None for whatever there
             is: the system whose tool runs the agent, else a journal in memory.
+    Raises:
+        ConfigError: It names no journal.
     """
 
     __slots__ = ("_hosted", "_loop", "_node", "_settled", "runtime")
 
     def __init__(self, runtime: str | None) -> None:
+        if not isinstance(runtime, str | None):
+            raise ConfigError(f"runtime={runtime!r} names no journal; use 'memory', 'sqlite:./runs.db' or a URL")
         self.runtime = runtime or "memory"
         self._settled = runtime is not None
         self._node: Node | None = None

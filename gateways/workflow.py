@@ -26,7 +26,16 @@ from ..actors.workflow.walk import INPUT, Plan, WorkflowRun
 from ..events.budget import Limits
 from ..events.errors import ConfigError
 from .agent_home import Home
-from .arguments import check_context, check_id, check_seconds, check_text, json_form, manner_of
+from .arguments import (
+    check_context,
+    check_flag,
+    check_id,
+    check_limits,
+    check_seconds,
+    check_text,
+    json_form,
+    manner_of,
+)
 from .asked_agents import awaiting, with_asked
 from .live_events import LiveEvents
 from .models.secrets import Secrets
@@ -92,6 +101,9 @@ class Workflow(Shapes, Drawable):
                 raise ConfigError(f"workflow {name!r}: {cap}={most!r} lets nothing happen; it must be 1 or more")
         if not callable(approval_handler) and approval_handler not in ("deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'deny', 'wait' or a function")
+        check_flag("memory", memory)
+        check_limits("budget", budget)
+        check_limits("budget_per_user", budget_per_user)
         self.has_name = True
         self._caps = caps
         self._memory = memory
@@ -325,14 +337,26 @@ class Workflow(Shapes, Drawable):
         check_id("run_id", run_id)
         await Run(await self.node(), run_id).approve(call_id, allowed, by=by, note=note)
 
-    def as_tool(self, name: str | None = None, description: str | None = None, input_arg: str = "input") -> Tool:
+    def as_tool(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        input_arg: str = "input",
+        *,
+        input_schema: Any = None,
+    ) -> Tool:
         """A tool that walks through it, for an agent. Its run is a child of the agent's run.
 
         Args:
             name: Default: the workflow's.
-            input_arg: What the tool's only parameter is called, a text.
+            input_arg: What the tool's only parameter is called, a text unless `input_schema` says otherwise.
+            input_schema: What the workflow is given: a type or a JSON Schema, as `output_schema=` takes them. The
+                fields of an object are the tool's parameters. It is validated, and given on in its JSON form.
+        Raises:
+            ConfigError: A model cannot call a tool of that name, or be told of that schema.
         """
-        return tool_of(self, name or self.name, description or f"Run the workflow {self.name!r}.", input_arg)
+        told = description or f"Run the workflow {self.name!r}."
+        return tool_of(self, name or self.name, told, input_arg, input_schema)
 
     def _request(
         self, input: Any, user_id: str | None, session_id: str | None, metadata: Mapping[str, Any] | None
