@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..actors.spec import AgentSpec
 from ..events.errors import ConfigError
+from .arguments import check_runtime
 
 if TYPE_CHECKING:
     from .node import Node
@@ -23,8 +24,7 @@ class Home:
     __slots__ = ("_hosted", "_loop", "_node", "_settled", "runtime")
 
     def __init__(self, runtime: str | None) -> None:
-        if not isinstance(runtime, str | None):
-            raise ConfigError(f"runtime={runtime!r} names no journal; use 'memory', 'sqlite:./runs.db' or a URL")
+        check_runtime(runtime)
         self.runtime = runtime or "memory"
         self._settled = runtime is not None
         self._node: Node | None = None

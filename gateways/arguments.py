@@ -118,6 +118,16 @@ def check_limits(name: str, given: object) -> None:
         raise ConfigError(f"{name}={given!r}; pass Limits(max_tokens=…, max_cost_usd=…), or None for no cap")
 
 
+def check_runtime(given: object) -> None:
+    """Refuse what is no journal's name.
+
+    Raises:
+        ConfigError: Says what names one.
+    """
+    if given is not None and not isinstance(given, str):
+        raise ConfigError(f"runtime={given!r} names no journal; use 'memory', 'sqlite:./runs.db' or a URL")
+
+
 def check_prompt(prompt: object) -> None:
     """Refuse a prompt that says nothing, or that is no text: there is nothing that a run of it could do.
 

@@ -97,7 +97,7 @@ class _Typed:
     def bind(self, args: Mapping[str, Any]) -> Mapping[str, Any]:
         given: Any = dict(args)
         if self._form.wrapped:
-            if args.keys() != {self._parameter}:
+            if set(args) != {self._parameter}:
                 raise BadArguments(f"{self._tool} takes one argument, {self._parameter!r}; it was given {given!r}")
             given = {"value": args[self._parameter]}
         try:
