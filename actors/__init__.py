@@ -12,7 +12,7 @@ steps.py          what a strategy may do to the world: model_calls.py, tool_call
 steering.py       what a run is told while it goes on
 tool_execution.py one call of a tool, with an outcome whatever it does (raised.py: what code of users raised)
 outside.py        functions that an agent is given: hooks, deciders, mirrors
-parking.py        waiting for approvals                            (deadline.py, foreign.py, threads.py: for calls)
+parking.py        waiting for approvals (deadline.py, foreign.py, threads.py: for calls), and places.py meanwhile
 session.py        a conversation: one run at a time                (session_messages.py)
 worker.py         delegated prompts                                (partition.py: the common part of these five)
 workspace.py      notes of a team                                  (workspace_messages.py, word_search.py)

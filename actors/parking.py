@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
+from .places import Seat, seat_here
+
 _member_of: "ContextVar[Parking | None]" = ContextVar("treadle_parking", default=None)
 
 
@@ -30,6 +32,7 @@ class Parking:
         self._working = 0
         self._answers: dict[str, asyncio.Future[bool]] = {}
         self._children: dict[str, bool] = {}  # those that are asked now, and whether they wait
+        self._seats: dict[str, Seat | None] = {}  # of the branches that ask them
         self._asking: Counter[str] = Counter()  # how many of them a tool's call asks
 
     @contextmanager
@@ -49,8 +52,21 @@ class Parking:
         self._look()
 
     async def wait(self, call_id: str) -> bool:
-        """The answer to a call, when somebody gives it."""
+        """The answer to a call, when somebody gives it. A branch gives its place back, and has one when it goes on."""
         answer = self._answers.setdefault(call_id, asyncio.get_running_loop().create_future())
+        seat = seat_here(self)
+        if seat is None:
+            return await self._answered(answer)
+        seat.wait()
+        try:
+            allowed = await self._answered(answer)
+        except BaseException:
+            seat.go_on_now()
+            raise
+        await seat.go_on()
+        return allowed
+
+    async def _answered(self, answer: "asyncio.Future[bool]") -> bool:
         if _member_of.get() is not self:
             self._look()
             return await answer
@@ -78,11 +94,12 @@ class Parking:
         self._working += 1 if self._asking[asker] else 1 - asks
         self._asking[asker] += 1
         self._children[call_id] = False
+        self._seats[call_id] = seat_here(self)
         try:
             yield
         finally:
             self.child_waits(call_id, waits=False)
-            del self._children[call_id]
+            del self._children[call_id], self._seats[call_id]
             self._asking[asker] -= 1
             if not self._asking[asker]:
                 del self._asking[asker]
@@ -90,14 +107,19 @@ class Parking:
             self.end()
 
     def child_waits(self, call_id: str, *, waits: bool) -> None:
-        """A child that is asked can do nothing but wait, or can again."""
+        """A child that is asked can do nothing but wait, or can again; then it goes on already, place or not."""
         if self._children.get(call_id, waits) == waits:
             return
         self._children[call_id] = waits
+        seat = self._seats.get(call_id)
         if waits:
+            if seat is not None:
+                seat.wait()
             self.end()
         else:
             self.begin()
+            if seat is not None:
+                seat.go_on_now()
             self._go_on()
 
     def _look(self) -> None:
@@ -121,9 +143,11 @@ class Crew:
     def __init__(self, parking: Parking) -> None:
         self._parking = parking
         self._members = 0
+        self._seat: Seat | None = None
         self._within = _member_of.get() is parking
 
     def __enter__(self) -> Self:
+        self._seat = seat_here(self._parking)
         if not self._within:
             self._parking.begin()
             self._token = _member_of.set(self._parking)
@@ -141,9 +165,13 @@ class Crew:
         self._members += 1
         if self._members > 1:
             self._parking.begin()
+            if self._seat is not None:
+                self._seat.join()
 
     def leave(self) -> None:
         """One less; what comes of it has joined by now."""
         self._members -= 1
         if self._members:
+            if self._seat is not None:
+                self._seat.leave()
             self._parking.end()

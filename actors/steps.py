@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import structs
 
 from ..events.child_step import ChildEnded
-from ..events.errors import NotFound, ReplayDivergence
+from ..events.errors import ConfigError, NotFound, ReplayDivergence
 from ..events.message import Image, Message, ModelReply, OutputFormat, ToolCall, ToolSpec
 from ..events.run import Run, ValueRecorded
 from ..events.tool_step import Outcome, ToolCompleted, ToolFailed, ToolOutcomeUnknown, ToolStep
@@ -28,6 +29,7 @@ from .manner import PLAIN, Manner
 from .model_charges import Interrupted
 from .outside import asked
 from .parking import Crew
+from .places import Places, Seat, seat_here, seated, sit_down
 from .replay import AGENT, MODEL, TOOL, VALUE, Rest
 from .run_history import history_of
 from .steering import CutShort, put_in, with_steerings
@@ -295,9 +297,22 @@ class Steps:
         """What is recorded of this part, and was not asked for again yet: for who runs parts beside one another."""
         return Rest(self._run.replay, self._place)
 
+    def is_capped(self, reason: str) -> bool:
+        """Whether what stopped an agent, `budget:max_tokens` perhaps, is a cap of this run or of those that led to it.
+
+        Nobody knows whose budget it was when the agent has the same cap; it is taken for the run's then.
+        """
+        cap = reason.removeprefix("budget:")
+        limits = (limits for _, limits in self._run.models.charges.scopes)
+        return cap != reason and any(getattr(each, cap, None) is not None for each in limits)
+
     def crew(self) -> Crew:
         """For branches beside one another: says when the run can do nothing but wait."""
         return Crew(self._run.parking)
+
+    def seated(self, places: Sequence[Places]) -> AbstractAsyncContextManager[None]:
+        """What is done in the block has places, and gives them back while it waits for a person."""
+        return seated(self._run.parking, places)
 
     async def together(
         self, branches: Sequence[Callable[["Steps"], Awaitable[T]]], *, limit: int | None = None
@@ -305,25 +320,34 @@ class Steps:
         """Run parts beside one another; what they return, in their order. The first that raises ends the others.
 
         Args:
-            limit: How many go on at once; None for all.
+            limit: How many are at work at once, those not counted that wait for a person; None for all.
+        Raises:
+            ConfigError: The limit is none.
         """
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ConfigError(f"limit={limit!r}; it must be 1 or more, or None for all at once")
         step = self._step()
         place = f"{step}-"
         self._run.replay.beside(place, _in_no_order)
         results: dict[int, T] = {}
-        waiting = iter(enumerate(branches))
+        parking = self._run.parking
+        places, within = Places(limit or len(branches)), seat_here(parking)
 
-        async def work() -> None:
-            for number, branch in waiting:
-                results[number] = await branch(self._part(f"{step}-{number}"))
+        async def work(number: int, branch: Callable[["Steps"], Awaitable[T]]) -> None:
+            sit_down(Seat(parking, (places,), within))
+            results[number] = await branch(self._part(f"{step}-{number}"))
+            places.give_back()
             crew.leave()
 
         try:
             with self.crew() as crew:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(len(branches), limit or len(branches))):
+                    crew.join()  # as long as there are branches to begin
+                    for number, branch in enumerate(branches):
+                        await places.take()
                         crew.join()
-                        group.create_task(work())
+                        group.create_task(work(number, branch))
+                    crew.leave()
         except BaseExceptionGroup as exc:
             self._run.replay.left(place)
             failed = exc.exceptions[0]  # one cause is enough; what comes of the others is in the journal

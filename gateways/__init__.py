@@ -4,7 +4,7 @@ agent.py            Agent: what users write, normalised       (agents_toml.py, t
 agent_home.py       where it runs: hosted, or embedded        (agent_timers.py: what signals it later)
 asked_agents.py     the agents that one asks, found before a run
 workflow.py         Workflow: a graph that users draw         (workflow_drawing.py, _shapes, _nodes, _result, _tool)
-prompting.py        a prompt on its way to its run            (forks.py: a run that shares another's beginning)
+prompting.py        a prompt on its way to its run            (starting.py: that nobody waits for; forks.py: of a fork)
 run_event.py        what happens in a run, as users see it    (live_events.py, run_error.py)
 arguments.py        what programs pass in, checked where they pass it
 system.py           System: agents hosted over a journal and a bus

@@ -35,7 +35,17 @@ from ..events.signal import RuntimeSignal
 from .agent_home import Home
 from .agent_timers import AgentTimers
 from .architectures import find_architecture
-from .arguments import HowToAnswer, check_context, check_id, check_prompt, check_seconds, manner_of, signal_of
+from .arguments import (
+    HowToAnswer,
+    check_context,
+    check_flag,
+    check_id,
+    check_limits,
+    check_prompt,
+    check_seconds,
+    manner_of,
+    signal_of,
+)
 from .asked_agents import awaiting, with_asked
 from .goals import Goals
 from .images import Picture, images_of
@@ -146,6 +156,9 @@ class Agent(AgentTimers, Drawable):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'allow', 'deny', 'wait' or a function")
         if timeout is not None and timeout_s is not None:
             raise ConfigError(f"timeout={timeout!r} and timeout_s={timeout_s!r} are one setting; give one of them")
+        check_flag("memory", memory)
+        check_limits("budget", budget)
+        check_limits("budget_per_user", budget_per_user)
         tuning = tuning or Tuning()
         resolved = resolve_model(model)
         self._secrets = secrets

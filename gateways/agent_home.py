@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ..actors.spec import AgentSpec
 from ..events.errors import ConfigError
+from .arguments import check_runtime
 
 if TYPE_CHECKING:
     from .node import Node
@@ -16,11 +17,14 @@ class Home:
     Args:
         runtime: The journal of the embedded system, which serves an agent that nobody hosts; None for whatever there
             is: the system whose tool runs the agent, else a journal in memory.
+    Raises:
+        ConfigError: It names no journal.
     """
 
     __slots__ = ("_hosted", "_loop", "_node", "_settled", "runtime")
 
     def __init__(self, runtime: str | None) -> None:
+        check_runtime(runtime)
         self.runtime = runtime or "memory"
         self._settled = runtime is not None
         self._node: Node | None = None

@@ -14,6 +14,7 @@ from msgspec import Struct
 from ..actors.context import RunContext
 from ..actors.json_form import Unrecordable, recordable
 from ..actors.manner import PLAIN, Manner
+from ..events.budget import Limits
 from ..events.errors import ConfigError, Undecodable
 from ..events.redaction import redact
 from ..events.signal import RuntimeSignal, check_signal
@@ -95,6 +96,36 @@ def check_positive(name: str, given: object) -> None:
     """
     if type(given) is not int or given < 1:
         raise ConfigError(f"{name}={given!r}; it must be a whole number, 1 or more")
+
+
+def check_flag(name: str, given: object) -> None:
+    """Refuse what is neither True nor False, and would be taken for one of them without a word.
+
+    Raises:
+        ConfigError: Names the argument.
+    """
+    if not isinstance(given, bool):
+        raise ConfigError(f"{name}={given!r}; it is True or False")
+
+
+def check_limits(name: str, given: object) -> None:
+    """Refuse a budget that caps nothing.
+
+    Raises:
+        ConfigError: Names the argument.
+    """
+    if given is not None and not isinstance(given, Limits):
+        raise ConfigError(f"{name}={given!r}; pass Limits(max_tokens=…, max_cost_usd=…), or None for no cap")
+
+
+def check_runtime(given: object) -> None:
+    """Refuse what is no journal's name.
+
+    Raises:
+        ConfigError: Says what names one.
+    """
+    if given is not None and not isinstance(given, str):
+        raise ConfigError(f"runtime={given!r} names no journal; use 'memory', 'sqlite:./runs.db' or a URL")
 
 
 def check_prompt(prompt: object) -> None:

@@ -114,15 +114,14 @@ class Run:
             ConfigError: The text is empty or too long, or an argument is not of its type.
         """
         message = steering_of(text, id=id or self._node.clock.new_id(), by=by, now=now, to=to)
-        if self._answer is not None:
-            await self._begun(self._answer)
+        await self.begun()
         await self._node.host.run(self.id).ask(message)
         return message.steering_id
 
-    async def _begun(self, answer: "asyncio.Future[RunResult]") -> None:
-        """Wait until it has begun, or cannot any more."""
-        journal, stream = self._node.journal, run_stream(self.id)
-        while not answer.done():
+    async def begun(self) -> None:
+        """Wait until it has begun, which is on disk then, or cannot any more."""
+        journal, stream, answer = self._node.journal, run_stream(self.id), self._answer
+        while answer is not None and not answer.done():
             position = await journal.last_position()
             if (await journal.head(stream)).version:
                 return

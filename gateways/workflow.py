@@ -26,7 +26,16 @@ from ..actors.workflow.walk import INPUT, Plan, WorkflowRun
 from ..events.budget import Limits
 from ..events.errors import ConfigError
 from .agent_home import Home
-from .arguments import check_context, check_id, check_seconds, check_text, json_form, manner_of
+from .arguments import (
+    check_context,
+    check_flag,
+    check_id,
+    check_limits,
+    check_seconds,
+    check_text,
+    json_form,
+    manner_of,
+)
 from .asked_agents import awaiting, with_asked
 from .live_events import LiveEvents
 from .models.secrets import Secrets
@@ -34,6 +43,7 @@ from .pictures.drawable import Drawable
 from .prompting import beside, context_of, run_nested, run_prompt, unless_cancelled
 from .run_event import Event
 from .run_handle import Run
+from .starting import start_prompt
 from .workflow_result import WorkflowResult, checked_workflow, result_in
 from .workflow_shapes import Shapes
 from .workflow_tool import tool_of
@@ -91,6 +101,9 @@ class Workflow(Shapes, Drawable):
                 raise ConfigError(f"workflow {name!r}: {cap}={most!r} lets nothing happen; it must be 1 or more")
         if not callable(approval_handler) and approval_handler not in ("deny", "wait"):
             raise ConfigError(f"approval_handler={approval_handler!r}; use 'deny', 'wait' or a function")
+        check_flag("memory", memory)
+        check_limits("budget", budget)
+        check_limits("budget_per_user", budget_per_user)
         self.has_name = True
         self._caps = caps
         self._memory = memory
@@ -246,6 +259,37 @@ class Workflow(Shapes, Drawable):
         node = await self.node()
         return await self._result(node, await run_prompt(node, self.spec, _prompt(input), request, manner))
 
+    async def start(
+        self,
+        input: Any = None,
+        *,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        response_tone: str | None = None,
+    ) -> Run:
+        """Begin a run, and return when that is on disk; in a session at once, since it may have to wait for its turn.
+
+        `Run.wait` waits for its end, and `resume(run.id)` has the result as `run` returns it.
+
+        Raises:
+            ConfigError: As `run` does; nothing was recorded.
+        """
+        request, manner = self._request(input, user_id, session_id, metadata), self._how(response_tone)
+        run = start_prompt(await self.node(), self.spec, _prompt(input), request, manner)
+        if not request.session_id:
+            await run.begun()
+        return run
+
+    async def run_of(self, run_id: str) -> Run:
+        """A run that there is, going on or ended: to be cancelled, forked, steered, looked at.
+
+        Raises:
+            NotFound: There is no such run.
+            ConfigError: It is of something else.
+        """
+        return Run(await self._node_of(run_id), run_id)
+
     async def stream(
         self,
         input: Any = None,
@@ -280,11 +324,7 @@ class Workflow(Shapes, Drawable):
             Owned: Another process, which is alive, works on it.
             RunError: It failed or was cancelled.
         """
-        check_id("run_id", run_id)
-        node = await self.node()
-        history = await history_of(node.journal, run_id)
-        if history.agent != self.name:
-            raise ConfigError(f"run {run_id!r} is of {history.agent!r}, and not of {self.name!r}")
+        node = await self._node_of(run_id)
         ref = node.host.run(run_id)
         return await self._result(node, await unless_cancelled(ref.ask(ContinueRun(self.spec)), ref, Abandon()))
 
@@ -297,14 +337,26 @@ class Workflow(Shapes, Drawable):
         check_id("run_id", run_id)
         await Run(await self.node(), run_id).approve(call_id, allowed, by=by, note=note)
 
-    def as_tool(self, name: str | None = None, description: str | None = None, input_arg: str = "input") -> Tool:
+    def as_tool(
+        self,
+        name: str | None = None,
+        description: str | None = None,
+        input_arg: str = "input",
+        *,
+        input_schema: Any = None,
+    ) -> Tool:
         """A tool that walks through it, for an agent. Its run is a child of the agent's run.
 
         Args:
             name: Default: the workflow's.
-            input_arg: What the tool's only parameter is called, a text.
+            input_arg: What the tool's only parameter is called, a text unless `input_schema` says otherwise.
+            input_schema: What the workflow is given: a type or a JSON Schema, as `output_schema=` takes them. The
+                fields of an object are the tool's parameters. It is validated, and given on in its JSON form.
+        Raises:
+            ConfigError: A model cannot call a tool of that name, or be told of that schema.
         """
-        return tool_of(self, name or self.name, description or f"Run the workflow {self.name!r}.", input_arg)
+        told = description or f"Run the workflow {self.name!r}."
+        return tool_of(self, name or self.name, told, input_arg, input_schema)
 
     def _request(
         self, input: Any, user_id: str | None, session_id: str | None, metadata: Mapping[str, Any] | None
@@ -322,6 +374,15 @@ class Workflow(Shapes, Drawable):
         if around is None or given.tone is not None or self._manner.tone is not None:
             return given
         return structs.replace(given, tone=around)
+
+    async def _node_of(self, run_id: str) -> "System":
+        """Where it runs, which has a run of it of that id."""
+        check_id("run_id", run_id)
+        node = await self.node()
+        history = await history_of(node.journal, run_id)
+        if history.agent != self.name:
+            raise ConfigError(f"run {run_id!r} is of {history.agent!r}, and not of {self.name!r}")
+        return node
 
     async def _result(self, node: "System", run: RunResult) -> WorkflowResult:
         return checked_workflow(await result_in(node.journal, run))

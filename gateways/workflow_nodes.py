@@ -13,6 +13,7 @@ from ..actors.workflow.nodes import AgentNode, FunctionNode, HumanNode, MapNode,
 from ..actors.workflow.walk import WorkflowNode
 from ..events.errors import ConfigError
 from ..events.message import ToolSpec
+from .arguments import check_flag, check_seconds, check_text
 from .tools.function import summary
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,8 +50,12 @@ def step(function: F | None = None, /, **flags: Any) -> F | Callable[[F], F]:
         requires_permission: Asks for approval.
         timeout_s: Seconds until its outcome is given up as unknown; None, the default, waits for ever.
     Raises:
-        ConfigError: It is destructive and read_only.
+        ConfigError: It is destructive and read_only, or a flag is not what it should be.
     """
+    for flag in ("read_only", "idempotent", "destructive", "requires_permission"):
+        check_flag(flag, flags.get(flag, False))
+    check_seconds("timeout_s", flags.get("timeout_s"))
+    check_text("name", flags.get("name") or "")
     if flags.get("destructive") and flags.get("read_only"):
         raise ConfigError("a step is said to be destructive and read_only; it can be one of them")
 

@@ -20,6 +20,7 @@ class Shapes(Drawing):
     @classmethod
     def chain(cls, steps: Sequence[GivenNode], *, name: str = "chain", **settings: Any) -> Self:
         """One after the other, each with what the one before came to."""
+        _check_steps(steps)
         made, before = cls(name, **settings), START
         for each, given in zip(names_of(steps), steps, strict=True):
             made.add_node(each, given).add_edge(before, each)
@@ -80,6 +81,7 @@ class Shapes(Drawing):
             return_exceptions: One that fails has `{"error": …, "node": …}` in its place, and ends no other.
             limit: How many at once; default the workflow's `max_concurrency`.
         """
+        _check_steps(steps)
         branches = {name: node_of(given) for name, given in zip(names_of(steps), steps, strict=True)}
         return ParallelNode(branches, call_of(merge) if merge is not None else None, return_exceptions, _checked(limit))
 
@@ -99,7 +101,14 @@ class Shapes(Drawing):
         Its output is `{"allowed": …, "by": …, "note": …, "input": …}`.
         """
         check_text("question", question)
+        if not question.strip():
+            raise ConfigError("the question of a human node is empty; say what is to be decided")
         return HumanNode(question)
+
+
+def _check_steps(steps: object) -> None:
+    if isinstance(steps, str) or not isinstance(steps, Sequence):
+        raise ConfigError(f"the steps of a workflow are a list of nodes, and {steps!r} is none")
 
 
 def _checked(limit: int | None) -> int | None:

@@ -4,10 +4,12 @@ Whatever a node returns is as it was recorded, so the next node is given the sam
 one that was. What cannot be done is a `NodeFailed` that names the node.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, cast
 
+import msgspec
 from msgspec import Struct, structs
 
 from ...events.errors import ConfigError, NotFound
@@ -18,10 +20,11 @@ from ..children import HasSpec, spec_of
 from ..manner import Manner
 from ..model_charges import Interrupted
 from ..output import DoesNotFit, given_in
+from ..places import Places
 from ..raised import Caught, catching
 from ..steps import Steps
 from ..tool import Tool, as_text
-from .errors import NodeFailed
+from .errors import NodeFailed, WorkflowError
 from .graph import Kind
 
 
@@ -31,20 +34,44 @@ class Place(Struct, frozen=True):
     Attributes:
         path: The node's name, with those of the workflows that it is in: `review/draft`.
         steps: The steps of this visit, and of no other.
-        limit: How much may go on at once.
+        limit: How many branches or items of one node may go on at once.
+        places: For what calls and asks here, and in all that is beside it.
         tone: How agents are to phrase their answers that have no tone of their own.
         memory: Agents that have no memory have one here.
+        workflow: Whose run it is, by name.
+        anew: Agents begin without a conversation, in a session too.
     """
 
     path: str
     steps: Steps
-    limit: int
+    limit: int = 1
     tone: str = ""
     memory: bool = False
+    workflow: str = ""
+    anew: bool = False
+    places: tuple[Places, ...] = ()
 
     def within(self, name: str, steps: Steps) -> "Place":
         """The place of something that belongs to the node."""
         return structs.replace(self, path=f"{self.path}{name}", steps=steps)
+
+    def limited(self, limit: int | None) -> "Place":
+        """The same place for a node that has a limit of its own: in it, that counts."""
+        return self if limit is None else structs.replace(self, limit=limit, places=(Places(limit), *self.places[1:]))
+
+    def conversation(self, agent: HasSpec) -> str:
+        """The session that an agent goes on with here; empty for none.
+
+        An agent with a name has that of the run. Any other has one of its own, which no other node has, and which is
+        another when its instructions are others: nothing else says who it is.
+        """
+        session = self.steps.conversation_id
+        if self.anew or not session:
+            return ""
+        if agent.has_name:
+            return session
+        made_of = [self.workflow, self.path, agent.spec.instructions]
+        return f"{session}__{hashlib.sha256(msgspec.json.encode(made_of)).hexdigest()[:16]}"
 
 
 class Node(Protocol):
@@ -96,9 +123,10 @@ async def call(path: str, value: Any, place: Place) -> Any:
     Raises:
         NodeFailed: There is none.
     """
-    with catching() as caught:
-        step = await place.steps.call(path, {"input": value})
-    return output_of(place.path, step, caught)
+    async with place.steps.seated(place.places):
+        with catching() as caught:
+            step = await place.steps.call(path, {"input": value})
+        return output_of(path, step, caught)
 
 
 def output_of(node: str, step: ToolStep, caught: Caught | None = None) -> Any:
@@ -155,13 +183,14 @@ class AgentNode(Struct, frozen=True):
         if place.memory and not spec.memory:
             spec = structs.replace(spec, memory=True)
         try:
-            ended = await place.steps.agent(
-                spec,
-                as_text(value),
-                role=place.path,
-                session_id=place.steps.conversation_id,
-                manner=Manner(tone=place.tone or None).where_free(spec.manner),
-            )
+            async with place.steps.seated(place.places):
+                ended = await place.steps.agent(
+                    spec,
+                    as_text(value),
+                    role=place.path,
+                    session_id=place.conversation(self.agent),
+                    manner=Manner(tone=place.tone or None).where_free(spec.manner),
+                )
         except (ConfigError, NotFound) as exc:
             raise NodeFailed(place.path, str(exc)) from exc
         if ended.state == RunState.INTERRUPTED:
@@ -182,7 +211,8 @@ class ParallelNode(Struct, frozen=True):
 
     Attributes:
         merge: Makes the node's output of that list.
-        return_exceptions: A branch that fails has `{"error": …, "node": …}` in its place, and ends no other.
+        return_exceptions: A branch that fails, or that a limit of its own stops, has `{"error": …, "node": …}` in its
+            place, and ends no other. A budget of the run ends all.
     """
 
     branches: Mapping[str, Node]
@@ -204,14 +234,16 @@ class ParallelNode(Struct, frozen=True):
 
     async def run(self, value: Any, place: Place) -> Any:
         results = await _beside(
-            [(f".{name}", node, value) for name, node in self.branches.items()],
-            place, self.limit or place.limit, return_exceptions=self.return_exceptions,
+            [(f".{name}", "", node, value) for name, node in self.branches.items()],
+            place.limited(self.limit), return_exceptions=self.return_exceptions,
         )  # fmt: skip
         return results if self.merge is None else await call(f"{place.path}:merge", results, place)
 
 
 class MapNode(Struct, frozen=True):
     """One node over each item of a list; the results as a list, in the order of the items.
+
+    Items have nothing to do with one another, so an agent begins with each anew, in a session too.
 
     Attributes:
         limit: How many items are at work at once; None for the workflow's `max_concurrency`.
@@ -235,25 +267,31 @@ class MapNode(Struct, frozen=True):
             raise NodeFailed(place.path, f"it maps over a list, and was given {type(value).__name__}")
         items: list[Any] = list(cast("Sequence[Any]", value))
         return await _beside(
-            [("", self.node, item) for item in items],
-            place, self.limit or place.limit, return_exceptions=self.return_exceptions,
+            [("", f"item {number}: ", self.node, item) for number, item in enumerate(items)],
+            structs.replace(place.limited(self.limit), anew=True), return_exceptions=self.return_exceptions,
         )  # fmt: skip
 
 
-async def _beside(
-    parts: Sequence[tuple[str, Node, Any]], place: Place, limit: int, *, return_exceptions: bool
-) -> list[Any]:
-    async def run(name: str, node: Node, value: Any, steps: Steps) -> Any:
+async def _beside(parts: Sequence[tuple[str, str, Node, Any]], place: Place, *, return_exceptions: bool) -> list[Any]:
+    async def run(name: str, which: str, node: Node, value: Any, steps: Steps) -> Any:
         within = place.within(name, steps)
         try:
             return await node.run(value, within)
         except NodeFailed as exc:
+            if return_exceptions:
+                return {"error": exc.why, "node": within.path}
+            raise NodeFailed(exc.node, f"{which}{exc.why}") from exc
+        except WorkflowError as exc:
             if not return_exceptions:
                 raise
-            return {"error": exc.why, "node": within.path}
+            return {"error": str(exc), "node": within.path}
+        except Interrupted as exc:
+            if not return_exceptions or steps.is_capped(exc.reason):
+                raise
+            return {"error": f"interrupted: {exc.reason}", "node": within.path}
 
     branches: list[Callable[[Steps], Awaitable[Any]]] = [partial(run, *part) for part in parts]
-    return await place.steps.together(branches, limit=limit)
+    return await place.steps.together(branches, limit=place.limit)
 
 
 class HumanNode(Struct, frozen=True):
@@ -275,7 +313,8 @@ class HumanNode(Struct, frozen=True):
         return iter(())
 
     async def run(self, value: Any, place: Place) -> Any:
-        step = await place.steps.call(place.path, {"question": self.question, "input": value})
+        async with place.steps.seated(()):
+            step = await place.steps.call(place.path, {"question": self.question, "input": value})
         decision = step.decision
         if decision is None:
             return output_of(place.path, step)

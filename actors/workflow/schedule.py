@@ -38,10 +38,15 @@ class _Arrived(Struct, frozen=True):
 
 
 class Schedule:
-    """One walk through a graph. Whoever walks tells it what has ended, and asks what is due."""
+    """One walk through a graph. Whoever walks tells it what has ended, and asks what is due.
 
-    def __init__(self, order: Order, limits: Limits) -> None:
+    Args:
+        path: What errors put before the name of a node.
+    """
+
+    def __init__(self, order: Order, limits: Limits, path: str = "") -> None:
         self._order = order
+        self._path = path
         self._limits = limits
         self._arrived: dict[str, list[_Arrived]] = {}
         self._at_work: dict[str, int] = {}
@@ -115,9 +120,9 @@ class Schedule:
         arrived = sorted(self._arrived.pop(name), key=lambda each: each.edge)
         number = self._visits.get(name, 0) + 1
         if number > self._limits.max_visits_per_node:
-            raise LimitReached(name, "max_visits_per_node", self._limits.max_visits_per_node, number)
+            raise LimitReached(f"{self._path}{name}", "max_visits_per_node", self._limits.max_visits_per_node, number)
         if len(self._made) == self._limits.max_steps:
-            raise LimitReached(name, "max_steps", self._limits.max_steps, len(self._made) + 1)
+            raise LimitReached(f"{self._path}{name}", "max_steps", self._limits.max_steps, len(self._made) + 1)
         self._visits[name] = number
         self._at_work[name] = self._at_work.get(name, 0) + 1
         visit = Visit(name, number, 1 + max(each.depth for each in arrived))

@@ -17,6 +17,7 @@ from ...events.errors import ConfigError
 from ..children import MAX_DEPTH, Asked, HasSpec
 from ..model_charges import Interrupted
 from ..parking import Crew
+from ..places import Places
 from ..steps import Steps
 from ..tone import ambient
 from ..tool import Tool, as_text
@@ -117,7 +118,8 @@ class WorkflowRun:
     async def run(self, steps: Steps) -> str:
         inputs = steps.shown.get("inputs", {})
         value = inputs.get(INPUT, steps.prompt)
-        walk = _Walk(self._plan, Place("", steps, self._plan.limits.max_concurrency, steps.tone, self._plan.memory))
+        plan = self._plan
+        walk = _Walk(plan, Place("", steps, tone=steps.tone, memory=plan.memory, workflow=plan.name))
         steps.note("workflow.started", {"workflow": self._plan.name, "input": value})
         try:
             walked = await walk.go(value)
@@ -142,11 +144,12 @@ class _Walk:
 
     def __init__(self, plan: Plan, place: Place) -> None:
         self._plan = plan
+        most = plan.limits.max_concurrency
+        self._place = structs.replace(place, limit=most, places=(Places(most), *place.places))
         self._steps = place.steps
         self._path = f"{place.path}/" if place.path else ""
         self._tone = place.tone
-        self._memory = place.memory
-        self._schedule = Schedule(plan.order, plan.limits)
+        self._schedule = Schedule(plan.order, plan.limits, self._path)
         self._first = place.steps.named("first")
         self._input: Any = None
         self.composed: dict[str, Any] = {}
@@ -208,10 +211,10 @@ class _Walk:
         crew: Crew,
     ) -> None:
         """Go on with several at once, until none is left, or the last one goes on alone."""
-        schedule, most = self._schedule, self._plan.limits.max_concurrency
+        schedule = self._schedule
         left = 0
         while at_work or len(waiting) > 1:
-            while waiting and len(at_work) < most:
+            while waiting:
                 visit, value = waiting.pop(0)
                 crew.join()
                 at_work[asyncio.create_task(self._visit(visit, value), name=visit.node)] = visit
@@ -246,7 +249,7 @@ class _Walk:
         path = f"{self._path}{visit.node}"
         told = {"node": path, "visit": visit.number}
         steps.note("workflow.step_started", told)
-        place = Place(path, steps, self._plan.limits.max_concurrency, self._tone, self._memory)
+        place = structs.replace(self._place, path=path, steps=steps)
         try:
             output = await stop.node.run(self._input if stop.original else value, place)
             taken = await self._taken(visit.node, output, steps)
@@ -267,8 +270,10 @@ class _Walk:
         path = f"{self._path}{_shown(node)}"
         key = value
         if router.tool is not None:
-            key = await call(f"{path}:route", value, Place(f"{path}:route", steps, 1))
-        taken = router.routes.get(str(key), router.default)
+            path_of_router = f"{path}:route"
+            key = await call(path_of_router, value, structs.replace(self._place, path=path_of_router, steps=steps))
+        said = str(key)  # a model ends its lines, and puts spaces before them
+        taken = router.routes.get(said, router.routes.get(said.strip(), router.default))
         if taken is None:
             raise NoRoute(path, str(key), router.routes)
         return (taken,)

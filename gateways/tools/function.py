@@ -86,13 +86,22 @@ def by_name(tools: Sequence[Any]) -> dict[str, Tool]:
     return named
 
 
+def check_tool_name(name: str) -> None:
+    """Refuse what models cannot call.
+
+    Raises:
+        ConfigError: Says what can be.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", name):
+        raise ConfigError(f"tool name {name!r} must be 1 to 64 letters, digits, '_', '-' and '.'; set name=")
+
+
 def _make(function: Callable[..., Any], namespace: Mapping[str, Any], flags: dict[str, Any]) -> Tool:
     named, code = _named(function), _code(function)
     name = flags.pop("name", None) or getattr(named, "__name__", type(named).__name__)
     if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
         raise ConfigError(f"tool {name!r} is a generator; a tool returns one result: collect it, or return a list")
-    if not re.fullmatch(r"[A-Za-z0-9_.\-]{1,64}", name):
-        raise ConfigError(f"tool name {name!r} must be 1 to 64 letters, digits, '_', '-' and '.'; set name=")
+    check_tool_name(name)
     arguments = _arguments(function, name, namespace)
     schema = _schema(arguments, name)
     schema.pop("title", None)

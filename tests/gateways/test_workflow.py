@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec import Struct
 from waiting import until, until_asked
@@ -295,7 +296,7 @@ async def test_exceptions_may_be_returned_in_the_place_of_results() -> None:
 
 
 FAILURES: list[tuple[Workflow, Any, str]] = [
-    (Workflow.parallel([str], merge=lambda _: 1 / 0), "x", r"node 'fan_out' failed: ZeroDivisionError"),
+    (Workflow.parallel([str], merge=lambda _: 1 / 0), "x", r"node 'fan_out:merge' failed: ZeroDivisionError"),
     (
         Workflow.route(lambda _: "sales", {"a": str, "b": str}),
         "x",
@@ -352,6 +353,18 @@ async def test_an_interrupted_agent_stops_the_workflow_and_is_no_failure() -> No
         (lambda: Workflow.map(str, limit=0), "limit=0"),
         (lambda: Workflow("w").add_router(START, str, {}), "has no routes"),
         (lambda: step(destructive=True, read_only=True), "it can be one of them"),
+        (lambda: step(timeout_s=-1), "timeout_s=-1"),
+        (lambda: step(read_only=cast(Any, "yes")), "read_only='yes'"),
+        (lambda: Workflow.human(" "), "the question of a human node is empty"),
+        (lambda: Workflow.chain(cast(Any, None)), "are a list of nodes, and None is none"),
+        (lambda: Workflow.fan_out(cast(Any, "ab")), "are a list of nodes, and 'ab' is none"),
+        (lambda: Workflow(memory=cast(Any, "sqlite:./bot.db")), "memory='sqlite:./bot.db'"),
+        (lambda: Workflow(budget=cast(Any, "x")), "budget='x'"),
+        (lambda: Workflow(runtime=cast(Any, 5)), "runtime=5 names no journal"),
+        (lambda: Agent(model="echo", memory=cast(Any, {})), "memory={}"),
+        (lambda: Agent(model="echo", runtime=cast(Any, 5)), "runtime=5 names no journal"),
+        (lambda: Workflow("wf name").as_tool(), "tool name 'wf name' must be"),
+        (lambda: Workflow("w").as_tool(input_schema="dict"), "input_schema of the tool 'w'"),
     ],
 )
 async def test_what_cannot_be_walked_is_refused_before_anything_is_recorded(draw: Callable[[], Any], says: str) -> None:
@@ -463,6 +476,38 @@ async def test_as_a_tool_it_is_a_child_of_the_agents_run() -> None:
         events_of_all = [recorded.event for recorded in await system.journal.read_all()]
     runs = [(event.agent, event.depth) for event in events_of_all if isinstance(event, RunStarted)]
     assert runs == [("desk", 0), ("shout", 1), ("agent", 2)]
+
+
+class Order(Struct):
+    item: str
+    number: int = 1
+
+
+ITEM = {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "parameters", "said", "given"),
+    [
+        (Order, {"item", "number"}, {"item": "tea"}, {"item": "tea", "number": 1}),
+        (ITEM, {"item"}, {"item": "tea"}, {"item": "tea"}),
+        (list[int], {"what"}, {"what": [1, 2]}, [1, 2]),
+    ],
+    ids=["type", "JSON schema", "no object"],
+)
+async def test_as_a_tool_it_takes_what_its_schema_says(
+    schema: Any, parameters: set[str], said: dict[str, Any], given: Any
+) -> None:
+    seen: list[Any] = []
+    offered = Workflow.chain([seen.append], name="flow").as_tool(input_arg="what", input_schema=schema)
+    assert msgspec.json.decode(offered.spec.parameters)["properties"].keys() == parameters
+    calls = [ToolCall("1", "flow", {"else": 1}), ToolCall("2", "flow", said)]
+    desk = Agent(
+        model=ScriptedModel([*(ScriptedTurn(tool_calls=[call]) for call in calls), ScriptedTurn("done")]),
+        tools=[offered],
+    )
+    kinds = [event.payload["kind"] async for event in desk.stream("go") if event.type == "tool.failed"]
+    assert (seen, kinds) == ([given], ["bad_arguments"])
 
 
 async def test_a_workflow_that_the_function_of_a_node_runs_is_a_child_of_its_call() -> None:
