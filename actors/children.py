@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -38,6 +38,7 @@ from .feed import Below, ChildFeed, Note
 from .manner import PLAIN, Manner
 from .result import RunResult
 from .run_history import RunRequest, history_of
+from .runtime import ActorDead
 from .services import Unwanted
 from .spec import AgentSpec
 
@@ -360,7 +361,10 @@ class Children:
     async def abandon(self) -> None:
         """Leave those that are still going on: whoever goes on with the run goes on with them."""
         for asked in self._going:
-            await self._port.abandon(asked.run_id)
+            with suppress(
+                ActorDead
+            ):  # it is stopped already, as all are when a node closes, and has left its run itself
+                await self._port.abandon(asked.run_id)
 
     @property
     def _going(self) -> list[ChildRequested]:

@@ -72,12 +72,17 @@ class Revision(Struct, frozen=True, kw_only=True):
 # --- decisions -------------------------------------------------------------------------------------------------------
 
 
+def check_kind(kind: str) -> None:
+    """Raises NoteRefused: There is no such kind of notes."""
+    if kind not in KINDS:
+        raise NoteRefused(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}")
+
+
 def write(draft: Draft, state: Workspace) -> list[NoteWritten]:
     """A new note."""
     if draft.origin.call_id in state.calls:
         return []
-    if draft.kind not in KINDS:
-        raise NoteRefused(f"there is no kind {draft.kind!r}; kinds are {', '.join(KINDS)}")
+    check_kind(draft.kind)
     if len(live := state.live) >= NOTES_LIMIT:
         raise NoteRefused(f"the workspace has {len(live)} notes, as many as it may; archive what is done with")
     slug = _given(draft.slug, state) if draft.slug else _free(draft.title, draft.kind, state)

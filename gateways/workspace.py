@@ -15,7 +15,7 @@ from ..actors.tool import Tool
 from ..actors.workspace_messages import Answering, Archiving, Change, Lineage, Wanted
 from ..events.errors import ConfigError
 from ..events.workspace import Joined, Note, Origin, WorkspaceEvent, workspace_stream
-from ..events.workspace_rules import NOTES_LIMIT, Draft, Revision
+from ..events.workspace_rules import NOTES_LIMIT, Draft, Revision, check_kind
 from .arguments import check_id, check_positive, check_text, texts_of, well_formed
 from .workspace_export import export_notes
 from .workspace_joining import in_workspace
@@ -218,6 +218,8 @@ class Workspace:
         Args:
             author: Who wrote a version of it; `plan`, `run_id`: what a version of it came of.
             archived: None: those that are archived and those that are not.
+        Raises:
+            NoteRefused: There is no such kind.
         """
         wanted = Wanted(kind=kind, author=author, tag=tag, plan=plan, run_id=run_id, archived=archived)
         return await self._list(wanted, limit)
@@ -227,10 +229,12 @@ class Workspace:
         return await self._list(Wanted(open=True), limit)
 
     async def search(self, query: str, limit: int = 10, *, kind: str = "", author: str = "") -> Sequence[Note]:
-        """The notes that have words of `query` in their title, tags, text or answers, the best first."""
+        """The notes that have words of `query` in their title, tags, text or answers, the best first. Raises as `list`."""
         check_text("query", query)
         check_positive("limit", limit)
         wanted = well_formed(Wanted(kind=kind, author=author), "search")
+        if kind:
+            check_kind(kind)
         there = await self._there()
         return await there.port.search(there.user_id, self.name, query, wanted, limit)
 
@@ -265,6 +269,8 @@ class Workspace:
     async def _list(self, wanted: Wanted, limit: int) -> Sequence[Note]:
         check_positive("limit", limit)
         wanted = well_formed(wanted, "list")
+        if wanted.kind:
+            check_kind(wanted.kind)
         there = await self._there()
         return await there.port.list(there.user_id, self.name, wanted, limit)
 

@@ -48,8 +48,13 @@ def told(event: Event) -> str:
 
 
 def _step_of(event: Event) -> str:
-    """The step as `fork --at step:NAME` takes it; outcomes and answers name it in the id of their call."""
+    """The step as `fork --at step:NAME` takes it; outcomes and answers name it in the id of their call.
+
+    What a tool asks of an agent has the id of the tool's call for a step; it belongs to that of the tool.
+    """
     named = str(event.payload.get("step", ""))
+    if event.type == "child.requested" and named.startswith(f"{event.run_id}_"):
+        return named.rsplit("_", 2)[1]
     if named or not event.type.startswith(("tool.", "approval.")):
         return named
     of_call = str(event.payload.get("call_id", "")).rsplit("_", 2)

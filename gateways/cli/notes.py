@@ -6,6 +6,7 @@ import typer
 from typer import Argument, Option
 
 from ...events.errors import NotFound
+from ...events.workspace_rules import check_kind
 from ...projections import NoteRow, VersionRow, Workspaces
 from .command import Call, command
 from .output import Columns
@@ -28,6 +29,8 @@ async def notes(
 ) -> None:
     """List the notes of workspaces, what changed last first; or show one, with its lineage."""
     kept = Workspaces()
+    if kind is not None:
+        check_kind(kind)
     async with read_projections(call.place, kept):
         if slug is not None:
             await _show(call, kept, user or "", workspace or "default", slug)

@@ -103,6 +103,27 @@ async def _waits(run: Run) -> bool:
         return False  # it has not begun
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_a_node_that_closes_while_a_worker_waits_notes_that_all_of_them_are_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, depth: int
+) -> None:
+    journal, made = f"sqlite:{tmp_path}/waiting.db", Wiping()
+    async with System(journal=journal) as system:
+        waiting = await system.host(made.team(depth), "team").run("Go.")
+        runs = [waiting.run_id, waiting.waiting_for[0].run_id]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    async with System(journal=journal, resume=False) as system:
+        for run_id in runs:
+            assert (await system.journal.read(f"run-{run_id}"))[-1].type == "run.suspended"
+        team = system.host(made.team(depth), "team")
+        run = Run(system.node, waiting.run_id)
+        resuming = asyncio.create_task(team.resume(waiting.session_id))
+        await until_asked(lambda: _waits(run))
+        await run.approve(waiting.waiting_for[0].call_id)
+        await resuming
+        assert (await run.wait()).output == "wiped"
+
+
 async def test_a_team_that_is_cut_while_a_worker_waits_waits_again() -> None:
     made, journal = Wiping(), Noting()
     async with opened(journal) as whole:

@@ -215,6 +215,9 @@ async def test_reading_asks_for_what_can_be_there(system: System) -> None:
     for refused in (ws.read("load", 0), ws.list(limit=0), ws.search("load", limit=-1), ws.search(3)):  # type: ignore[arg-type]
         with pytest.raises(ConfigError):
             await refused
+    for unknown in (ws.list(kind="weird"), ws.search("load", kind="weird")):
+        with pytest.raises(NoteRefused, match="there is no kind 'weird'; kinds are finding, question"):
+            await unknown
     assert await ws.search("???") == []
 
 

@@ -223,6 +223,7 @@ def test_notes_are_listed_by_where_they_come_from_and_one_is_shown_with_its_line
     done = invoke("notes", "the-disk-is-full", "--user", "alice", "--workspace", "ops")
     assert "of old logs" in done.stdout
     assert "Answer of desk: Delete them." in done.stdout
+    assert "there is no kind 'weird'; kinds are finding" in invoke("notes", "--kind", "weird").output
     missing = invoke("notes", "the-disk-is-full")
     assert missing.exit_code == 1
     assert "no note 'the-disk-is-full'; in workspace 'default' of user ''" in missing.output

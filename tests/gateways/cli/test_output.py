@@ -45,6 +45,12 @@ def test_values_read_as_people_write_them(value: object, text: str) -> None:
     assert text_of(value) == text
 
 
+@pytest.mark.parametrize(("step", "shown"), [("run_1_1-2_0", "1-2"), ("1-2", "1-2"), ("run_10_1-2_0", "run_10_1-2_0")])
+def test_what_a_tool_asks_of_an_agent_belongs_to_the_step_of_the_tool(step: str, shown: str) -> None:
+    line = line_of(Event(type="child.requested", run_id="run_1", version=5, payload={"step": step, "call_id": step}))
+    assert line.endswith(f"child.requested       step {shown}")
+
+
 def test_an_event_is_one_line_whatever_it_holds() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     payload = {"call_id": "c", "tool": "look", "args": {"text": "a\nb" * 500}, "attempt": 2}
