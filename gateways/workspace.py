@@ -229,7 +229,7 @@ class Workspace:
         return await self._list(Wanted(open=True), limit)
 
     async def search(self, query: str, limit: int = 10, *, kind: str = "", author: str = "") -> Sequence[Note]:
-        """The notes that have words of `query` in their title, tags, text or answers, the best first. Raises as `list`."""
+        """The notes that have words of `query` in title, tags, text or answers, the best first. Raises as `list`."""
         check_text("query", query)
         check_positive("limit", limit)
         wanted = well_formed(Wanted(kind=kind, author=author), "search")
