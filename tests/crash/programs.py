@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -390,8 +391,9 @@ async def _when_dead(agent: Agent, take: Callable[[], Awaitable[RunResult]]) -> 
 async def ask(session: Session, words: str, program: Program, world: World) -> str:
     """The answer to a prompt: the one that the conversation has, or a new one."""
     history = await session.history()
-    for question, answer in zip(history[::2], history[1::2], strict=True):
-        if question.content == words:
+    # What it was told while it went on stands between the two.
+    for question, answer in pairwise(each for each in history if each.role == "assistant" or each.content == words):
+        if question.role == "user":
             return answer.content
     if program.sent == "prompts":
         return (await settle(session, await session.run(words), world)).output
