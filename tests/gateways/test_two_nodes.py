@@ -85,15 +85,14 @@ async def test_a_prompt_waits_for_the_run_after_the_one_that_it_met_on_another_n
 
     shared = namespace()
     async with AsyncExitStack() as stack:
-        ours, theirs = [
-            system.host(Agent("You wait.", model=FunctionModel(wait), name="desk"))
-            for system in [
-                await stack.enter_async_context(
-                    System(journal=f"sqlite:{tmp_path}/events.db", nats=nats_server.url, namespace=shared)
-                )
-                for _ in range(2)
-            ]
-        ]
+        desks = list[Agent]()
+        for _ in range(2):
+            system = await stack.enter_async_context(
+                System(journal=f"sqlite:{tmp_path}/events.db", nats=nats_server.url, namespace=shared)
+            )
+            desks.append(system.host(Agent("You wait.", model=FunctionModel(wait), name="desk")))
+            await system.start_hosting()
+        ours, theirs = desks
         await theirs.run("before", session_id="s")  # so that they know the session, and no more of it than this
         first = asyncio.create_task(ours.run("first", session_id="s"))
         await begun("first")
