@@ -340,8 +340,8 @@ async def test_a_busy_session_is_not_in_the_way_of_those_behind_it(
         for number in range(6):
             await desk.nats.signal("alice.desk.s", {"summary": f"look {number}"})
         # Two are held while their runs go on; the others are in the journal, and wait there.
-        await until(lambda: desk.signals.done == 4, WITHIN_S)
-        assert (desk.signals.running, gate.prompts) == (2, ["look 0"])
+        await until(lambda: (desk.signals.done, desk.signals.running) == (4, 2), WITHIN_S)
+        assert gate.prompts == ["look 0"]
         gate.open()
         await until(lambda: len(gate.prompts) == 6, WITHIN_S)
         await until(lambda: desk.signals.done == 6, WITHIN_S)
