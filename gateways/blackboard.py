@@ -9,6 +9,7 @@ from ..actors.tool import Tool
 from ..events.blackboard import Posted, blackboard_stream
 from ..events.errors import ConfigError
 from .arguments import json_form, well_formed
+from .following import follow
 from .tools.function import tool
 
 if TYPE_CHECKING:
@@ -47,15 +48,9 @@ class Blackboard:
     async def watch(self, after: int = 0) -> AsyncIterator[Posted]:
         """All entries above version `after` of the board, then new ones as they come, for ever."""
         journal, stream = self._bound().node.journal, blackboard_stream(self.name)
-        while True:
-            position = await journal.last_position()
-            page = await journal.read(stream, after, 500)
-            for recorded in page:
-                after = recorded.version
-                if isinstance(recorded.event, Posted):
-                    yield recorded.event
-            if not page:
-                await journal.wait(position)
+        async for event in follow(journal, stream, after):
+            if isinstance(event, Posted):
+                yield event
 
     def tools(self) -> list[Tool]:
         """`post_to_<name>` and `read_<name>`, for `Agent(tools=…)`."""

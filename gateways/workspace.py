@@ -17,6 +17,7 @@ from ..events.errors import ConfigError
 from ..events.workspace import Joined, Note, Origin, WorkspaceEvent, workspace_stream
 from ..events.workspace_rules import NOTES_LIMIT, Draft, Revision, check_kind
 from .arguments import check_id, check_positive, check_text, texts_of, well_formed
+from .following import follow
 from .workspace_export import export_notes
 from .workspace_joining import in_workspace
 from .workspace_place import Owner, Place, place_of
@@ -248,15 +249,9 @@ class Workspace:
         """All that happened in it above version `after` of its stream, then what comes, for ever."""
         there = await self._there()
         journal, stream = there.services.journal, workspace_stream(there.user_id, self.name)
-        while True:
-            position = await journal.last_position()
-            page = await journal.read(stream, after, 500)
-            for recorded in page:
-                after = recorded.version
-                if isinstance(recorded.event, WorkspaceEvent):
-                    yield recorded.event
-            if not page:
-                await journal.wait(position)
+        async for event in follow(journal, stream, after):
+            if isinstance(event, WorkspaceEvent):
+                yield event
 
     async def export(self, directory: str | Path) -> Sequence[Path]:
         """Write all notes as files of Markdown, `<user>/notes/<author>/<slug>.md`; archived ones are left out."""
